@@ -1,0 +1,198 @@
+//! The command line. Data goes to stdout, everything for people to stderr; 0 is done, 1 failed, 2 bad usage.
+#![expect(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "this is the room that talks to people"
+)]
+
+mod audit;
+mod check;
+mod demo;
+mod export;
+mod flags;
+mod keys;
+mod serve;
+mod table;
+mod users;
+
+use crate::config::{Config, Overrides};
+use crate::export::Exporter;
+use crate::source::Source;
+use crate::source::embedded::EmbeddedUsers;
+use crate::store::Store;
+use crate::store::audit::AuditLog;
+use crate::telemetry;
+use anyhow::Context;
+use clap::{Parser, Subcommand};
+use std::io::{ErrorKind, Write};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The user export service: all the users of an application as CSV, over HTTP or here.
+#[derive(Debug, Parser)]
+#[command(version, arg_required_else_help = true)]
+struct Arguments {
+    /// The configuration file [default: headcount.toml, if there is one here]
+    #[arg(long, global = true, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where Headcount keeps its own files [default: headcount-data]
+    #[arg(long, global = true, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make sample users, switch everything on, print keys and curl lines, and serve
+    Demo {
+        /// How many users to make if there are none
+        #[arg(long, value_name = "N", default_value_t = 1000)]
+        users: u32,
+        /// Where to listen; port 0 lets the system pick one [default: 127.0.0.1:8080]
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<SocketAddr>,
+    },
+    /// Serve the export endpoints
+    Serve {
+        /// Where to listen; port 0 lets the system pick one [default: 127.0.0.1:8080]
+        #[arg(long, value_name = "ADDR")]
+        listen: Option<SocketAddr>,
+    },
+    /// Export users without a server, to stdout or to a file
+    Export(export::Arguments),
+    /// Make, list, revoke and rotate API keys
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// List and switch the feature flags
+    #[command(subcommand)]
+    Flags(flags::Command),
+    /// Read the audit
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Fill the embedded users table
+    #[command(subcommand)]
+    Users(users::Command),
+    /// Say what is configured, what answers and what is missing
+    Check,
+    /// Print the OpenAPI document
+    Openapi,
+}
+
+/// Bad usage that only shows after parsing: exit code 2.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Usage(String);
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(()) => ExitCode::SUCCESS,
+        // Whoever closed the pipe has what they wanted.
+        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
+        Err(error) => {
+            // A closed stderr is no reason to panic.
+            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
+        }
+    }
+}
+
+fn run(arguments: Arguments) -> anyhow::Result<()> {
+    let listen = match &arguments.command {
+        Command::Demo { listen, .. } | Command::Serve { listen } => *listen,
+        _ => None,
+    };
+    if matches!(arguments.command, Command::Openapi) {
+        return print(crate::http::openapi::text());
+    }
+    let overrides = Overrides {
+        config: arguments.config,
+        data_dir: arguments.data_dir,
+        listen,
+    };
+    let environment = std::env::vars_os().filter_map(|(name, value)| {
+        // What is no Unicode is none of ours, or is refused as an unknown value.
+        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+    });
+    let config = Config::load(overrides, environment)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    let result = runtime.block_on(async {
+        match arguments.command {
+            Command::Demo { users, .. } => demo::run(config, users).await,
+            Command::Serve { .. } => serve::run(config).await,
+            Command::Export(arguments) => export::run(config, arguments).await,
+            Command::Keys(command) => keys::run(&config, command).await,
+            Command::Flags(command) => flags::run(&config, command).await,
+            Command::Audit(command) => audit::run(&config, command).await,
+            Command::Users(command) => users::run(&config, &command),
+            Command::Check => check::run(&config).await,
+            Command::Openapi => Ok(()),
+        }
+    });
+    // A thread that is stuck in writing to a slow pipe must not keep a stopped process alive.
+    runtime.shutdown_background();
+    result
+}
+
+fn is_broken_pipe(error: &anyhow::Error) -> bool {
+    error
+        .chain()
+        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+        .any(|error| error.kind() == ErrorKind::BrokenPipe)
+}
+
+/// Writes data to stdout; a closed pipe is an error that [`main`] knows.
+fn print(text: &str) -> anyhow::Result<()> {
+    let mut stdout = std::io::stdout().lock();
+    stdout.write_all(text.as_bytes())?;
+    Ok(stdout.flush()?)
+}
+
+fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    print(&(serde_json::to_string_pretty(value)? + "\n"))
+}
+
+async fn open_store(config: &Config) -> anyhow::Result<Store> {
+    Store::open(&config.store)
+        .await
+        .with_context(|| format!("the store {}", config.store))
+}
+
+/// The configured source, or our own, which is created where it is missing.
+fn open_source(config: &Config) -> anyhow::Result<Source> {
+    if config.source.is_embedded {
+        open_embedded(config)?;
+    }
+    Source::new(&config.source.url, config.source.table.clone())
+        .map_err(|expected| anyhow::anyhow!("source.url: {expected}"))
+}
+
+fn open_embedded(config: &Config) -> anyhow::Result<EmbeddedUsers> {
+    let path = config.data_dir.join("users.db");
+    EmbeddedUsers::open(&path, &config.source.table)
+        .with_context(|| format!("the embedded users table {}", path.display()))
+}
+
+/// Everything that an export needs, with this process registered in the audit.
+async fn open_exporter(config: &Config, store: &Store) -> anyhow::Result<Exporter> {
+    let instance = i64::from_ne_bytes(random_bytes::<8>()?);
+    let audit = AuditLog::open(store.clone(), instance).await?;
+    Ok(Exporter::new(
+        open_source(config)?,
+        audit,
+        config.limits.concurrent_exports,
+    ))
+}
+
+fn random_bytes<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes)
+        .map_err(|error| anyhow::anyhow!("the system gives no random bytes: {error}"))?;
+    Ok(bytes)
+}

@@ -1,0 +1,76 @@
+//! `demo`: everything that a newcomer needs to see users come out.
+
+use super::{keys, open_embedded, open_store, serve};
+use crate::config::Config;
+use crate::sample;
+use crate::store::Store;
+use crate::store::flags::Flag;
+use crate::store::keys::KeyKind;
+use crate::timestamp::Timestamp;
+use anyhow::bail;
+use std::time::Duration;
+
+const STANDARD_NAME: &str = "demo-standard";
+const EXPORT_NAME: &str = "demo-export";
+/// Demo keys end up in shell histories.
+const LIFETIME: Duration = Duration::from_secs(7 * 86_400);
+
+pub(super) async fn run(config: Config, count: u32) -> anyhow::Result<()> {
+    if !config.source.is_embedded {
+        bail!(
+            "demo works on sample users of its own, but source.url is set to {}; \
+             leave it out for a demo, or run: headcount serve",
+            config.source.url
+        );
+    }
+    let mut users = open_embedded(&config)?;
+    if users.is_empty()? {
+        eprintln!("making {count} sample users in {}", config.data_dir.display());
+        sample::fill(&mut users, count)?;
+    }
+    drop(users);
+
+    let store = open_store(&config).await?;
+    let now = Timestamp::now();
+    for flag in Flag::ALL {
+        store.set_flag(flag, true, now).await?;
+    }
+    revoke_earlier_keys(&store, now).await?;
+    let standard = keys::create(&store, STANDARD_NAME, KeyKind::Standard, &[], Some(LIFETIME)).await?;
+    let export = keys::create(&store, EXPORT_NAME, KeyKind::Export, &[], Some(LIFETIME)).await?;
+    drop(store);
+
+    let data_dir = config.data_dir.display().to_string();
+    serve::serve(config, |address, _| {
+        eprintln!(
+            "
+Headcount is ready on {address}
+
+  standard key  {standard}
+  export key    {export}
+
+Try:
+
+  curl -fOJ -H 'Authorization: Bearer {standard}' {address}/api/v1/users/export
+  curl -fOJ -H 'Authorization: Bearer {export}' {address}/api/v1/users/export-full
+  curl -f -H 'Authorization: Bearer {export}' '{address}/api/v1/users/export-full?is_admin=true&limit=5'
+  headcount --data-dir '{data_dir}' audit list
+
+The API: {address}/docs   Stop with Ctrl-C. The keys last seven days.
+",
+            standard = standard.reveal(),
+            export = export.reveal(),
+        );
+    })
+    .await
+}
+
+/// The keys of an earlier demo cannot be shown again, so they are of no use to anybody honest.
+async fn revoke_earlier_keys(store: &Store, now: Timestamp) -> anyhow::Result<()> {
+    for key in store.keys().await? {
+        if [STANDARD_NAME, EXPORT_NAME].contains(&key.name.as_str()) && key.revoked_at.is_none() {
+            store.revoke_key(&key.id, now).await?;
+        }
+    }
+    Ok(())
+}

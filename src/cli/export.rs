@@ -1,0 +1,240 @@
+//! `export minimal|full`
+
+use super::{Usage, open_exporter, open_store};
+use crate::config::Config;
+use crate::export::{ExportBody, Exporter, StartError};
+use crate::plan::{Plan, Profile};
+use crate::source::SourceError;
+use crate::store::audit;
+use crate::telemetry;
+use crate::timestamp::Timestamp;
+use anyhow::Context;
+use clap::{Args, ValueEnum};
+use http_body_util::BodyExt;
+use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use std::io::{IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use tempfile::NamedTempFile;
+use tokio::signal::unix::{SignalKind, signal};
+
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Which columns: id, email, name; or all seven
+    profile: ProfileName,
+    /// Write to FILE, which appears when it is complete [default: stdout]
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+    #[command(flatten)]
+    parameters: Parameters,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum ProfileName {
+    Minimal,
+    Full,
+}
+
+/// The parameters of the endpoints, as texts; the plan reads both the same way.
+#[derive(Debug, Args)]
+struct Parameters {
+    /// The format: csv
+    #[arg(long)]
+    format: Option<String>,
+    /// Only the users with exactly this address, case included
+    #[arg(long)]
+    email: Option<String>,
+    /// Which columns, separated by commas, in the order wanted
+    #[arg(long, value_name = "NAME,…")]
+    fields: Option<String>,
+    /// Only users created at this time or later, as in 2025-01-08T10:30:00Z
+    #[arg(long, value_name = "TIME")]
+    created_after: Option<String>,
+    /// Only users created before this time
+    #[arg(long, value_name = "TIME")]
+    created_before: Option<String>,
+    /// Only users last changed at this time or later
+    #[arg(long, value_name = "TIME")]
+    updated_after: Option<String>,
+    /// Only users last changed before this time
+    #[arg(long, value_name = "TIME")]
+    updated_before: Option<String>,
+    /// Only active (true) or only inactive (false) users
+    #[arg(long, value_name = "BOOL")]
+    is_active: Option<String>,
+    /// Only administrators (true) or only others (false)
+    #[arg(long, value_name = "BOOL")]
+    is_admin: Option<String>,
+    /// At most so many users
+    #[arg(long, value_name = "N")]
+    limit: Option<String>,
+    /// Only users whose id is greater than this
+    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
+    after: Option<String>,
+    /// Start with a byte order mark, for Excel [default: false]
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
+    bom: Option<String>,
+    /// Put a ' before text that a spreadsheet would take for a formula [default: true]
+    #[arg(long, value_name = "BOOL")]
+    sanitize: Option<String>,
+}
+
+impl Parameters {
+    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
+        [
+            ("format", &self.format),
+            ("email", &self.email),
+            ("fields", &self.fields),
+            ("created_after", &self.created_after),
+            ("created_before", &self.created_before),
+            ("updated_after", &self.updated_after),
+            ("updated_before", &self.updated_before),
+            ("is_active", &self.is_active),
+            ("is_admin", &self.is_admin),
+            ("limit", &self.limit),
+            ("after", &self.after),
+            ("bom", &self.bom),
+            ("sanitize", &self.sanitize),
+        ]
+        .into_iter()
+        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
+    }
+}
+
+pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
+    telemetry::start_logging(config.log_format, "warn");
+    let profile = match arguments.profile {
+        ProfileName::Minimal => Profile::Minimal,
+        ProfileName::Full => Profile::Full,
+    };
+    let plan =
+        Plan::parse(profile, arguments.parameters.pairs()).map_err(|error| Usage(error.to_string()))?;
+    let stopped = stopped()?;
+    let store = open_store(&config).await?;
+    let exporter = Arc::new(open_exporter(&config, &store).await?);
+    let exporting = tokio::spawn(export(Arc::clone(&exporter), plan, arguments.output));
+    let abort = exporting.abort_handle();
+    let result = tokio::select! {
+        result = exporting => result.context("the export died")?,
+        () = stopped => {
+            exporter.break_off();
+            abort.abort();
+            Err(anyhow::anyhow!("stopped by a signal; the export is not complete"))
+        }
+    };
+    exporter.settled().await;
+    result
+}
+
+/// Resolves at the signals that would otherwise end the process without a record.
+fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    })
+}
+
+async fn export(exporter: Arc<Exporter>, plan: Plan, output: Option<PathBuf>) -> anyhow::Result<()> {
+    let target = output.as_deref().map(Target::beside).transpose()?;
+    let bar = progress_bar(&exporter, &plan, target.is_some()).await;
+    let request = audit_request(&plan);
+    let body = match exporter.start(plan, request).await {
+        Ok(body) => body,
+        Err(StartError::Source(SourceError::After(error))) => return Err(Usage(error.to_string()).into()),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(mut target) = target else {
+        return copy(body, &mut std::io::stdout(), &bar).await.map(|_| ());
+    };
+    let rows = copy(body, target.file.as_file_mut(), &bar).await?;
+    let name = target.path.display().to_string();
+    target.finish()?;
+    eprintln!("wrote {rows} users to {name}");
+    Ok(())
+}
+
+fn audit_request(plan: &Plan) -> audit::Request {
+    let time = Timestamp::now();
+    audit::Request {
+        id: crate::fresh_id(time),
+        time,
+        endpoint: format!("cli export {}", plan.profile.name()),
+        key_id: None,
+        key_name: None,
+        client: "cli".to_owned(),
+        request_id: None,
+        filters: plan.summary(),
+    }
+}
+
+/// Writes the body out and returns how many users it had.
+async fn copy(mut body: ExportBody, out: &mut (impl Write + Send), bar: &ProgressBar) -> anyhow::Result<u64> {
+    while let Some(frame) = body.frame().await {
+        let frame = frame.context("the export is not complete; see: headcount audit list")?;
+        if let Some(bytes) = frame.data_ref() {
+            // A slow reader of a pipe must hold up neither the runtime nor a signal.
+            tokio::task::block_in_place(|| out.write_all(bytes)).context("the export cannot be written")?;
+            bar.set_position(body.rows());
+            bar.set_message(HumanBytes(body.bytes()).to_string());
+        }
+    }
+    out.flush().context("the export cannot be written")?;
+    bar.finish_and_clear();
+    Ok(body.rows())
+}
+
+/// Rows, bytes, rate and, where the number of rows is known, the estimated end; hidden where nobody would see it.
+async fn progress_bar(exporter: &Exporter, plan: &Plan, to_file: bool) -> ProgressBar {
+    let would_mix = !to_file && std::io::stdout().is_terminal();
+    if would_mix || !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let (bar, template) = match exporter.source.estimate_rows(plan).await {
+        Some(rows) => (
+            ProgressBar::new(rows),
+            "{bar:30} {human_pos} of about {human_len} users, {msg}, {per_sec}, {eta} left",
+        ),
+        None => (
+            ProgressBar::new_spinner(),
+            "{spinner} {human_pos} users, {msg}, {per_sec}",
+        ),
+    };
+    if let Ok(style) = ProgressStyle::with_template(template) {
+        bar.set_style(style);
+    }
+    bar
+}
+
+/// A file that appears under its name only when it is complete.
+struct Target {
+    file: NamedTempFile,
+    path: PathBuf,
+}
+
+impl Target {
+    fn beside(path: &Path) -> anyhow::Result<Self> {
+        let directory = path
+            .parent()
+            .filter(|directory| !directory.as_os_str().is_empty());
+        let file = tempfile::Builder::new()
+            .prefix(".headcount-")
+            .suffix(".part")
+            .tempfile_in(directory.unwrap_or(Path::new(".")))
+            .with_context(|| format!("{} cannot be written", path.display()))?;
+        Ok(Self {
+            file,
+            path: path.to_owned(),
+        })
+    }
+
+    fn finish(self) -> anyhow::Result<()> {
+        let problem = || format!("{} cannot be written", self.path.display());
+        self.file.as_file().sync_all().with_context(problem)?;
+        self.file.persist(&self.path).with_context(problem)?;
+        Ok(())
+    }
+}

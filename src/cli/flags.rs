@@ -1,0 +1,50 @@
+//! `flags list`, `flags enable`, `flags disable`
+
+use super::table::table;
+use super::{open_store, print, print_json};
+use crate::config::Config;
+use crate::store::flags::{Flag, SetBy};
+use crate::timestamp::Timestamp;
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// List the flags and who set them
+    List {
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// Switch a flag on, on every instance within a second
+    Enable { name: Flag },
+    /// Switch a flag off, on every instance within a second; running exports end as usual
+    Disable { name: Flag },
+}
+
+pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    let (flag, enabled) = match command {
+        Command::List { json } => {
+            let flags = store.flags(&config.features).await?;
+            if json {
+                return print_json(&flags);
+            }
+            let mut rows = vec![["NAME", "STATE", "SET BY"].map(str::to_owned).to_vec()];
+            for flag in flags {
+                let state = if flag.enabled { "on" } else { "off" };
+                let set_by = if flag.set_by == SetBy::Config {
+                    "config"
+                } else {
+                    "store"
+                };
+                rows.push([flag.name.name(), state, set_by].map(str::to_owned).to_vec());
+            }
+            return print(&table(&rows));
+        }
+        Command::Enable { name } => (name, true),
+        Command::Disable { name } => (name, false),
+    };
+    store.set_flag(flag, enabled, Timestamp::now()).await?;
+    eprintln!("{} is {}", flag.name(), if enabled { "on" } else { "off" });
+    Ok(())
+}

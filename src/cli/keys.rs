@@ -1,0 +1,194 @@
+//! `keys create`, `keys list`, `keys revoke`, `keys rotate`
+
+use super::table::{or_dash, table};
+use super::{Usage, open_store, print, print_json};
+use crate::config::Config;
+use crate::store::Store;
+use crate::store::keys::{ApiKey, Grant, KeyKind, Secret};
+use crate::timestamp::Timestamp;
+use anyhow::{Context, bail};
+use clap::Subcommand;
+use std::time::Duration;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Make a key and print it: the only time that it is shown
+    Create {
+        /// What to call it: who or what will use it
+        name: String,
+        /// What it is for: 'standard' may export minimal users, 'export' full ones too
+        #[arg(long)]
+        kind: KeyKind,
+        /// A grant: one that the kind lacks is added; naming some that it has keeps only those
+        #[arg(long = "grant", value_name = "G")]
+        grants: Vec<Grant>,
+        /// How long it is valid, as in 90d or 12h [default: until it is revoked]
+        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        expires: Option<Duration>,
+    },
+    /// List the keys; none of them can be shown again
+    List {
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
+    /// End a key, on every instance within a second
+    Revoke {
+        /// Its id, see 'keys list'
+        id: String,
+    },
+    /// Make a new key like an old one, print it, and end the old one
+    Rotate {
+        /// Its id, see 'keys list'
+        id: String,
+    },
+}
+
+const MAX_NAME_LENGTH: usize = 100;
+
+pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Create {
+            name,
+            kind,
+            grants,
+            expires,
+        } => {
+            check_name(&name)?;
+            let store = open_store(config).await?;
+            let secret = create(&store, &name, kind, &grants, expires).await?;
+            let names: Vec<_> = kind
+                .grants_with(&grants)
+                .iter()
+                .map(|grant| grant.name())
+                .collect();
+            eprintln!(
+                "made key '{name}' with {}; it is not shown again",
+                names.join(", ")
+            );
+            print(&format!("{}\n", secret.reveal()))
+        }
+        Command::List { json } => list(&open_store(config).await?.keys().await?, json),
+        Command::Revoke { id } => {
+            let store = open_store(config).await?;
+            if !store.revoke_key(&id, Timestamp::now()).await? {
+                bail!("there is no such key, or it is revoked already: {id}; see: headcount keys list");
+            }
+            eprintln!("revoked {id}");
+            Ok(())
+        }
+        Command::Rotate { id } => rotate(&open_store(config).await?, &id).await,
+    }
+}
+
+/// A name stands in the audit and in logs, on one line.
+fn check_name(name: &str) -> anyhow::Result<()> {
+    let length = name.chars().count();
+    if !(1..=MAX_NAME_LENGTH).contains(&length) || name.chars().any(char::is_control) || name.trim() != name {
+        let problem = format!(
+            "a key's name has 1 to {MAX_NAME_LENGTH} characters, no control characters and no spaces around it"
+        );
+        return Err(Usage(problem).into());
+    }
+    Ok(())
+}
+
+/// Makes and keeps a key.
+pub(super) async fn create(
+    store: &Store,
+    name: &str,
+    kind: KeyKind,
+    grants: &[Grant],
+    expires: Option<Duration>,
+) -> anyhow::Result<Secret> {
+    let (key, secret) = new_key(name, kind, kind.grants_with(grants), expires)?;
+    store.add_key(&key, &secret).await?;
+    Ok(secret)
+}
+
+fn new_key(
+    name: &str,
+    kind: KeyKind,
+    grants: Vec<Grant>,
+    expires: Option<Duration>,
+) -> anyhow::Result<(ApiKey, Secret)> {
+    let created_at = Timestamp::now();
+    let expires_at = expires.map(|lifetime| expiry(created_at, lifetime)).transpose()?;
+    let secret = Secret::generate(kind, getrandom::fill)
+        .map_err(|error| anyhow::anyhow!("the system gives no random bytes: {error}"))?;
+    let key = ApiKey {
+        id: crate::fresh_id(created_at),
+        name: name.to_owned(),
+        kind,
+        grants,
+        created_at,
+        expires_at,
+        last_used_at: None,
+        revoked_at: None,
+    };
+    Ok((key, secret))
+}
+
+fn expiry(from: Timestamp, lifetime: Duration) -> anyhow::Result<Timestamp> {
+    let micros = i64::try_from(lifetime.as_micros())
+        .ok()
+        .and_then(|lifetime| from.micros().checked_add(lifetime));
+    micros
+        .and_then(Timestamp::from_micros)
+        .ok_or_else(|| Usage("--expires is too far away".to_owned()).into())
+}
+
+async fn rotate(store: &Store, id: &str) -> anyhow::Result<()> {
+    let unknown =
+        || format!("there is no such key, or it is revoked already: {id}; see: headcount keys list");
+    let old = store.find_key(id).await?.with_context(unknown)?;
+    let lifetime = old.expires_at.map(|expiry| {
+        Duration::from_micros(
+            expiry
+                .micros()
+                .saturating_sub(old.created_at.micros())
+                .max(0)
+                .unsigned_abs(),
+        )
+    });
+    let (key, secret) = new_key(&old.name, old.kind, old.grants, lifetime)?;
+    if !store.replace_key(id, &key, &secret, key.created_at).await? {
+        bail!(unknown());
+    }
+    eprintln!(
+        "made key {} '{}' and revoked {id}; it is not shown again",
+        key.id, key.name
+    );
+    print(&format!("{}\n", secret.reveal()))
+}
+
+fn list(keys: &[ApiKey], json: bool) -> anyhow::Result<()> {
+    if json {
+        return print_json(&keys);
+    }
+    let heading = [
+        "ID",
+        "NAME",
+        "KIND",
+        "GRANTS",
+        "CREATED",
+        "EXPIRES",
+        "LAST USED",
+        "REVOKED",
+    ];
+    let mut rows = vec![heading.map(str::to_owned).to_vec()];
+    for key in keys {
+        let grants: Vec<_> = key.grants.iter().map(|grant| grant.name()).collect();
+        rows.push(vec![
+            key.id.clone(),
+            key.name.clone(),
+            key.kind.name().to_owned(),
+            grants.join(","),
+            key.created_at.to_string(),
+            or_dash(key.expires_at),
+            or_dash(key.last_used_at),
+            or_dash(key.revoked_at),
+        ]);
+    }
+    print(&table(&rows))
+}

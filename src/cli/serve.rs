@@ -1,0 +1,58 @@
+//! `serve`
+
+use super::{open_exporter, open_store};
+use crate::config::Config;
+use crate::http::{App, router, server};
+use crate::store::flags::FlagState;
+use anyhow::Context;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+pub(super) async fn run(config: Config) -> anyhow::Result<()> {
+    serve(config, |_, _| {}).await
+}
+
+/// Serves until a signal; `announce` is called with the address and the flags, once requests can be answered.
+pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagState])) -> anyhow::Result<()> {
+    super::telemetry::start_logging(config.log_format, "info");
+    // Registered first, so that a signal during the start is not lost.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+
+    let store = open_store(&config).await?;
+    let exporter = Arc::new(open_exporter(&config, &store).await?);
+    let flags = store.flags(&config.features).await?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!(
+            "cannot listen on {}; choose another address with --listen",
+            config.listen
+        )
+    })?;
+    let address = format!("http://{}", listener.local_addr()?);
+    print_flags(&flags);
+    announce(&address, &flags);
+    eprintln!("listening on {address}");
+
+    let grace = config.limits.shutdown_grace;
+    let router = router(App::new(config, store, Arc::clone(&exporter)));
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    };
+    server::serve(listener, router, exporter, stop, grace).await;
+    Ok(())
+}
+
+fn print_flags(flags: &[FlagState]) {
+    for flag in flags {
+        let (name, state) = (flag.name.name(), if flag.enabled { "on" } else { "off" });
+        if flag.enabled {
+            eprintln!("{name}: {state}");
+        } else {
+            eprintln!("{name}: {state}; switch it on with: headcount flags enable {name}");
+        }
+    }
+}

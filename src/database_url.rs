@@ -1,0 +1,95 @@
+//! Where a database is: `sqlite:PATH` or `postgres://…`, never shown with its password.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+/// The address of a source or a store. `Debug` and `Display` leave the password out.
+#[derive(Clone, PartialEq, Eq)]
+pub enum DatabaseUrl {
+    Sqlite(PathBuf),
+    /// The whole URL, password included.
+    Postgres(String),
+}
+
+impl FromStr for DatabaseUrl {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(text.to_owned()));
+        }
+        let Some(path) = text.strip_prefix("sqlite:") else {
+            return Err("expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE".to_owned());
+        };
+        let path = path.strip_prefix("//").unwrap_or(path);
+        if path.is_empty() || path == ":memory:" || path.contains('?') {
+            return Err("expected sqlite:PATH with the path of a file and no options".to_owned());
+        }
+        Ok(Self::Sqlite(PathBuf::from(path)))
+    }
+}
+
+impl fmt::Display for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Sqlite(path) => write!(f, "sqlite:{}", path.display()),
+            Self::Postgres(url) => f.write_str(&without_secrets(url)),
+        }
+    }
+}
+
+impl fmt::Debug for DatabaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+/// `scheme://user@host/database`: neither the password nor the options, where one can stand too.
+fn without_secrets(url: &str) -> String {
+    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", ""));
+    let rest = rest.split('?').next().unwrap_or_default();
+    match rest.rsplit_once('@') {
+        Some((user, host)) => {
+            let user = user.split(':').next().unwrap_or_default();
+            format!("{scheme}://{user}@{host}")
+        }
+        None => format!("{scheme}://{rest}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn passwords_are_never_shown() {
+        for (url, shown) in [
+            ("postgres://me:s3cret@db:5432/app", "postgres://me@db:5432/app"),
+            (
+                "postgresql://me:p@ss@db/app?sslmode=require",
+                "postgresql://me@db/app",
+            ),
+            ("postgres://db/app?user=me&password=s3cret", "postgres://db/app"),
+            ("sqlite:users.db", "sqlite:users.db"),
+            ("sqlite:///var/lib/users.db", "sqlite:/var/lib/users.db"),
+        ] {
+            let parsed: DatabaseUrl = url.parse().expect("a database URL");
+            assert_eq!(format!("{parsed} {parsed:?}"), format!("{shown} {shown}"));
+        }
+    }
+
+    #[test]
+    fn other_schemes_are_refused() {
+        for url in [
+            "mysql://db/app",
+            "users.db",
+            "",
+            "sqlite:",
+            "sqlite::memory:",
+            "sqlite:a?mode=rw",
+        ] {
+            assert!(url.parse::<DatabaseUrl>().is_err(), "{url}");
+        }
+    }
+}

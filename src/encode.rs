@@ -1,0 +1,29 @@
+//! Rows to bytes. Knows no database and no socket: values in, bytes appended to a buffer.
+
+pub mod csv;
+
+use crate::timestamp::Timestamp;
+
+/// One cell, borrowed from the database's own buffer.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Value<'a> {
+    Null,
+    Bool(bool),
+    Int(i64),
+    /// The sixteen bytes in network order (RFC 9562 section 4).
+    Uuid([u8; 16]),
+    Text(&'a str),
+    Timestamp(Timestamp),
+}
+
+/// Appends the 36 characters of a UUID in lower case (RFC 9562 section 4).
+fn append_uuid(out: &mut Vec<u8>, uuid: [u8; 16]) {
+    const HEX: &[u8; 16] = b"0123456789abcdef";
+    for (index, byte) in uuid.into_iter().enumerate() {
+        if matches!(index, 4 | 6 | 8 | 10) {
+            out.push(b'-');
+        }
+        out.push(HEX[usize::from(byte >> 4)]);
+        out.push(HEX[usize::from(byte & 15)]);
+    }
+}

@@ -1,0 +1,126 @@
+//! Runs exports: a slot, an audit record, a scan, a body that settles the record at its end.
+
+mod account;
+mod body;
+mod writer;
+
+pub use body::{Broken, ExportBody};
+
+use crate::encode::csv::CsvEncoder;
+use crate::plan::Plan;
+use crate::source::{Source, SourceError};
+use crate::store::StoreError;
+use crate::store::audit::{AuditLog, Closing, Outcome, Request};
+use crate::telemetry::Metrics;
+use account::Account;
+use std::sync::Arc;
+use tokio::sync::{Semaphore, mpsc};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use writer::{ChunkWriter, Message};
+
+/// Full buffers between the scan and the client: enough that neither waits for the other's scheduling.
+const CHUNKS_IN_FLIGHT: usize = 4;
+
+/// Everything that an export needs.
+pub struct Exporter {
+    pub source: Source,
+    pub audit: AuditLog,
+    pub metrics: Metrics,
+    slots: Arc<Semaphore>,
+    closing: TaskTracker,
+    breaking_off: CancellationToken,
+}
+
+/// Why no export started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("all export slots are busy")]
+    Busy,
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    #[error("the task that starts exports died")]
+    Died,
+}
+
+impl Exporter {
+    /// An exporter with `slots` exports at the same time.
+    pub fn new(source: Source, audit: AuditLog, slots: usize) -> Self {
+        Self {
+            source,
+            audit,
+            metrics: Metrics::default(),
+            slots: Arc::new(Semaphore::new(slots)),
+            closing: TaskTracker::new(),
+            breaking_off: CancellationToken::new(),
+        }
+    }
+
+    /// Opens the audit record, starts the scan and waits for its first bytes, so that whatever fails before them can
+    /// still be told from an export. Once it has begun it ends by itself, even if the caller is gone.
+    ///
+    /// # Errors
+    ///
+    /// There is no export. With [`StartError::Source`] the record says so already; otherwise there is none.
+    pub async fn start(self: &Arc<Self>, plan: Plan, request: Request) -> Result<ExportBody, StartError> {
+        let slot = Arc::clone(&self.slots)
+            .try_acquire_owned()
+            .map_err(|_| StartError::Busy)?;
+        let exporter = Arc::clone(self);
+        let starting = tokio::spawn(async move {
+            exporter.audit.begin(&request).await?;
+            let account = Account::open(Arc::clone(&exporter), plan.profile, request, slot);
+            let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
+            let scan = tokio::spawn(scan(exporter, plan, sender));
+            ExportBody::begin(account, receiver, scan.abort_handle())
+                .await
+                .map_err(StartError::Source)
+        });
+        starting.await.map_err(|_| StartError::Died)?
+    }
+
+    /// Does everything that [`Exporter::start`] does but the export: for `HEAD`.
+    ///
+    /// # Errors
+    ///
+    /// As an export would fail before its first row. Nothing is recorded then.
+    pub async fn check(&self, plan: &Plan, request: &Request) -> Result<(), StartError> {
+        let _slot = Arc::clone(&self.slots)
+            .try_acquire_owned()
+            .map_err(|_| StartError::Busy)?;
+        self.source.check(plan).await?;
+        let closing = Closing {
+            outcome: Outcome::Completed,
+            reason: Some("head".to_owned()),
+            rows: 0,
+            bytes: 0,
+            sha256: None,
+            duration_ms: 0,
+        };
+        Ok(self.audit.record(request, &closing).await?)
+    }
+
+    /// From now on an export that is dropped was broken off by us, not by its client.
+    pub fn break_off(&self) {
+        self.breaking_off.cancel();
+    }
+
+    /// Waits until every record of a finished export is written.
+    pub async fn settled(&self) {
+        self.closing.close();
+        self.closing.wait().await;
+    }
+}
+
+async fn scan(exporter: Arc<Exporter>, plan: Plan, sender: mpsc::Sender<Message>) {
+    let encoder = CsvEncoder::new(plan.bom, plan.sanitize);
+    let writer = ChunkWriter::new(encoder, &plan.columns, sender.clone());
+    let result = match exporter.source.scan(&plan, writer).await {
+        Ok(writer) => writer.finish().await,
+        Err(error) => Err(error),
+    };
+    // Nobody listens after the body is gone, and then nobody needs to.
+    let _ = sender.send(Message::End(result)).await;
+}

@@ -1,0 +1,141 @@
+//! What is known of a running export, and its one way into the audit, the metrics and the log.
+
+use super::Exporter;
+use crate::plan::Profile;
+use crate::store::StoreError;
+use crate::store::audit::{Closing, Outcome, Request};
+use sha2::{Digest, Sha256};
+use std::sync::Arc;
+use std::time::Instant;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::task::JoinHandle;
+
+/// The account of one export. However it is dropped, the audit record gets its outcome exactly once.
+pub(super) struct Account {
+    exporter: Arc<Exporter>,
+    profile: Profile,
+    request: Request,
+    started: Instant,
+    rows: u64,
+    bytes: u64,
+    hasher: Sha256,
+    is_settled: bool,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Account {
+    pub(super) fn open(
+        exporter: Arc<Exporter>,
+        profile: Profile,
+        request: Request,
+        slot: OwnedSemaphorePermit,
+    ) -> Self {
+        exporter.metrics.export_started();
+        Self {
+            exporter,
+            profile,
+            request,
+            started: Instant::now(),
+            rows: 0,
+            bytes: 0,
+            hasher: Sha256::new(),
+            is_settled: false,
+            _slot: slot,
+        }
+    }
+
+    /// Counts a chunk on its way out.
+    pub(super) fn add(&mut self, bytes: &[u8], rows: u64) {
+        self.hasher.update(bytes);
+        self.bytes += bytes.len() as u64;
+        self.rows += rows;
+    }
+
+    /// Users counted so far.
+    pub(super) fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Uncompressed bytes counted so far.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Settles the export. The record is written by a task of its own, which goes on if the body is dropped.
+    pub(super) fn settle(
+        &mut self,
+        outcome: Outcome,
+        reason: Option<String>,
+    ) -> JoinHandle<Result<(), StoreError>> {
+        self.is_settled = true;
+        let duration = self.started.elapsed();
+        self.exporter
+            .metrics
+            .export_ended(self.profile, outcome, self.rows, self.bytes, duration);
+        let closing = Closing {
+            outcome,
+            reason,
+            rows: self.rows,
+            bytes: self.bytes,
+            sha256: Some(crate::hex(&self.hasher.clone().finalize())),
+            duration_ms: duration.as_millis() as u64,
+        };
+        self.log(&closing);
+        let (exporter, id) = (Arc::clone(&self.exporter), self.request.id.clone());
+        self.exporter.closing.spawn(async move {
+            let written = exporter.audit.close(&id, &closing).await;
+            if let Err(error) = &written {
+                tracing::error!(export_id = id, %error, "the outcome of an export could not be recorded");
+            }
+            written
+        })
+    }
+
+    fn log(&self, closing: &Closing) {
+        let (outcome, reason) = (
+            closing.outcome.name(),
+            closing.reason.as_deref().unwrap_or_default(),
+        );
+        let request_id = self.request.request_id.as_deref().unwrap_or_default();
+        let (rows, bytes, duration_ms) = (closing.rows, closing.bytes, closing.duration_ms);
+        let (export_id, endpoint) = (&self.request.id, &self.request.endpoint);
+        if closing.outcome == Outcome::Failed {
+            tracing::error!(
+                export_id,
+                endpoint,
+                outcome,
+                reason,
+                rows,
+                bytes,
+                duration_ms,
+                request_id,
+                "export"
+            );
+        } else {
+            tracing::info!(
+                export_id,
+                endpoint,
+                outcome,
+                reason,
+                rows,
+                bytes,
+                duration_ms,
+                request_id,
+                "export"
+            );
+        }
+    }
+}
+
+impl Drop for Account {
+    fn drop(&mut self) {
+        if self.is_settled {
+            return;
+        }
+        if self.exporter.breaking_off.is_cancelled() {
+            self.settle(Outcome::Interrupted, Some("shutdown".to_owned()));
+        } else {
+            self.settle(Outcome::Disconnected, None);
+        }
+    }
+}

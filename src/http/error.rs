@@ -1,0 +1,188 @@
+//! The one place that picks a status. What the client reads is here; what the log says is logged where it is known.
+
+use crate::export::StartError;
+use crate::plan::ParameterError;
+use crate::source::SourceError;
+use crate::store::StoreError;
+use crate::store::keys::Grant;
+use axum::http::{HeaderValue, StatusCode, header};
+use axum::response::{IntoResponse, Response};
+
+/// Why a request is not answered as it was meant.
+#[derive(Debug)]
+pub(super) enum ApiError {
+    NotFound,
+    MethodNotAllowed,
+    HttpVersion,
+    FlagOff,
+    InvalidKey(KeyProblem),
+    MissingGrant(Grant),
+    Parameter(ParameterError),
+    /// What is wrong with the form.
+    Form(String),
+    /// Too many failed keys from this address; seconds to wait.
+    TooManyFailedKeys(u64),
+    /// This key made too many requests; seconds to wait.
+    TooManyRequests(u64),
+    Busy,
+    SourceUnavailable,
+    StoreUnavailable,
+    Internal,
+}
+
+/// What is wrong with a key. The caller is not told which; the audit is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum KeyProblem {
+    Missing,
+    /// Not something that could be a key, or two that differ.
+    Malformed,
+    Unknown,
+    Expired,
+    Revoked,
+}
+
+/// When to come back after an overload, in seconds.
+const RETRY_AFTER: u64 = 5;
+
+impl ApiError {
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+            Self::FlagOff | Self::MissingGrant(_) => StatusCode::FORBIDDEN,
+            Self::InvalidKey(_) => StatusCode::UNAUTHORIZED,
+            Self::Parameter(_) | Self::Form(_) => StatusCode::BAD_REQUEST,
+            Self::TooManyFailedKeys(_) | Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::Busy | Self::SourceUnavailable | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+
+    fn detail(&self) -> String {
+        match self {
+            Self::NotFound => "Not found".to_owned(),
+            Self::MethodNotAllowed => "Method not allowed".to_owned(),
+            Self::HttpVersion => {
+                "Exports need HTTP/1.1 or later, where a transfer that was cut can be told from a \
+                                  complete one (nginx: proxy_http_version 1.1)"
+                    .to_owned()
+            }
+            Self::FlagOff => "Export feature not enabled".to_owned(),
+            Self::InvalidKey(_) => "Invalid or missing API key".to_owned(),
+            Self::MissingGrant(grant) => format!("API key lacks the grant '{}'", grant.name()),
+            Self::Parameter(error) => error.to_string(),
+            Self::Form(problem) => problem.clone(),
+            Self::TooManyFailedKeys(_) => "Too many failed API keys from this address".to_owned(),
+            Self::TooManyRequests(_) => "Too many requests with this API key".to_owned(),
+            Self::Busy => "All export slots are busy; try again later".to_owned(),
+            Self::SourceUnavailable => "The users source is not available".to_owned(),
+            Self::StoreUnavailable => "The store of keys, flags and audit is not available".to_owned(),
+            Self::Internal => "Internal server error".to_owned(),
+        }
+    }
+
+    /// What the audit says of a refused request. Holds nothing that the caller wrote.
+    pub(super) fn audit_reason(&self) -> String {
+        match self {
+            Self::MissingGrant(grant) => format!("missing grant {}", grant.name()),
+            Self::Parameter(ParameterError::Repeated(name) | ParameterError::Invalid { name, .. }) => {
+                format!("bad parameter {name}")
+            }
+            Self::Parameter(ParameterError::Format) => "bad parameter format".to_owned(),
+            Self::Parameter(ParameterError::Unknown(_)) => "unknown parameter".to_owned(),
+            _ => self.metric_reason().replace('_', " "),
+        }
+    }
+
+    /// The kind of refusal, as the metrics count it.
+    pub(super) fn metric_reason(&self) -> &'static str {
+        match self {
+            Self::NotFound => "not_found",
+            Self::MethodNotAllowed => "method_not_allowed",
+            Self::HttpVersion => "http_version",
+            Self::FlagOff => "flag_off",
+            Self::InvalidKey(KeyProblem::Missing) => "missing_key",
+            Self::InvalidKey(KeyProblem::Malformed) => "malformed_key",
+            Self::InvalidKey(KeyProblem::Unknown) => "unknown_key",
+            Self::InvalidKey(KeyProblem::Expired) => "expired_key",
+            Self::InvalidKey(KeyProblem::Revoked) => "revoked_key",
+            Self::MissingGrant(_) => "missing_grant",
+            Self::Parameter(_) => "bad_parameter",
+            Self::Form(_) => "bad_form",
+            Self::TooManyFailedKeys(_) => "too_many_failed_keys",
+            Self::TooManyRequests(_) => "too_many_requests",
+            Self::Busy => "busy",
+            Self::SourceUnavailable => "source_unavailable",
+            Self::StoreUnavailable => "store_unavailable",
+            Self::Internal => "internal",
+        }
+    }
+
+    /// Whether an admitted request failed here, rather than being refused.
+    pub(super) fn is_our_fault(&self) -> bool {
+        matches!(
+            self,
+            Self::SourceUnavailable | Self::StoreUnavailable | Self::Internal
+        )
+    }
+
+    fn retry_after(&self) -> Option<u64> {
+        match self {
+            Self::TooManyFailedKeys(seconds) | Self::TooManyRequests(seconds) => Some(*seconds),
+            Self::Busy | Self::SourceUnavailable | Self::StoreUnavailable => Some(RETRY_AFTER),
+            _ => None,
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let body = serde_json::json!({"detail": self.detail(), "status_code": status.as_u16()}).to_string();
+        let mut response = (status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        if status == StatusCode::UNAUTHORIZED {
+            let challenge = HeaderValue::from_static("Bearer");
+            response.headers_mut().insert(header::WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(seconds) = self.retry_after() {
+            response.headers_mut().insert(header::RETRY_AFTER, seconds.into());
+        }
+        response
+    }
+}
+
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(%error, "store");
+        Self::StoreUnavailable
+    }
+}
+
+impl From<ParameterError> for ApiError {
+    fn from(error: ParameterError) -> Self {
+        Self::Parameter(error)
+    }
+}
+
+impl From<StartError> for ApiError {
+    fn from(error: StartError) -> Self {
+        match error {
+            StartError::Busy => Self::Busy,
+            StartError::Store(error) => error.into(),
+            StartError::Source(SourceError::After(error)) => Self::Parameter(error),
+            StartError::Source(error @ (SourceError::Unreachable(_) | SourceError::Mismatch(_))) => {
+                tracing::error!(%error, "source");
+                Self::SourceUnavailable
+            }
+            StartError::Source(error) => {
+                tracing::error!(%error, "source");
+                Self::Internal
+            }
+            StartError::Died => {
+                tracing::error!("an export died before it began");
+                Self::Internal
+            }
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! `/export` and `/export-full`: flag, key, grant, parameters, capacity, data. The first that fails answers, and every
+//! request leaves its record.
+
+use super::App;
+use super::access::authenticate;
+use super::client;
+use super::error::ApiError;
+use super::headers::{RequestId, attachment};
+use crate::export::StartError;
+use crate::plan::{Plan, Profile};
+use crate::store::audit::{self, Closing, Outcome};
+use crate::store::flags::Flag;
+use crate::store::keys::Grant;
+use crate::timestamp::Timestamp;
+use axum::body::{Body, to_bytes};
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderValue, Method, Version, header};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+/// A profile on the web.
+#[derive(Debug)]
+pub(super) struct Endpoint {
+    pub(super) path: &'static str,
+    pub(super) profile: Profile,
+    pub(super) flag: Flag,
+    pub(super) grant: Grant,
+}
+
+/// The two exports.
+pub(super) static ENDPOINTS: &[Endpoint] = &[
+    Endpoint {
+        path: "/api/v1/users/export",
+        profile: Profile::Minimal,
+        flag: Flag::Export,
+        grant: Grant::Export,
+    },
+    Endpoint {
+        path: "/api/v1/users/export-full",
+        profile: Profile::Full,
+        flag: Flag::ExportFull,
+        grant: Grant::ExportFull,
+    },
+];
+
+/// A form of parameters, in bytes.
+const MAX_FORM: usize = 64 * 1024;
+const FORM_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Answers one request to an export endpoint.
+pub(super) async fn export(
+    State(app): State<Arc<App>>,
+    endpoint: &'static Endpoint,
+    request: Request,
+) -> Response {
+    let started = Instant::now();
+    let mut record = audit_request(&app, endpoint, &request);
+    let is_head = request.method() == Method::HEAD;
+    let error = match admit(&app, endpoint, request, &mut record).await {
+        Ok(plan) if is_head => match app.exporter.check(&plan, &record).await {
+            // Of unknown length, as the export itself would be.
+            Ok(()) => {
+                return download(
+                    &app,
+                    endpoint,
+                    &record.id,
+                    Body::from_stream(futures_util::stream::empty::<Result<Bytes, Infallible>>()),
+                );
+            }
+            Err(error) => ApiError::from(error),
+        },
+        Ok(plan) => match app.exporter.start(plan, record.clone()).await {
+            Ok(body) => return download(&app, endpoint, &record.id, Body::new(body)),
+            Err(error) => {
+                let is_recorded = matches!(error, StartError::Source(_));
+                let error = ApiError::from(error);
+                if is_recorded {
+                    app.exporter.metrics.refused(error.metric_reason());
+                    return error.into_response();
+                }
+                error
+            }
+        },
+        Err(error) => error,
+    };
+    app.exporter.metrics.refused(error.metric_reason());
+    record_refusal(app, record, &error, started.elapsed()).await;
+    error.into_response()
+}
+
+/// Flag, key, grant and parameters. What is learned on the way goes into the record.
+async fn admit(
+    app: &App,
+    endpoint: &Endpoint,
+    request: Request,
+    record: &mut audit::Request,
+) -> Result<Plan, ApiError> {
+    if request.version() < Version::HTTP_11 {
+        return Err(ApiError::HttpVersion);
+    }
+    if !app.store.is_enabled(endpoint.flag, &app.config.features).await? {
+        return Err(ApiError::FlagOff);
+    }
+    let client = client::address(app, &request);
+    authenticate(app, request.headers(), client, record)
+        .await?
+        .require(endpoint.grant)?;
+
+    let query = request.uri().query().unwrap_or_default().to_owned();
+    let form = read_form(request).await?;
+    let pairs = [decode(query.as_bytes())?, decode(&form)?].concat();
+    let plan = Plan::parse(
+        endpoint.profile,
+        pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())),
+    )?;
+    record.filters = plan.summary();
+    Ok(plan)
+}
+
+fn audit_request(app: &App, endpoint: &Endpoint, request: &Request) -> audit::Request {
+    let time = Timestamp::now();
+    audit::Request {
+        id: crate::fresh_id(time),
+        time,
+        endpoint: endpoint.path.to_owned(),
+        key_id: None,
+        key_name: None,
+        client: client::address(app, request).to_string(),
+        request_id: request
+            .extensions()
+            .get::<RequestId>()
+            .map(|id| id.as_str().to_owned()),
+        filters: serde_json::Map::new(),
+    }
+}
+
+/// The body of a `POST`, which holds parameters like a query string does.
+async fn read_form(request: Request) -> Result<Bytes, ApiError> {
+    if request.method() != Method::POST {
+        return Ok(Bytes::new());
+    }
+    let is_form = has_form_type(request.headers());
+    let read = tokio::time::timeout(FORM_TIMEOUT, to_bytes(request.into_body(), MAX_FORM));
+    let form = match read.await {
+        Ok(Ok(form)) => form,
+        Ok(Err(_)) => {
+            return Err(ApiError::Form(format!(
+                "The form is cut or larger than {MAX_FORM} bytes."
+            )));
+        }
+        Err(_) => return Err(ApiError::Form("The form did not arrive in time.".to_owned())),
+    };
+    if !is_form && !form.is_empty() {
+        let problem = "The body of a POST must be application/x-www-form-urlencoded.";
+        return Err(ApiError::Form(problem.to_owned()));
+    }
+    Ok(form)
+}
+
+fn has_form_type(headers: &HeaderMap) -> bool {
+    let content_type = headers
+        .get(header::CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok());
+    let media_type = content_type
+        .and_then(|value| value.split(';').next())
+        .unwrap_or_default();
+    media_type
+        .trim()
+        .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+}
+
+/// The names and values of a query string or form (WHATWG URL, section 5.1), which must be UTF-8.
+fn decode(encoded: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
+    form_urlencoded::parse(encoded)
+        .map(|(name, value)| {
+            // The parser puts U+FFFD where there was no UTF-8; nobody's address has one.
+            if name.contains('\u{fffd}') || value.contains('\u{fffd}') {
+                return Err(ApiError::Form("The parameters are not valid UTF-8.".to_owned()));
+            }
+            Ok((name.into_owned(), value.into_owned()))
+        })
+        .collect()
+}
+
+fn download(app: &App, endpoint: &Endpoint, export_id: &str, body: Body) -> Response {
+    let filename = match endpoint.profile {
+        Profile::Minimal => &app.config.filenames.minimal,
+        Profile::Full => &app.config.filenames.full,
+    };
+    let mut response = body.into_response();
+    let headers = response.headers_mut();
+    headers.insert(
+        header::CONTENT_TYPE,
+        HeaderValue::from_static("text/csv; charset=utf-8"),
+    );
+    headers.insert(header::CONTENT_DISPOSITION, attachment(filename));
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if let Ok(id) = HeaderValue::from_str(export_id) {
+        headers.insert("x-export-id", id);
+    }
+    response
+}
+
+/// Writes the record of a request that got no export, even if the client does not wait for it.
+async fn record_refusal(app: Arc<App>, record: audit::Request, error: &ApiError, duration: Duration) {
+    let closing = Closing {
+        outcome: if error.is_our_fault() {
+            Outcome::Failed
+        } else {
+            Outcome::Denied
+        },
+        reason: Some(error.audit_reason()),
+        rows: 0,
+        bytes: 0,
+        sha256: None,
+        duration_ms: duration.as_millis() as u64,
+    };
+    let reason = error.metric_reason();
+    tracing::info!(
+        endpoint = record.endpoint,
+        client = record.client,
+        reason,
+        "refused"
+    );
+    let recording = tokio::spawn(async move { app.exporter.audit.record(&record, &closing).await });
+    if let Ok(Err(error)) = recording.await {
+        tracing::error!(%error, "a refusal could not be recorded");
+    }
+}

@@ -1,0 +1,88 @@
+//! Headers that are more than a constant.
+
+use crate::timestamp::Timestamp;
+use axum::http::{HeaderMap, HeaderValue};
+use std::fmt::Write;
+
+/// The id under which a request stands in the log: the caller's, or a fresh one.
+#[derive(Clone, Debug)]
+pub(super) struct RequestId(String);
+
+const MAX_LENGTH: usize = 64;
+
+impl RequestId {
+    /// The caller's `X-Request-Id` if it is 1 to 64 of `A-Za-z0-9._-`, which cannot forge a log line.
+    pub(super) fn of(headers: &HeaderMap) -> Self {
+        let offered = headers.get("x-request-id").and_then(|value| value.to_str().ok());
+        let is_safe = |id: &&str| {
+            (1..=MAX_LENGTH).contains(&id.len())
+                && id
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+        };
+        Self(
+            offered
+                .filter(is_safe)
+                .map_or_else(|| crate::fresh_id(Timestamp::now()), str::to_owned),
+        )
+    }
+
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// `Content-Disposition` of a download (RFC 6266), with `filename*` (RFC 8187) where the name is not ASCII.
+pub(super) fn attachment(filename: &str) -> HeaderValue {
+    let ascii: String = filename
+        .chars()
+        .map(|c| if c.is_ascii() { c } else { '_' })
+        .collect();
+    let mut text = format!("attachment; filename=\"{ascii}\"");
+    if ascii != filename {
+        text.push_str("; filename*=UTF-8''");
+        for &byte in filename.as_bytes() {
+            // The attr-char of RFC 8187 section 3.2.1.
+            if byte.is_ascii_alphanumeric() || b"!#$&+-.^_`|~".contains(&byte) {
+                text.push(char::from(byte));
+            } else {
+                let _ = write!(text, "%{byte:02X}");
+            }
+        }
+    }
+    // File names are free of quotes and control characters, see `config`.
+    HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("attachment"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_are_not_ascii_are_given_twice() {
+        assert_eq!(attachment("users.csv"), "attachment; filename=\"users.csv\"");
+        assert_eq!(
+            attachment("Benützer 1.csv"),
+            "attachment; filename=\"Ben_tzer 1.csv\"; filename*=UTF-8''Ben%C3%BCtzer%201.csv"
+        );
+    }
+
+    #[test]
+    fn only_harmless_ids_are_taken_over() {
+        for (offered, taken) in [("abc-1.2_X", true), ("", false), ("a b", false), ("x\ty", false)] {
+            let mut headers = HeaderMap::new();
+            headers.insert(
+                "x-request-id",
+                HeaderValue::from_str(offered).expect("a header value"),
+            );
+            assert_eq!(RequestId::of(&headers).as_str() == offered, taken, "{offered}");
+        }
+        let mut headers = HeaderMap::new();
+        let long = "x".repeat(65);
+        headers.insert(
+            "x-request-id",
+            HeaderValue::from_str(&long).expect("a header value"),
+        );
+        assert_eq!(RequestId::of(&headers).as_str().len(), 26);
+    }
+}

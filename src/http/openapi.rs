@@ -1,0 +1,277 @@
+//! The OpenAPI document (OpenAPI 3.1), made from the same tables that requests are read by.
+
+use super::exports::{ENDPOINTS, Endpoint};
+use super::probes;
+use crate::plan::{Column, PARAMETERS, Parameter, Profile};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use serde_json::{Map, Value, json};
+use std::sync::LazyLock;
+
+static DOCUMENT: LazyLock<String> = LazyLock::new(|| {
+    // A value made of maps with string keys always serialises.
+    serde_json::to_string_pretty(&document()).unwrap_or_default() + "\n"
+});
+
+/// The document as JSON text.
+pub fn text() -> &'static str {
+    &DOCUMENT
+}
+
+pub(super) async fn serve() -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], text()).into_response()
+}
+
+/// The document.
+pub(super) fn document() -> Value {
+    let mut paths = Map::new();
+    for endpoint in ENDPOINTS {
+        paths.insert(endpoint.path.to_owned(), export_path(endpoint));
+    }
+    let probes = [
+        (
+            probes::ALIVE,
+            "Whether the exports are alive",
+            json!({"status": "users export alive"}),
+            &["403", "503"][..],
+        ),
+        (
+            probes::SIMPLE,
+            "A fixed answer, for trying things",
+            json!({"users": "export simple status"}),
+            &["403", "503"],
+        ),
+        ("/healthz", "The process lives", json!({"status": "ok"}), &[]),
+        (
+            "/readyz",
+            "The store and the source answer",
+            json!({"status": "ready"}),
+            &["503"],
+        ),
+    ];
+    for (path, summary, answer, errors) in probes {
+        paths.insert(path.to_owned(), probe_path(path, summary, &answer, errors));
+    }
+    for (path, summary, content_type) in [
+        (
+            "/metrics",
+            "Metrics for Prometheus",
+            "application/openmetrics-text",
+        ),
+        ("/openapi.json", "This document", "application/json"),
+        ("/docs", "This document as a page", "text/html"),
+    ] {
+        paths.insert(path.to_owned(), plain_path(path, summary, content_type));
+    }
+    json!({
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Headcount",
+            "description": "The user export service: all the users of an application, streamed as CSV.\n\n\
+                A complete export ends with the transfer. If anything fails after the first byte, the transfer is broken \
+                off (HTTP/1.1: no final chunk; HTTP/2: RST_STREAM): take a download for complete only if your client \
+                reports no error.",
+            "version": env!("CARGO_PKG_VERSION"),
+            "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
+        },
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer", "description": "An API key."},
+                "apiKey": {"type": "apiKey", "in": "header", "name": "X-API-Key", "description": "An API key."},
+            },
+            "schemas": {
+                "Error": {
+                    "type": "object",
+                    "required": ["detail", "status_code"],
+                    "properties": {
+                        "detail": {"type": "string", "description": "What is wrong, for people."},
+                        "status_code": {"type": "integer", "description": "The status of the response."},
+                    },
+                },
+            },
+        },
+    })
+}
+
+fn export_path(endpoint: &Endpoint) -> Value {
+    let parameters: Vec<_> = PARAMETERS
+        .iter()
+        .map(|parameter| {
+            json!({
+                "name": parameter.name,
+                "in": "query",
+                "description": parameter.description,
+                "schema": schema(parameter, endpoint.profile),
+            })
+        })
+        .collect();
+    let properties: Map<_, _> = PARAMETERS
+        .iter()
+        .map(|parameter| {
+            let mut schema = schema(parameter, endpoint.profile);
+            schema["description"] = parameter.description.into();
+            (parameter.name.to_owned(), schema)
+        })
+        .collect();
+    let form = json!({
+        "description": "The same parameters, for values that should not stand in an access log.",
+        "content": {
+            "application/x-www-form-urlencoded": {
+                "schema": {"type": "object", "properties": properties, "additionalProperties": false},
+            },
+        },
+    });
+
+    let mut get = export_operation(endpoint, "get");
+    get["parameters"] = parameters.into();
+    let mut head = export_operation(endpoint, "head");
+    head["parameters"] = get["parameters"].clone();
+    let mut post = export_operation(endpoint, "post");
+    post["requestBody"] = form;
+    json!({"get": get, "head": head, "post": post})
+}
+
+fn export_operation(endpoint: &Endpoint, method: &str) -> Value {
+    let name = endpoint.profile.name();
+    let columns: Vec<_> = endpoint
+        .profile
+        .columns()
+        .iter()
+        .map(|column| Column::name(*column))
+        .collect();
+    let text_header = |description: &str| json!({"description": description, "schema": {"type": "string"}});
+    let mut responses = json!({
+        "200": {
+            "description": format!("All matching users, ascending by id. The columns are {}.", columns.join(", ")),
+            "headers": {
+                "Content-Disposition": text_header("The name of the file (RFC 6266)."),
+                "X-Export-Id": text_header("The id of the audit record."),
+                "X-Request-Id": text_header("The id under which the request stands in the log."),
+            },
+            "content": {"text/csv": {"schema": {"type": "string"}}},
+        },
+    });
+    for (status, description) in [
+        ("400", "A parameter is unknown, repeated or has a bad value."),
+        (
+            "401",
+            "No key, or one that is unknown, malformed, expired or revoked.",
+        ),
+        ("403", "The feature is switched off, or the key lacks the grant."),
+        (
+            "429",
+            "Too many failed keys from this address, or too many requests with this key.",
+        ),
+        ("500", "Unexpected; the log has the cause under the request id."),
+        (
+            "503",
+            "All export slots are busy, or the source or the store is not available.",
+        ),
+        ("505", "HTTP/1.0, in which a cut transfer would look complete."),
+    ] {
+        responses[status] = error_response(description);
+    }
+    let (summary, operation) = match method {
+        "get" => (format!("Export users ({name})"), "export"),
+        "head" => (format!("Check an export without running it ({name})"), "check"),
+        _ => (
+            format!("Export users, parameters as a form ({name})"),
+            "exportByForm",
+        ),
+    };
+    json!({
+        "operationId": format!("{operation}-{name}"),
+        "summary": summary,
+        "description": format!(
+            "Needs the feature flag `{}` and a key with the grant `{}`.",
+            endpoint.flag.name(),
+            endpoint.grant.name()
+        ),
+        "tags": ["exports"],
+        "security": [{"bearer": []}, {"apiKey": []}],
+        "responses": responses,
+    })
+}
+
+/// The JSON Schema of a parameter: as narrow as the parser.
+fn schema(parameter: &Parameter, profile: Profile) -> Value {
+    let mut schema = json!({"type": parameter.schema.0});
+    if let Some(format) = parameter.schema.1 {
+        schema["format"] = format.into();
+    }
+    match parameter.name {
+        "format" => {
+            schema["pattern"] = "^([cC][sS][vV])?$".into();
+            schema["default"] = "csv".into();
+        }
+        "fields" => {
+            let names: Vec<_> = profile.columns().iter().map(|column| column.name()).collect();
+            schema["pattern"] = format!("^({})$", names.join("|")).into();
+            schema["description"] = "Several names are separated by commas.".into();
+            schema = json!({"anyOf": [schema, {"type": "string", "const": names.join(",")}]});
+        }
+        "limit" => {
+            schema["minimum"] = 1.into();
+            schema["maximum"] = i64::MAX.into();
+        }
+        "email" => schema["pattern"] = "^[^\\u0000]*$".into(),
+        // How ids look is the table's affair; digits fit integers and text.
+        "after" => schema["pattern"] = "^[0-9]{1,18}$".into(),
+        "bom" => schema["default"] = false.into(),
+        "sanitize" => schema["default"] = true.into(),
+        _ => {}
+    }
+    schema
+}
+
+fn probe_path(path: &str, summary: &str, answer: &Value, errors: &[&str]) -> Value {
+    let properties: Map<_, _> = answer
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(name, value)| (name.clone(), json!({"type": "string", "const": value})))
+        .collect();
+    let required: Vec<_> = properties.keys().cloned().collect();
+    let schema = json!({"type": "object", "required": required, "properties": properties});
+    let mut responses = json!({
+        "200": {"description": "Yes.", "content": {"application/json": {"schema": schema}}},
+    });
+    for error in errors {
+        let description = if *error == "403" {
+            "The feature is switched off."
+        } else {
+            "Something does not answer."
+        };
+        responses[*error] = error_response(description);
+    }
+    json!({"get": {"operationId": operation_id(path), "summary": summary, "tags": ["probes"], "responses": responses}})
+}
+
+fn plain_path(path: &str, summary: &str, content_type: &str) -> Value {
+    let schema = if content_type == "application/json" {
+        "object"
+    } else {
+        "string"
+    };
+    json!({"get": {
+        "operationId": operation_id(path),
+        "summary": summary,
+        "tags": ["probes"],
+        "responses": {"200": {
+            "description": summary,
+            "content": {content_type: {"schema": {"type": schema}}},
+        }},
+    }})
+}
+
+fn operation_id(path: &str) -> &str {
+    path.rsplit('/').next().unwrap_or(path)
+}
+
+fn error_response(description: &str) -> Value {
+    json!({
+        "description": description,
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    })
+}

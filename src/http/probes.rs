@@ -1,0 +1,91 @@
+//! Is it there, can it work, what has it done.
+
+use super::App;
+use super::error::ApiError;
+use crate::plan::{Plan, Profile};
+use crate::store::flags::Flag;
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(super) const ALIVE: &str = "/api/v1/users/export-alive";
+pub(super) const SIMPLE: &str = "/api/v1/users/export-simple";
+
+/// Long enough for a database that is busy, short enough for a load balancer.
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
+
+pub(super) async fn export_alive(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    flagged(
+        &app,
+        Flag::ExportAlive,
+        serde_json::json!({"status": "users export alive"}),
+    )
+    .await
+}
+
+pub(super) async fn export_simple(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    flagged(
+        &app,
+        Flag::ExportSimple,
+        serde_json::json!({"users": "export simple status"}),
+    )
+    .await
+}
+
+async fn flagged(app: &App, flag: Flag, answer: serde_json::Value) -> Result<Response, ApiError> {
+    if app.store.is_enabled(flag, &app.config.features).await? {
+        Ok(json(StatusCode::OK, &answer))
+    } else {
+        Err(ApiError::FlagOff)
+    }
+}
+
+/// The process lives.
+pub(super) async fn healthz() -> Response {
+    json(StatusCode::OK, &serde_json::json!({"status": "ok"}))
+}
+
+/// The store and the source answer, and the users table fits.
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
+    let store = tokio::time::timeout(READY_TIMEOUT, app.store.ping());
+    let plan = Plan::new(Profile::Full);
+    let source = tokio::time::timeout(READY_TIMEOUT, app.exporter.source.check(&plan));
+    let (store, source) = tokio::join!(store, source);
+    let mut unready = Vec::new();
+    if !matches!(store, Ok(Ok(()))) {
+        tracing::warn!(result = ?store, "the store is not ready");
+        unready.push("store");
+    }
+    if !matches!(source, Ok(Ok(()))) {
+        tracing::warn!(result = ?source, "the source is not ready");
+        unready.push("source");
+    }
+    if unready.is_empty() {
+        return json(StatusCode::OK, &serde_json::json!({"status": "ready"}));
+    }
+    let detail = format!("Not ready: {}", unready.join(" and "));
+    json(
+        StatusCode::SERVICE_UNAVAILABLE,
+        &serde_json::json!({"detail": detail, "status_code": 503}),
+    )
+}
+
+pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
+    let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+    (
+        [(header::CONTENT_TYPE, content_type)],
+        app.exporter.metrics.encode(),
+    )
+        .into_response()
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Response {
+    (
+        status,
+        [(header::CONTENT_TYPE, "application/json")],
+        body.to_string(),
+    )
+        .into_response()
+}

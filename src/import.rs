@@ -1,0 +1,214 @@
+//! Loads a CSV with the full columns into the embedded users table: all of it or nothing.
+
+use crate::encode::csv::unsanitized;
+use crate::plan::{Column, Profile};
+use crate::source::embedded::{EmbeddedError, EmbeddedUsers, User};
+use crate::timestamp::Timestamp;
+use csv::StringRecord;
+use std::io::Read;
+
+/// Why a file was refused. Nothing of it was loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum ImportError {
+    #[error("line {line}, column {column}: {problem}")]
+    Cell {
+        line: u64,
+        column: &'static str,
+        problem: String,
+    },
+    #[error("line {line}: {problem}")]
+    Record { line: u64, problem: String },
+    #[error("the file cannot be read: {0}")]
+    Read(#[from] std::io::Error),
+    #[error("the users table cannot be written: {0}")]
+    Table(#[from] EmbeddedError),
+}
+
+/// Loads every record of `file` and returns how many there were. `exact` takes text as it stands; otherwise the `'`
+/// that sanitizing put in front of it is taken off.
+///
+/// # Errors
+///
+/// The first thing that does not fit, with its line and column. The table is then as it was.
+pub fn import(file: impl Read, users: &mut EmbeddedUsers, exact: bool) -> Result<u64, ImportError> {
+    let mut quotes = QuoteCounter { file, odd: false };
+    let mut reader = csv::ReaderBuilder::new()
+        .flexible(true)
+        .has_headers(false)
+        .from_reader(&mut quotes);
+    let mut record = StringRecord::new();
+    let order = match reader.read_record(&mut record).map_err(csv_error)? {
+        true => column_order(&record)?,
+        false => {
+            return Err(ImportError::Record {
+                line: 1,
+                problem: "the file is empty".to_owned(),
+            });
+        }
+    };
+    let loading = users.load()?;
+    let mut count = 0;
+    while reader.read_record(&mut record).map_err(csv_error)? {
+        let line = record.position().map_or(0, csv::Position::line);
+        if record.len() != order.len() {
+            let problem = format!("expected {} fields, found {}", order.len(), record.len());
+            return Err(ImportError::Record { line, problem });
+        }
+        let user = Cells {
+            record: &record,
+            order: &order,
+            line,
+            exact,
+        }
+        .user()?;
+        if !loading.add(&user)? {
+            let problem = format!("{} is taken, by the table or by an earlier line", user.id);
+            return Err(ImportError::Cell {
+                line,
+                column: Column::Id.name(),
+                problem,
+            });
+        }
+        count += 1;
+    }
+    let end = reader.position().line();
+    drop(reader);
+    if quotes.odd {
+        let problem = "a quoted field is never closed: the file seems to be cut".to_owned();
+        return Err(ImportError::Record { line: end, problem });
+    }
+    loading.commit()?;
+    Ok(count)
+}
+
+/// Where in a record each of the full columns stands.
+fn column_order(header: &StringRecord) -> Result<Vec<usize>, ImportError> {
+    let columns = Profile::Full.columns();
+    let names: Vec<_> = header
+        .iter()
+        .map(|name| name.trim_start_matches('\u{feff}'))
+        .collect();
+    let position = |column: &Column| names.iter().position(|name| *name == column.name());
+    let order: Option<Vec<_>> = columns.iter().map(position).collect();
+    order.filter(|order| order.len() == names.len()).ok_or_else(|| {
+        let expected: Vec<_> = columns.iter().map(|column| column.name()).collect();
+        let problem = format!("expected the columns {}", expected.join(","));
+        ImportError::Record { line: 1, problem }
+    })
+}
+
+fn csv_error(error: csv::Error) -> ImportError {
+    let line = error.position().map_or(0, csv::Position::line);
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => ImportError::Read(error),
+        csv::ErrorKind::Utf8 { err, .. } => {
+            let column = Profile::Full
+                .columns()
+                .get(err.field())
+                .map_or("?", |column| column.name());
+            ImportError::Cell {
+                line,
+                column,
+                problem: "not valid UTF-8".to_owned(),
+            }
+        }
+        _ => ImportError::Record {
+            line,
+            problem: "not CSV".to_owned(),
+        },
+    }
+}
+
+/// One record, read by column.
+struct Cells<'a> {
+    record: &'a StringRecord,
+    order: &'a [usize],
+    line: u64,
+    exact: bool,
+}
+
+impl<'a> Cells<'a> {
+    fn user(&self) -> Result<User<'a>, ImportError> {
+        let id = self.parsed(
+            Column::Id,
+            "an integer, as the embedded users table needs",
+            |text| text.parse().ok(),
+        )?;
+        Ok(User {
+            id: id.ok_or_else(|| self.problem(Column::Id, "is empty"))?,
+            email: self.text(Column::Email),
+            name: self.text(Column::Name),
+            created_at: self.time(Column::CreatedAt)?,
+            updated_at: self.time(Column::UpdatedAt)?,
+            is_active: self.boolean(Column::IsActive)?,
+            is_admin: self.boolean(Column::IsAdmin)?,
+        })
+    }
+
+    /// The cell; an empty one is NULL.
+    fn cell(&self, column: Column) -> Option<&'a str> {
+        let index = Profile::Full.columns().iter().position(|full| *full == column)?;
+        self.record
+            .get(*self.order.get(index)?)
+            .filter(|text| !text.is_empty())
+    }
+
+    fn text(&self, column: Column) -> Option<&'a str> {
+        let text = self.cell(column)?;
+        Some(if self.exact { text } else { unsanitized(text) })
+    }
+
+    fn time(&self, column: Column) -> Result<Option<Timestamp>, ImportError> {
+        self.parsed(
+            column,
+            "a time as in 2025-01-08T10:30:00Z",
+            Timestamp::parse_rfc3339,
+        )
+    }
+
+    fn boolean(&self, column: Column) -> Result<Option<bool>, ImportError> {
+        self.parsed(column, "true or false", |text| text.parse().ok())
+    }
+
+    fn parsed<T>(
+        &self,
+        column: Column,
+        expected: &str,
+        parse: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<Option<T>, ImportError> {
+        let Some(text) = self.cell(column) else {
+            return Ok(None);
+        };
+        parse(text).map(Some).ok_or_else(|| {
+            let shown: String = text.chars().take(40).collect();
+            self.problem(
+                column,
+                format!("expected {expected}, found '{}'", shown.escape_debug()),
+            )
+        })
+    }
+
+    fn problem(&self, column: Column, problem: impl Into<String>) -> ImportError {
+        ImportError::Cell {
+            line: self.line,
+            column: column.name(),
+            problem: problem.into(),
+        }
+    }
+}
+
+/// Counts the quotes that pass: in whole CSV they are even. The reader itself takes the end of the file for the end of
+/// an open quoted field.
+struct QuoteCounter<R> {
+    file: R,
+    odd: bool,
+}
+
+impl<R: Read> Read for QuoteCounter<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let length = self.file.read(buffer)?;
+        let quotes = memchr::memchr_iter(b'"', &buffer[..length]).count();
+        self.odd ^= quotes % 2 == 1;
+        Ok(length)
+    }
+}

@@ -1,0 +1,48 @@
+//! Headcount: the user export service. All the users of an application, streamed, guarded, audited, and never half of
+//! them under a success.
+//!
+//! The modules, in the order in which a request meets them:
+
+/// `headcount COMMAND`: parses, dispatches, prints.
+pub mod cli;
+/// File, environment and arguments become one validated configuration.
+pub mod config;
+/// Where a database is, without its password.
+pub mod database_url;
+/// Rows to bytes.
+pub mod encode;
+/// Runs an export from its slot to its audit record.
+pub mod export;
+/// The web: endpoints, keys, errors, and the server.
+pub mod http;
+/// Loads a CSV into the embedded users table.
+pub mod import;
+/// What is to be exported, validated once.
+pub mod plan;
+/// Deterministic users to try things with.
+pub mod sample;
+/// The users table, read-only, on SQLite and PostgreSQL.
+pub mod source;
+/// Keys, flags and the audit.
+pub mod store;
+/// Logs and metrics.
+pub mod telemetry;
+/// Instants, read and written as databases and RFC 3339 do.
+pub mod timestamp;
+
+/// Lower-case hexadecimal.
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write;
+    bytes
+        .iter()
+        .fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+}
+
+/// A fresh ULID of this time: sorts by time, 80 random bits.
+fn fresh_id(now: timestamp::Timestamp) -> String {
+    let time = std::time::UNIX_EPOCH + std::time::Duration::from_micros(now.micros().max(0).unsigned_abs());
+    ulid::Ulid::from_datetime(time).to_string()
+}

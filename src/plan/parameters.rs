@@ -1,0 +1,341 @@
+//! The parameters of an export and how their texts become a [`Plan`].
+
+use super::{Column, Filter, Plan, Profile};
+use crate::timestamp::Timestamp;
+
+/// A parameter as the API documents it.
+#[derive(Debug)]
+pub struct Parameter {
+    pub name: &'static str,
+    pub description: &'static str,
+    /// The JSON Schema type and, where there is one, the format (OpenAPI 3.1 section 4.4).
+    pub schema: (&'static str, Option<&'static str>),
+}
+
+/// Every parameter that an export takes. One that is not here is refused.
+pub const PARAMETERS: &[Parameter] = &[
+    Parameter {
+        name: "format",
+        description: "The format of the export: `csv`, in any letter case.",
+        schema: ("string", None),
+    },
+    Parameter {
+        name: "email",
+        description: "Only the users with exactly this address, case included.",
+        schema: ("string", None),
+    },
+    Parameter {
+        name: "fields",
+        description: "Which of the endpoint's columns to show, separated by commas, in the order wanted.",
+        schema: ("string", None),
+    },
+    Parameter {
+        name: "created_after",
+        description: "Only users created at this time or later (RFC 3339 with offset).",
+        schema: ("string", Some("date-time")),
+    },
+    Parameter {
+        name: "created_before",
+        description: "Only users created before this time (RFC 3339 with offset).",
+        schema: ("string", Some("date-time")),
+    },
+    Parameter {
+        name: "updated_after",
+        description: "Only users last changed at this time or later (RFC 3339 with offset).",
+        schema: ("string", Some("date-time")),
+    },
+    Parameter {
+        name: "updated_before",
+        description: "Only users last changed before this time (RFC 3339 with offset).",
+        schema: ("string", Some("date-time")),
+    },
+    Parameter {
+        name: "is_active",
+        description: "Only active (`true`) or only inactive (`false`) users.",
+        schema: ("boolean", None),
+    },
+    Parameter {
+        name: "is_admin",
+        description: "Only administrators (`true`) or only others (`false`).",
+        schema: ("boolean", None),
+    },
+    Parameter {
+        name: "limit",
+        description: "At most so many users. Without it there is no limit.",
+        schema: ("integer", Some("int64")),
+    },
+    Parameter {
+        name: "after",
+        description: "Only users whose id is greater than this: the last id of the page before.",
+        schema: ("string", None),
+    },
+    Parameter {
+        name: "bom",
+        description: "`true` starts the file with a byte order mark, for Excel.",
+        schema: ("boolean", None),
+    },
+    Parameter {
+        name: "sanitize",
+        description: "`false` leaves out the `'` in front of text that a spreadsheet would take for a formula.",
+        schema: ("boolean", None),
+    },
+];
+
+/// A parameter that cannot be used. Its text is for the caller.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParameterError {
+    #[error("Unsupported format. Only 'csv' is supported.")]
+    Format,
+    #[error("Unknown parameter '{0}'. The parameters are {names}.", names = known_names())]
+    Unknown(String),
+    #[error("Parameter '{0}' is given more than once.")]
+    Repeated(&'static str),
+    #[error("Parameter '{name}' {problem}.")]
+    Invalid { name: &'static str, problem: String },
+}
+
+impl ParameterError {
+    /// A parameter that is known, with what is wrong with it.
+    pub fn invalid(name: &'static str, problem: impl Into<String>) -> Self {
+        Self::Invalid {
+            name,
+            problem: problem.into(),
+        }
+    }
+}
+
+fn known_names() -> String {
+    let names: Vec<_> = PARAMETERS.iter().map(|parameter| parameter.name).collect();
+    names.join(", ")
+}
+
+impl Plan {
+    /// Makes a plan of decoded name and value pairs, as they come from a query string, a form or a command line.
+    ///
+    /// # Errors
+    ///
+    /// The first pair that is unknown, repeated or has a value that does not fit.
+    pub fn parse<'a>(
+        profile: Profile,
+        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, ParameterError> {
+        let mut plan = Self::new(profile);
+        let mut seen = Vec::new();
+        for (name, value) in pairs {
+            let Some(name) = PARAMETERS
+                .iter()
+                .map(|known| known.name)
+                .find(|known| *known == name)
+            else {
+                return Err(ParameterError::Unknown(shortened(name)));
+            };
+            if seen.contains(&name) {
+                return Err(ParameterError::Repeated(name));
+            }
+            seen.push(name);
+            plan.take(name, value)?;
+        }
+        Ok(plan)
+    }
+
+    fn take(&mut self, name: &'static str, value: &str) -> Result<(), ParameterError> {
+        // PostgreSQL text cannot hold it, so no user can match; SQLite must not answer differently.
+        if value.contains('\0') {
+            return Err(ParameterError::invalid(name, "must not contain a NUL character"));
+        }
+        match name {
+            "format" if value.is_empty() || value.eq_ignore_ascii_case("csv") => {}
+            "format" => return Err(ParameterError::Format),
+            "email" if value.is_empty() => {}
+            "email" => self.filters.push(Filter::Email(value.to_owned())),
+            "fields" => self.columns = fields(self.profile, value)?,
+            "created_after" => self
+                .filters
+                .push(Filter::AtOrAfter(Column::CreatedAt, time(name, value)?)),
+            "created_before" => self
+                .filters
+                .push(Filter::Before(Column::CreatedAt, time(name, value)?)),
+            "updated_after" => self
+                .filters
+                .push(Filter::AtOrAfter(Column::UpdatedAt, time(name, value)?)),
+            "updated_before" => self
+                .filters
+                .push(Filter::Before(Column::UpdatedAt, time(name, value)?)),
+            "is_active" => self
+                .filters
+                .push(Filter::Is(Column::IsActive, boolean(name, value)?)),
+            "is_admin" => self
+                .filters
+                .push(Filter::Is(Column::IsAdmin, boolean(name, value)?)),
+            "limit" => self.limit = Some(limit(value)?),
+            "after" if value.is_empty() => {
+                return Err(ParameterError::invalid(
+                    name,
+                    "is empty; leave it out to start at the first user",
+                ));
+            }
+            "after" => self.after = Some(value.to_owned()),
+            "bom" => self.bom = boolean(name, value)?,
+            "sanitize" => self.sanitize = boolean(name, value)?,
+            unlisted => unreachable!("parameter {unlisted} is documented but not read"),
+        }
+        Ok(())
+    }
+}
+
+fn fields(profile: Profile, value: &str) -> Result<Vec<Column>, ParameterError> {
+    let mut columns = Vec::new();
+    for name in value.split(',') {
+        let Some(column) = profile.columns().iter().find(|column| column.name() == name) else {
+            let names: Vec<_> = profile.columns().iter().map(|column| column.name()).collect();
+            let problem = format!(
+                "names '{}', which is not a column here; the columns are {}",
+                shortened(name),
+                names.join(", ")
+            );
+            return Err(ParameterError::invalid("fields", problem));
+        };
+        if columns.contains(column) {
+            return Err(ParameterError::invalid(
+                "fields",
+                format!("names '{name}' more than once"),
+            ));
+        }
+        columns.push(*column);
+    }
+    Ok(columns)
+}
+
+fn time(name: &'static str, value: &str) -> Result<Timestamp, ParameterError> {
+    Timestamp::parse_rfc3339(value).ok_or_else(|| {
+        // In a query string an unescaped + is a space.
+        let looks_unescaped = value.len() > 10 && value[10..].contains(' ');
+        let hint = if looks_unescaped {
+            "; write the + of an offset as %2B"
+        } else {
+            ""
+        };
+        let problem = format!("must be a time with offset as in 2025-01-08T10:30:00Z (RFC 3339){hint}");
+        ParameterError::invalid(name, problem)
+    })
+}
+
+fn boolean(name: &'static str, value: &str) -> Result<bool, ParameterError> {
+    match value {
+        "true" => Ok(true),
+        "false" => Ok(false),
+        _ => Err(ParameterError::invalid(name, "must be 'true' or 'false'")),
+    }
+}
+
+fn limit(value: &str) -> Result<i64, ParameterError> {
+    // `parse` alone would also take a leading +.
+    let digits_only = value.bytes().all(|byte| byte.is_ascii_digit());
+    match value.parse() {
+        Ok(limit) if limit >= 1 && digits_only => Ok(limit),
+        _ => Err(ParameterError::invalid(
+            "limit",
+            format!("must be a whole number from 1 to {}", i64::MAX),
+        )),
+    }
+}
+
+/// Enough of a foreign name to recognise it, without control characters.
+fn shortened(name: &str) -> String {
+    name.chars().take(64).flat_map(char::escape_debug).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(query: &[(&str, &str)]) -> Result<Plan, String> {
+        Plan::parse(Profile::Full, query.iter().copied()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_documented_parameter_is_read() {
+        for parameter in PARAMETERS {
+            let value = match parameter.schema {
+                ("boolean", _) => "true",
+                ("integer", _) => "1",
+                (_, Some("date-time")) => "2025-01-08T10:30:00Z",
+                _ if parameter.name == "format" => "CSV",
+                _ if parameter.name == "fields" => "email,id",
+                _ => "x",
+            };
+            assert!(parse(&[(parameter.name, value)]).is_ok(), "{}", parameter.name);
+        }
+    }
+
+    #[test]
+    fn a_plan_holds_what_was_asked() {
+        let plan = parse(&[
+            ("fields", "email,id"),
+            ("email", "a@b.c"),
+            ("is_admin", "false"),
+            ("limit", "7"),
+        ]);
+        let mut expected = Plan::new(Profile::Full);
+        expected.columns = vec![Column::Email, Column::Id];
+        expected.filters = vec![Filter::Email("a@b.c".into()), Filter::Is(Column::IsAdmin, false)];
+        expected.limit = Some(7);
+        assert_eq!(plan, Ok(expected));
+    }
+
+    #[test]
+    fn the_summary_hashes_the_email() {
+        let plan = parse(&[
+            ("email", "a@b.c"),
+            ("created_after", "2025-01-08T12:30:00+02:00"),
+            ("bom", "true"),
+        ]);
+        let summary = serde_json::Value::from(plan.expect("a plan").summary());
+        assert_eq!(
+            summary,
+            serde_json::json!({
+                "email": "sha256:d648deb6be8bcb4a00f7edbe9fef8c13a4edd72de25c60f42ed8a91a92c7b31c",
+                "created_after": "2025-01-08T10:30:00Z",
+                "bom": true,
+            })
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_named() {
+        for (query, message) in [
+            (
+                vec![("format", "json")],
+                "Unsupported format. Only 'csv' is supported.",
+            ),
+            (vec![("bom", "1")], "Parameter 'bom' must be 'true' or 'false'."),
+            (
+                vec![("bom", "true"), ("bom", "true")],
+                "Parameter 'bom' is given more than once.",
+            ),
+            (
+                vec![("limit", "0")],
+                "Parameter 'limit' must be a whole number from 1 to 9223372036854775807.",
+            ),
+            (
+                vec![("limit", "+1")],
+                "Parameter 'limit' must be a whole number from 1 to 9223372036854775807.",
+            ),
+            (
+                vec![("fields", "id,id")],
+                "Parameter 'fields' names 'id' more than once.",
+            ),
+            (
+                vec![("created_after", "2025-01-08T10:30:00 02:00")],
+                "Parameter 'created_after' must be a time with offset as in 2025-01-08T10:30:00Z (RFC 3339); \
+                 write the + of an offset as %2B.",
+            ),
+        ] {
+            assert_eq!(parse(&query), Err(message.to_owned()));
+        }
+        assert!(
+            parse(&[("emial", "a@b.c")]).is_err_and(|error| error.starts_with("Unknown parameter 'emial'."))
+        );
+        assert!(parse(&[("fields", "password_hash")]).is_err_and(|error| error.contains("'password_hash'")));
+    }
+}

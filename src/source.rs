@@ -1,0 +1,186 @@
+//! The users table, read-only. A source pushes rows, borrowed from the database's own buffers, into a [`RowSink`];
+//! it knows neither format nor HTTP.
+
+pub mod embedded;
+mod postgres;
+mod query;
+mod sqlite;
+mod table;
+mod tls;
+
+use crate::database_url::DatabaseUrl;
+use crate::encode::Value;
+use crate::plan::{ParameterError, Plan};
+use postgres::PostgresSource;
+use sqlite::SqliteSource;
+pub use table::TableName;
+
+/// More columns than any plan shows, the id that is read for error messages included.
+const MAX_COLUMNS: usize = 8;
+
+/// Takes the rows of a scan.
+pub trait RowSink: Send {
+    /// Takes one row, in the order of the plan's columns. Works in memory only.
+    fn row(&mut self, values: &[Value<'_>]);
+
+    /// Whether [`RowSink::flush`] should be called before the next row.
+    fn is_full(&self) -> bool;
+
+    /// Hands on what has been collected; waits while the reader is slower than the database.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] when nobody reads any more: the scan should stop.
+    fn flush(&mut self) -> impl Future<Output = Result<(), Closed>> + Send;
+}
+
+/// The reader of a scan is gone.
+#[derive(Debug)]
+pub struct Closed;
+
+/// Why a source cannot give its users. The texts are for the log: they name tables, columns and ids, but never
+/// a password or a user's data.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    #[error("the source cannot be reached: {0}")]
+    Unreachable(String),
+    #[error("the users table does not fit: {0}")]
+    Mismatch(String),
+    #[error("table {table}, column {column}, id {id}: {problem}")]
+    Value {
+        table: String,
+        column: &'static str,
+        id: String,
+        problem: String,
+    },
+    #[error("the scan failed: {0}")]
+    Failed(String),
+    #[error(transparent)]
+    After(#[from] ParameterError),
+    #[error("the reader went away")]
+    Closed,
+}
+
+impl From<Closed> for SourceError {
+    fn from(_: Closed) -> Self {
+        Self::Closed
+    }
+}
+
+/// What the ids of a table are, which decides how `after` is read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum IdKind {
+    Integer,
+    Uuid,
+    Text,
+}
+
+/// A value for `after`, read as the table's ids are.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Id {
+    Integer(i64),
+    Uuid([u8; 16]),
+    Text(String),
+}
+
+impl IdKind {
+    fn parse(self, after: &str) -> Result<Id, ParameterError> {
+        match self {
+            Self::Integer => after
+                .parse()
+                .map(Id::Integer)
+                .map_err(|_| ParameterError::invalid("after", "must be an integer, as the ids here are")),
+            Self::Uuid => parse_uuid(after.as_bytes())
+                .map(Id::Uuid)
+                .ok_or_else(|| ParameterError::invalid("after", "must be a UUID, as the ids here are")),
+            Self::Text => Ok(Id::Text(after.to_owned())),
+        }
+    }
+}
+
+/// The users table of an application.
+pub enum Source {
+    Sqlite(SqliteSource),
+    Postgres(PostgresSource),
+}
+
+impl Source {
+    /// A source at `url`. Nothing is opened yet: a database that is down now may be up when it is needed.
+    ///
+    /// # Errors
+    ///
+    /// A URL that the PostgreSQL driver cannot read, or TLS settings that cannot be met.
+    pub fn new(url: &DatabaseUrl, table: TableName) -> Result<Self, String> {
+        Ok(match url {
+            DatabaseUrl::Sqlite(path) => Self::Sqlite(SqliteSource::new(path.clone(), table)),
+            DatabaseUrl::Postgres(url) => Self::Postgres(PostgresSource::new(url, table)?),
+        })
+    }
+
+    /// Pushes every row of the plan, from one consistent snapshot, into `sink`; returns when the last one is in.
+    /// The last rows are not flushed. Dropping the future stops the scan and frees the connection.
+    ///
+    /// # Errors
+    ///
+    /// Anything that kept even one row from being pushed.
+    pub async fn scan<S: RowSink + 'static>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
+        match self {
+            Self::Sqlite(source) => source.scan(plan, sink).await,
+            Self::Postgres(source) => source.scan(plan, sink).await,
+        }
+    }
+
+    /// Checks that the plan can be answered, without reading a user: that the table is there, that its columns
+    /// fit, and that `after` reads like its ids.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::scan`] would fail before its first row.
+    pub async fn check(&self, plan: &Plan) -> Result<(), SourceError> {
+        match self {
+            Self::Sqlite(source) => source.check(plan).await,
+            Self::Postgres(source) => source.check(plan).await,
+        }
+    }
+
+    /// About how many rows the plan will give; `None` where that cannot be told cheaply.
+    pub async fn estimate_rows(&self, plan: &Plan) -> Option<u64> {
+        if !plan.filters.is_empty() || plan.after.is_some() {
+            return None;
+        }
+        let rows = match self {
+            Self::Sqlite(source) => source.estimate_rows().await,
+            Self::Postgres(source) => source.estimate_rows().await,
+        }?;
+        Some(rows.min(plan.limit.map_or(u64::MAX, i64::unsigned_abs)))
+    }
+}
+
+/// Reads a UUID with or without hyphens, in either case (RFC 9562 section 4).
+fn parse_uuid(text: &[u8]) -> Option<[u8; 16]> {
+    let mut digits = [0; 32];
+    match text.len() {
+        32 => digits.copy_from_slice(text),
+        36 => {
+            let mut at = 0;
+            for (index, &byte) in text.iter().enumerate() {
+                if matches!(index, 8 | 13 | 18 | 23) {
+                    if byte != b'-' {
+                        return None;
+                    }
+                } else {
+                    digits[at] = byte;
+                    at += 1;
+                }
+            }
+        }
+        _ => return None,
+    }
+    let mut uuid = [0; 16];
+    for (byte, pair) in uuid.iter_mut().zip(digits.chunks_exact(2)) {
+        let high = char::from(pair[0]).to_digit(16)?;
+        let low = char::from(pair[1]).to_digit(16)?;
+        *byte = (high * 16 + low) as u8;
+    }
+    Some(uuid)
+}

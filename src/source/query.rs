@@ -1,0 +1,112 @@
+//! A plan as SQL. What both databases share is here; how each writes a column or a condition is its [`Dialect`].
+
+use super::SourceError;
+use super::table::{TableName, quote};
+use crate::plan::{Column, Filter, Plan};
+
+/// How one database says it. Values from the request travel beside the SQL, never in it.
+pub(super) trait Dialect {
+    /// A column in the select list.
+    fn select(&self, column: Column) -> String;
+
+    /// A condition; its value is kept by the dialect for binding.
+    fn condition(&mut self, filter: &Filter) -> String;
+
+    /// The condition that the id is greater than `after`.
+    fn after(&mut self, after: &str) -> Result<String, SourceError>;
+}
+
+/// The columns that a scan reads: those of the plan, and the id, which an error message needs.
+pub(super) struct Selection {
+    columns: Vec<Column>,
+    shown: usize,
+    id_at: usize,
+}
+
+impl Selection {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let mut columns = plan.columns.clone();
+        let shown = columns.len();
+        let id_at = columns
+            .iter()
+            .position(|column| *column == Column::Id)
+            .unwrap_or_else(|| {
+                columns.push(Column::Id);
+                shown
+            });
+        Self {
+            columns,
+            shown,
+            id_at,
+        }
+    }
+
+    /// What is read, in order.
+    pub(super) fn columns(&self) -> &[Column] {
+        &self.columns
+    }
+
+    /// How many of them, from the first, are shown.
+    pub(super) fn shown(&self) -> usize {
+        self.shown
+    }
+
+    /// Where among them the id is.
+    pub(super) fn id_at(&self) -> usize {
+        self.id_at
+    }
+}
+
+/// Every column that the plan touches, shown or not.
+pub(super) fn touched(plan: &Plan) -> Vec<Column> {
+    let filtered = plan.filters.iter().map(|filter| match filter {
+        Filter::Email(_) => Column::Email,
+        Filter::AtOrAfter(column, _) | Filter::Before(column, _) | Filter::Is(column, _) => *column,
+    });
+    let mut columns = Selection::of(plan).columns;
+    for column in filtered {
+        if !columns.contains(&column) {
+            columns.push(column);
+        }
+    }
+    columns
+}
+
+/// The `SELECT` of a plan.
+pub(super) fn select(
+    plan: &Plan,
+    selection: &Selection,
+    table: &TableName,
+    dialect: &mut impl Dialect,
+) -> Result<String, SourceError> {
+    let columns: Vec<_> = selection
+        .columns()
+        .iter()
+        .map(|column| dialect.select(*column))
+        .collect();
+    let mut conditions: Vec<_> = plan
+        .filters
+        .iter()
+        .map(|filter| dialect.condition(filter))
+        .collect();
+    if let Some(after) = &plan.after {
+        conditions.push(dialect.after(after)?);
+    }
+
+    let mut sql = format!("SELECT {} FROM {}", columns.join(", "), table.quoted());
+    if !conditions.is_empty() {
+        sql.push_str(" WHERE ");
+        sql.push_str(&conditions.join(" AND "));
+    }
+    sql.push_str(" ORDER BY ");
+    sql.push_str(&column(Column::Id));
+    if let Some(limit) = plan.limit {
+        sql.push_str(&format!(" LIMIT {limit}"));
+    }
+    Ok(sql)
+}
+
+/// A column's name, quoted.
+pub(super) fn column(column: Column) -> String {
+    quote(column.name())
+}

@@ -1,0 +1,118 @@
+//! The name of the users table.
+
+use std::fmt;
+use std::str::FromStr;
+
+/// A table or view: `users`, `auth.users`, or quoted as in `"My Schema"."Users"`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableName {
+    schema: Option<String>,
+    name: String,
+}
+
+impl TableName {
+    /// As it stands in SQL, every part quoted.
+    pub(super) fn quoted(&self) -> String {
+        match &self.schema {
+            Some(schema) => format!("{}.{}", quote(schema), quote(&self.name)),
+            None => quote(&self.name),
+        }
+    }
+
+    /// The last part, unquoted.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl FromStr for TableName {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let mut parts = Vec::new();
+        let mut rest = text;
+        loop {
+            let (part, after) = split_part(rest).ok_or("expected NAME or SCHEMA.NAME")?;
+            parts.push(part);
+            match after.strip_prefix('.') {
+                Some(next) => rest = next,
+                None => break,
+            }
+        }
+        match <[String; 2]>::try_from(parts) {
+            Ok([schema, name]) => Ok(Self {
+                schema: Some(schema),
+                name,
+            }),
+            Err(mut parts) if parts.len() == 1 => Ok(Self {
+                schema: None,
+                name: parts.remove(0),
+            }),
+            Err(_) => Err("expected NAME or SCHEMA.NAME".to_owned()),
+        }
+    }
+}
+
+impl fmt::Display for TableName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(schema) = &self.schema {
+            write!(f, "{schema}.")?;
+        }
+        f.write_str(&self.name)
+    }
+}
+
+/// A name as SQL wants it (ISO/IEC 9075-2, delimited identifier).
+pub(super) fn quote(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// Splits off one name, quoted or plain; the rest is empty or starts with a dot.
+fn split_part(text: &str) -> Option<(String, &str)> {
+    let (part, rest) = match text.strip_prefix('"') {
+        None => {
+            let (part, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+            (part.to_owned(), rest)
+        }
+        Some(quoted) => {
+            let mut part = String::new();
+            let mut rest = quoted;
+            loop {
+                let (before, after) = rest.split_once('"')?;
+                part.push_str(before);
+                match after.strip_prefix('"') {
+                    Some(next) => {
+                        part.push('"');
+                        rest = next;
+                    }
+                    None => break (part, after),
+                }
+            }
+        }
+    };
+    let is_name = !part.is_empty() && !part.contains('\0') && (rest.is_empty() || rest.starts_with('.'));
+    is_name.then_some((part, rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_quoted_part_by_part() {
+        for (text, quoted) in [
+            ("users", "\"users\""),
+            ("auth.users", "\"auth\".\"users\""),
+            ("\"odd.name\".\"Us\"\"ers\"", "\"odd.name\".\"Us\"\"ers\""),
+            ("users; drop table users", "\"users; drop table users\""),
+        ] {
+            assert_eq!(
+                text.parse::<TableName>().map(|table| table.quoted()),
+                Ok(quoted.to_owned())
+            );
+        }
+        for text in ["", ".", "a.", "a.b.c", "\"open", "\"a\"b"] {
+            assert!(text.parse::<TableName>().is_err(), "{text}");
+        }
+    }
+}

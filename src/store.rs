@@ -1,0 +1,148 @@
+//! What Headcount keeps for itself: keys, flags and the audit, in SQLite or PostgreSQL by the same SQL.
+
+pub mod audit;
+pub mod flags;
+mod instance;
+pub mod keys;
+
+use crate::database_url::DatabaseUrl;
+use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::{AnyPool, Executor};
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
+
+/// Long enough for a writer in the queue, short enough for a caller who waits.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Why the store cannot answer. For the log.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("the store cannot be reached: {0}")]
+    Database(#[from] sqlx::Error),
+    #[error("the store cannot be brought up to date: {0}")]
+    Migration(#[from] MigrateError),
+    #[error("the store's file {path}: {cause}")]
+    File { path: PathBuf, cause: std::io::Error },
+    #[error("the store holds {0}, which this version does not know")]
+    Unreadable(String),
+}
+
+/// The store. Cheap to clone.
+#[derive(Clone)]
+pub struct Store {
+    pool: AnyPool,
+    url: DatabaseUrl,
+}
+
+impl Store {
+    /// Opens the store, creates it if it is a SQLite file that is missing, and brings its tables up to date. Several
+    /// instances may do so at the same time.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached, or was made by a newer version.
+    pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        install_default_drivers();
+        let options = AnyPoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(ACQUIRE_TIMEOUT);
+        let pool = match url {
+            DatabaseUrl::Sqlite(path) => {
+                // SQLite has no lock of its own that spans the first look and the last migration.
+                let _alone = lock_file(&beside(path, ".lock"))?;
+                let pool = options.connect(&sqlite_url(path)).await?;
+                pool.execute("PRAGMA journal_mode = WAL").await?;
+                migrate(&pool).await?;
+                pool
+            }
+            DatabaseUrl::Postgres(url) => {
+                let pool = options.connect(url).await?;
+                migrate(&pool).await?;
+                pool
+            }
+        };
+        Ok(Self {
+            pool,
+            url: url.clone(),
+        })
+    }
+
+    /// Asks the store for a sign of life.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.pool.execute("SELECT 1").await?;
+        Ok(())
+    }
+}
+
+async fn migrate(pool: &AnyPool) -> Result<(), MigrateError> {
+    // The store may live in an application's database that is migrated by the same library.
+    let mut migrations = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
+    migrations.dangerous_set_table_name("headcount_migrations");
+    migrations.run(pool).await
+}
+
+/// Opens a file beside the store, for its owner only, and waits until nobody else holds it.
+fn lock_file(path: &Path) -> Result<File, StoreError> {
+    let file = open_file(path)?;
+    let problem = |cause| StoreError::File {
+        path: path.to_owned(),
+        cause,
+    };
+    file.lock().map_err(problem)?;
+    Ok(file)
+}
+
+fn open_file(path: &Path) -> Result<File, StoreError> {
+    let problem = |cause| StoreError::File {
+        path: path.to_owned(),
+        cause,
+    };
+    if let Some(directory) = path
+        .parent()
+        .filter(|directory| !directory.as_os_str().is_empty())
+    {
+        DirBuilder::new()
+            .recursive(true)
+            .mode(0o700)
+            .create(directory)
+            .map_err(problem)?;
+    }
+    OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(path)
+        .map_err(problem)
+}
+
+/// `headcount.db` and `.lock` make `headcount.db.lock`.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+/// The path as the driver's URL wants it: everything that means something in a URL percent-encoded.
+fn sqlite_url(path: &Path) -> String {
+    use std::fmt::Write;
+    let mut url = "sqlite://".to_owned();
+    for &byte in path.as_os_str().as_encoded_bytes() {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => url.push(char::from(byte)),
+            _ => {
+                let _ = write!(url, "%{byte:02X}");
+            }
+        }
+    }
+    url + "?mode=rwc"
+}

@@ -1,0 +1,380 @@
+//! Instants as microseconds since the Unix epoch: parsed from what databases and requests write,
+//! printed as RFC 3339 in UTC.
+//!
+//! Hand-made because an export formats two of them a row. The calendar arithmetic is Howard Hinnant's
+//! `days_from_civil` and `civil_from_days` (<https://howardhinnant.github.io/date_algorithms.html>).
+
+use std::fmt;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+/// An instant in UTC with microsecond precision, in the years 0000 to 9999: the range that RFC 3339 can write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Timestamp(i64);
+
+const SECOND: i64 = 1_000_000;
+const DAY: i64 = 86_400 * SECOND;
+const FIRST: i64 = days_from_civil(0, 1, 1) * DAY;
+const LAST: i64 = days_from_civil(10_000, 1, 1) * DAY - 1;
+
+impl Timestamp {
+    /// The system's time. Only the edges of the program read it; everything else is handed a time.
+    #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
+    pub fn now() -> Self {
+        let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+        Self(since_epoch.as_micros().min(LAST as u128) as i64)
+    }
+
+    /// An instant `micros` microseconds after the epoch; `None` outside the years 0000 to 9999.
+    pub fn from_micros(micros: i64) -> Option<Self> {
+        (FIRST..=LAST).contains(&micros).then_some(Self(micros))
+    }
+
+    /// An instant `seconds` seconds after the epoch; `None` outside the years 0000 to 9999.
+    pub fn from_seconds(seconds: i64) -> Option<Self> {
+        Self::from_micros(seconds.checked_mul(SECOND)?)
+    }
+
+    /// Microseconds since the epoch.
+    pub fn micros(self) -> i64 {
+        self.0
+    }
+
+    /// Whole seconds since the epoch, rounded up: for comparing with a column of integer seconds.
+    pub fn seconds_rounded_up(self) -> i64 {
+        self.0.div_euclid(SECOND) + i64::from(self.0.rem_euclid(SECOND) != 0)
+    }
+
+    /// Parses an RFC 3339 `date-time` (section 5.6), offset included. More than six fractional digits are
+    /// rounded up, which keeps both `>=` and `<` exact against values of microsecond precision.
+    pub fn parse_rfc3339(text: &str) -> Option<Self> {
+        let parsed = Parsed::from_text(text.as_bytes())?;
+        if !parsed.is_rfc3339 {
+            return None;
+        }
+        Self::from_micros(parsed.micros + i64::from(parsed.has_finer_digits))
+    }
+
+    /// Parses the text forms that applications keep in SQLite: a date, optionally followed by `T` or a space
+    /// and a time with or without seconds, fraction and offset. Without an offset it is UTC. Digits finer than a
+    /// microsecond are cut off.
+    pub fn parse_database_text(text: &[u8]) -> Option<Self> {
+        Self::from_micros(Parsed::from_text(text)?.micros)
+    }
+
+    /// Appends RFC 3339 in UTC: `2025-01-08T10:30:00Z`, with six fractional digits if they are not all zero.
+    pub fn append_to(self, out: &mut Vec<u8>) {
+        let (year, month, day) = civil_from_days(self.0.div_euclid(DAY));
+        let of_day = self.0.rem_euclid(DAY);
+        let (seconds, micros) = ((of_day / SECOND) as u32, (of_day % SECOND) as u32);
+
+        let mut text = *b"0000-00-00T00:00:00.000000Z";
+        put_pair(&mut text, 0, year / 100);
+        put_pair(&mut text, 2, year % 100);
+        put_pair(&mut text, 5, month);
+        put_pair(&mut text, 8, day);
+        put_pair(&mut text, 11, seconds / 3600);
+        put_pair(&mut text, 14, seconds / 60 % 60);
+        put_pair(&mut text, 17, seconds % 60);
+        if micros == 0 {
+            text[19] = b'Z';
+            out.extend_from_slice(&text[..20]);
+        } else {
+            put_pair(&mut text, 20, micros / 10_000);
+            put_pair(&mut text, 22, micros / 100 % 100);
+            put_pair(&mut text, 24, micros % 100);
+            out.extend_from_slice(&text);
+        }
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::with_capacity(27);
+        self.append_to(&mut text);
+        f.write_str(std::str::from_utf8(&text).map_err(|_| fmt::Error)?)
+    }
+}
+
+impl serde::Serialize for Timestamp {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+fn put_pair(text: &mut [u8], at: usize, value: u32) {
+    text[at] = b'0' + (value / 10) as u8;
+    text[at + 1] = b'0' + (value % 10) as u8;
+}
+
+/// What a text said, before it is decided whether that form is welcome.
+struct Parsed {
+    micros: i64,
+    has_finer_digits: bool,
+    is_rfc3339: bool,
+}
+
+impl Parsed {
+    fn from_text(text: &[u8]) -> Option<Self> {
+        let date = text.get(..10)?;
+        if date[4] != b'-' || date[7] != b'-' {
+            return None;
+        }
+        let (century, year) = (pair(date, 0)?, pair(date, 2)?);
+        let (year, month, day) = (century * 100 + year, pair(date, 5)?, pair(date, 8)?);
+        if !(1..=12).contains(&month) || day == 0 || day > days_in_month(year, month) {
+            return None;
+        }
+        let midnight = days_from_civil(year, month as u32, day as u32) * DAY;
+
+        let Some((separator, time)) = text[10..].split_first() else {
+            return Some(Self {
+                micros: midnight,
+                has_finer_digits: false,
+                is_rfc3339: false,
+            });
+        };
+        if !matches!(separator, b'T' | b't' | b' ') {
+            return None;
+        }
+        let mut time = TimeOfDay::from_text(time)?;
+        let (offset, has_full_offset) = match time.rest {
+            b"" => (0, false),
+            b"Z" | b"z" => (0, true),
+            offset => parse_offset(offset)?,
+        };
+        // RFC 3339 section 5.7 allows 60 for a leap second; POSIX time has none, so it is the second after.
+        if time.second == 60 {
+            time.micros = 0;
+        }
+        let of_day = (time.hour * 3600 + time.minute * 60 + time.second) * SECOND + time.micros;
+        Some(Self {
+            micros: midnight + of_day - offset * SECOND,
+            has_finer_digits: time.has_finer_digits,
+            is_rfc3339: time.has_seconds && has_full_offset,
+        })
+    }
+}
+
+struct TimeOfDay<'a> {
+    hour: i64,
+    minute: i64,
+    second: i64,
+    micros: i64,
+    has_seconds: bool,
+    has_finer_digits: bool,
+    rest: &'a [u8],
+}
+
+impl<'a> TimeOfDay<'a> {
+    /// `HH:MM`, `HH:MM:SS` or `HH:MM:SS.f…`, with whatever follows in `rest`.
+    fn from_text(text: &'a [u8]) -> Option<Self> {
+        let (hour, minute) = (pair(text, 0)?, pair(text, 3)?);
+        if text[2] != b':' || hour > 23 || minute > 59 {
+            return None;
+        }
+        let mut time = Self {
+            hour,
+            minute,
+            second: 0,
+            micros: 0,
+            has_seconds: false,
+            has_finer_digits: false,
+            rest: &text[5..],
+        };
+        if time.rest.first() == Some(&b':') {
+            time.second = pair(time.rest, 1)?;
+            time.has_seconds = true;
+            time.rest = &time.rest[3..];
+            if time.second > 60 {
+                return None;
+            }
+            time.take_fraction()?;
+        }
+        Some(time)
+    }
+
+    fn take_fraction(&mut self) -> Option<()> {
+        if self.rest.first() != Some(&b'.') {
+            return Some(());
+        }
+        let digits = self.rest[1..]
+            .iter()
+            .take_while(|byte| byte.is_ascii_digit())
+            .count();
+        let (fraction, rest) = self.rest[1..].split_at(digits);
+        if fraction.is_empty() {
+            return None;
+        }
+        for place in 0..6 {
+            let digit = fraction.get(place).map_or(0, |byte| byte - b'0');
+            self.micros = self.micros * 10 + i64::from(digit);
+        }
+        self.has_finer_digits = fraction.iter().skip(6).any(|&byte| byte != b'0');
+        self.rest = rest;
+        Some(())
+    }
+}
+
+/// `+HH:MM` in seconds, and whether it was written in full as RFC 3339 wants it; PostgreSQL and some libraries
+/// also write `+HH` and `+HHMM`.
+fn parse_offset(text: &[u8]) -> Option<(i64, bool)> {
+    let sign = match text.first()? {
+        b'+' => 1,
+        b'-' => -1,
+        _ => return None,
+    };
+    let hours = pair(text, 1)?;
+    let (minutes, in_full) = match &text[3..] {
+        [] => (0, false),
+        [b':', _, _] => (pair(text, 4)?, true),
+        [_, _] => (pair(text, 3)?, false),
+        _ => return None,
+    };
+    (hours <= 23 && minutes <= 59).then_some((sign * (hours * 3600 + minutes * 60), in_full))
+}
+
+fn pair(text: &[u8], at: usize) -> Option<i64> {
+    match text.get(at..at + 2)? {
+        &[tens @ b'0'..=b'9', ones @ b'0'..=b'9'] => {
+            Some(i64::from(tens - b'0') * 10 + i64::from(ones - b'0'))
+        }
+        _ => None,
+    }
+}
+
+fn days_in_month(year: i64, month: i64) -> i64 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
+const fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let month_from_march = ((month + 9) % 12) as i64;
+    let day_of_year = (153 * month_from_march + 2) / 5 + day as i64 - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+/// Year, month and day of a day in the years 0000 to 9999, counted from the epoch.
+fn civil_from_days(days: i64) -> (u32, u32, u32) {
+    // Shifted by one era of 400 years so that everything is unsigned; narrow integers divide faster.
+    let days = (days + 719_468 + 146_097) as u32;
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 {
+        month_from_march + 3
+    } else {
+        month_from_march - 9
+    };
+    let year = era * 400 + year_of_era + u32::from(month <= 2) - 400;
+    (year, month, day)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn from_database(text: &str) -> String {
+        Timestamp::parse_database_text(text.as_bytes())
+            .map_or_else(|| "refused".to_owned(), |timestamp| timestamp.to_string())
+    }
+
+    #[test]
+    fn what_databases_write_is_read() {
+        for (written, shown) in [
+            ("2025-01-08T10:30:00Z", "2025-01-08T10:30:00Z"),
+            ("2025-01-08 10:30:00", "2025-01-08T10:30:00Z"),
+            ("2025-01-08 10:30:00.123456", "2025-01-08T10:30:00.123456Z"),
+            ("2025-01-08T10:30:00.5Z", "2025-01-08T10:30:00.500000Z"),
+            ("2025-01-08 10:30:00.000000", "2025-01-08T10:30:00Z"),
+            ("2025-01-08 10:30:00.123456789", "2025-01-08T10:30:00.123456Z"),
+            ("2025-01-08 10:30:00+02:00", "2025-01-08T08:30:00Z"),
+            ("2025-01-08 10:30:00-0530", "2025-01-08T16:00:00Z"),
+            ("2025-01-08 10:30:00+00", "2025-01-08T10:30:00Z"),
+            ("2025-01-08 10:30", "2025-01-08T10:30:00Z"),
+            ("2025-01-08", "2025-01-08T00:00:00Z"),
+            ("0000-01-01 00:00:00", "0000-01-01T00:00:00Z"),
+            ("9999-12-31 23:59:59.999999", "9999-12-31T23:59:59.999999Z"),
+            ("2024-02-29", "2024-02-29T00:00:00Z"),
+            ("2016-12-31 23:59:60", "2017-01-01T00:00:00Z"),
+        ] {
+            assert_eq!(from_database(written), shown, "{written}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_time_is_refused() {
+        for text in [
+            "",
+            "yesterday",
+            "2025-02-29",
+            "2025-13-01",
+            "2025-00-01",
+            "2025-01-00",
+            "2025-01-08T24:00:00Z",
+            "2025-01-08T10:60:00Z",
+            "2025-01-08T10:30:61Z",
+            "2025-01-08T10:30:00.Z",
+            "2025-01-08T10:30:00+",
+            "2025-01-08T10:30:00+24:00",
+            "2025-01-08T10:30:00ZZ",
+            "2025-01-08x10:30:00",
+            "2025-01-08 10",
+            "0000-01-01T00:00:00+01:00",
+            "1736332200",
+            "2025-01-08é",
+        ] {
+            assert_eq!(from_database(text), "refused", "{text}");
+        }
+    }
+
+    #[test]
+    fn rfc_3339_wants_seconds_and_a_full_offset() {
+        assert!(Timestamp::parse_rfc3339("2025-01-08T10:30:00Z").is_some());
+        assert!(Timestamp::parse_rfc3339("2025-01-08t10:30:00.1+02:00").is_some());
+        for text in [
+            "2025-01-08",
+            "2025-01-08T10:30Z",
+            "2025-01-08T10:30:00",
+            "2025-01-08T10:30:00+02",
+        ] {
+            assert!(Timestamp::parse_rfc3339(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn digits_finer_than_a_microsecond_round_a_bound_up() {
+        let bound = Timestamp::parse_rfc3339("2025-01-08T10:30:00.1234561Z").map(|t| t.to_string());
+        assert_eq!(bound.as_deref(), Some("2025-01-08T10:30:00.123457Z"));
+    }
+
+    proptest! {
+        #[test]
+        fn printing_and_parsing_are_inverse(micros in FIRST..=LAST) {
+            let timestamp = Timestamp(micros);
+            let text = timestamp.to_string();
+            prop_assert_eq!(Timestamp::parse_rfc3339(&text), Some(timestamp));
+            prop_assert_eq!(Timestamp::parse_database_text(text.as_bytes()), Some(timestamp));
+        }
+
+        #[test]
+        fn any_bytes_are_answered(bytes in proptest::collection::vec(any::<u8>(), 0..40)) {
+            let _ = Timestamp::parse_database_text(&bytes);
+        }
+
+        #[test]
+        fn nearly_times_are_answered(text in "[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.+Z-]{0,20}") {
+            let _ = Timestamp::parse_database_text(text.as_bytes());
+        }
+    }
+}
