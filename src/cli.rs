@@ -1,9 +1,5 @@
 //! The command line. Data goes to stdout, everything for people to stderr; 0 is done, 1 failed, 2 bad usage.
-#![expect(
-    clippy::print_stdout,
-    clippy::print_stderr,
-    reason = "this is the room that talks to people"
-)]
+#![expect(clippy::print_stderr, reason = "this is the room that talks to people")]
 
 mod audit;
 mod check;
@@ -51,17 +47,17 @@ enum Command {
         #[arg(long, value_name = "N", default_value_t = 1000)]
         users: u32,
         /// Where to listen; port 0 lets the system pick one [default: 127.0.0.1:8080]
-        #[arg(long, value_name = "ADDR")]
+        #[arg(long, value_name = "ADDR", value_parser = crate::config::parse_listen)]
         listen: Option<SocketAddr>,
     },
     /// Serve the export endpoints
     Serve {
         /// Where to listen; port 0 lets the system pick one [default: 127.0.0.1:8080]
-        #[arg(long, value_name = "ADDR")]
+        #[arg(long, value_name = "ADDR", value_parser = crate::config::parse_listen)]
         listen: Option<SocketAddr>,
     },
     /// Export users without a server, to stdout or to a file
-    Export(export::Arguments),
+    Export(Box<export::Arguments>),
     /// Make, list, revoke and rotate API keys
     #[command(subcommand)]
     Keys(keys::Command),
@@ -108,11 +104,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     if matches!(arguments.command, Command::Openapi) {
         return print(crate::http::openapi::text());
     }
-    let overrides = Overrides {
-        config: arguments.config,
-        data_dir: arguments.data_dir,
-        listen,
-    };
+    let overrides = Overrides { config: arguments.config, data_dir: arguments.data_dir, listen };
     let environment = std::env::vars_os().filter_map(|(name, value)| {
         // What is no Unicode is none of ours, or is refused as an unknown value.
         Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
@@ -126,7 +118,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         match arguments.command {
             Command::Demo { users, .. } => demo::run(config, users).await,
             Command::Serve { .. } => serve::run(config).await,
-            Command::Export(arguments) => export::run(config, arguments).await,
+            Command::Export(arguments) => export::run(config, *arguments).await,
             Command::Keys(command) => keys::run(&config, command).await,
             Command::Flags(command) => flags::run(&config, command).await,
             Command::Audit(command) => audit::run(&config, command).await,
@@ -159,9 +151,7 @@ fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 }
 
 async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    Store::open(&config.store)
-        .await
-        .with_context(|| format!("the store {}", config.store))
+    Store::open(&config.store).await.with_context(|| format!("the store {}", config.store))
 }
 
 /// The configured source, or our own, which is created where it is missing.
@@ -183,11 +173,7 @@ fn open_embedded(config: &Config) -> anyhow::Result<EmbeddedUsers> {
 async fn open_exporter(config: &Config, store: &Store) -> anyhow::Result<Exporter> {
     let instance = i64::from_ne_bytes(random_bytes::<8>()?);
     let audit = AuditLog::open(store.clone(), instance).await?;
-    Ok(Exporter::new(
-        open_source(config)?,
-        audit,
-        config.limits.concurrent_exports,
-    ))
+    Ok(Exporter::new(open_source(config)?, audit, config.limits.concurrent_exports))
 }
 
 fn random_bytes<const N: usize>() -> anyhow::Result<[u8; N]> {

@@ -125,9 +125,7 @@ struct StoreSection {
 // Written by hand because the URLs can hold passwords.
 impl fmt::Debug for SourceSection {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SourceSection")
-            .field("table", &self.table)
-            .finish_non_exhaustive()
+        f.debug_struct("SourceSection").field("table", &self.table).finish_non_exhaustive()
     }
 }
 
@@ -192,10 +190,7 @@ impl Config {
     ) -> anyhow::Result<Self> {
         let environment = Environment::of(environment)?;
         let (path, file) = read_file(overrides.config.as_deref())?;
-        let layers = Layers {
-            path: &path,
-            environment: &environment,
-        };
+        let layers = Layers { path: &path, environment: &environment };
 
         let data_dir = overrides
             .data_dir
@@ -227,26 +222,17 @@ impl Config {
                 is_embedded: source_url.is_none(),
                 url: source_url.unwrap_or_else(|| in_data_dir("users.db")),
                 table: layers
-                    .pick(
-                        "source.table",
-                        file.source.table.or_else(|| Some("users".to_owned())),
-                    )?
+                    .pick("source.table", file.source.table.or_else(|| Some("users".to_owned())))?
                     .context("source.table has a default")?,
             },
-            store: layers
-                .pick("store.url", file.store.url)?
-                .unwrap_or_else(|| in_data_dir("headcount.db")),
+            store: layers.pick("store.url", file.store.url)?.unwrap_or_else(|| in_data_dir("headcount.db")),
             filenames: Filenames {
                 minimal: layers.filename(
                     "exports.minimal.filename",
                     file.exports.minimal,
                     "users_export.csv",
                 )?,
-                full: layers.filename(
-                    "exports.full.filename",
-                    file.exports.full,
-                    "users_full_export.csv",
-                )?,
+                full: layers.filename("exports.full.filename", file.exports.full, "users_full_export.csv")?,
             },
             log_format: log_format.map(|format| format.0).or(file.log.format),
             limits: Limits {
@@ -275,13 +261,8 @@ fn read_file(named: Option<&Path>) -> anyhow::Result<(PathBuf, ConfigFile)> {
     };
     let file = toml::from_str(&text).map_err(|error| {
         // The whole error would quote the line, and the line could hold a password.
-        let line = error
-            .span()
-            .map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-        let key = error
-            .span()
-            .and_then(|_| text.lines().nth(line - 1))
-            .and_then(key_of_line);
+        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        let key = error.span().and_then(|_| text.lines().nth(line - 1)).and_then(key_of_line);
         let key = key.map_or_else(String::new, |key| format!(", key '{key}'"));
         anyhow::anyhow!("{}, line {line}{key}: {}", path.display(), error.message())
     })?;
@@ -351,9 +332,9 @@ fn static_key(variable: &str, value: &str) -> anyhow::Result<[u8; 32]> {
     if value.chars().count() < STATIC_KEY_MIN_LENGTH {
         bail!("environment variable {variable}: expected {STATIC_KEY_MIN_LENGTH} or more characters");
     }
-    if value.bytes().any(|byte| !(b'!'..=b'~').contains(&byte)) {
+    if value.trim() != value || value.chars().any(char::is_control) {
         bail!(
-            "environment variable {variable}: expected printable ASCII without spaces, as HTTP headers carry it"
+            "environment variable {variable}: expected no control characters and no spaces around it, which HTTP headers lose"
         );
     }
     Ok(keys::hash(value))
@@ -376,9 +357,7 @@ impl Layers<'_> {
             let problem = |expected| anyhow::anyhow!("environment variable {variable}: {expected}");
             return value.parse().map(Some).map_err(problem);
         }
-        in_file
-            .map(|value| self.in_file(key, &value, value.parse()))
-            .transpose()
+        in_file.map(|value| self.in_file(key, &value, value.parse())).transpose()
     }
 
     fn in_file<T>(&self, key: &str, _value: &str, parsed: Result<T, String>) -> anyhow::Result<T> {
@@ -389,9 +368,7 @@ impl Layers<'_> {
         let name = section.filename.unwrap_or_else(|| default.to_owned());
         let is_usable = !name.is_empty()
             && !name.starts_with('.')
-            && !name
-                .chars()
-                .any(|c| c.is_control() || matches!(c, '/' | '\\' | '"'));
+            && !name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\' | '"'));
         let parsed = if is_usable {
             Ok(name)
         } else {
@@ -407,10 +384,13 @@ impl FromStr for ListenAddress {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        text.parse()
-            .map(Self)
-            .map_err(|_| "expected ADDRESS:PORT, as in 127.0.0.1:8080".to_owned())
+        parse_listen(text).map(Self)
     }
+}
+
+/// Reads where to listen.
+pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "expected ADDRESS:PORT with a numeric address, as in 127.0.0.1:8080".to_owned())
 }
 
 #[derive(Default)]
@@ -424,10 +404,7 @@ impl FromStr for Features {
         let flags = names.map(|name| {
             Flag::from_name(name).ok_or_else(|| {
                 let known = Flag::ALL.map(Flag::name).join(", ");
-                format!(
-                    "'{}' is not a feature; expected some of {known}",
-                    name.escape_debug()
-                )
+                format!("'{}' is not a feature; expected some of {known}", name.escape_debug())
             })
         });
         flags.collect::<Result<_, _>>().map(Self)
@@ -456,9 +433,7 @@ impl FromStr for AtLeastOne {
     fn from_str(text: &str) -> Result<Self, String> {
         // The runtime's semaphores hold no more; nor would any database.
         let count = text.parse().ok().filter(|count| (1..=10_000).contains(count));
-        count
-            .map(Self)
-            .ok_or_else(|| "expected a whole number from 1 to 10000".to_owned())
+        count.map(Self).ok_or_else(|| "expected a whole number from 1 to 10000".to_owned())
     }
 }
 
@@ -474,9 +449,8 @@ impl FromStr for GracePeriod {
 }
 
 fn trusted_proxy(text: &str) -> Result<IpNet, String> {
-    let network = text
-        .parse()
-        .or_else(|_| text.parse().map(|address: std::net::IpAddr| IpNet::from(address)));
+    let network =
+        text.parse().or_else(|_| text.parse().map(|address: std::net::IpAddr| IpNet::from(address)));
     network.map_err(|_| "expected addresses or networks, as in [\"127.0.0.1\", \"10.0.0.0/8\"]".to_owned())
 }
 
@@ -488,13 +462,8 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("test.toml");
         std::fs::write(&path, file).expect("a file");
-        let overrides = Overrides {
-            config: Some(path.clone()),
-            ..Overrides::default()
-        };
-        let variables = environment
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
+        let overrides = Overrides { config: Some(path.clone()), ..Overrides::default() };
+        let variables = environment.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned()));
         Config::load(overrides, variables)
             .map_err(|error| format!("{error:#}").replace(&path.display().to_string(), "FILE"))
     }
@@ -513,10 +482,7 @@ mod tests {
     #[test]
     fn the_environment_beats_the_file() {
         let file = "listen = '127.0.0.1:1'\nfeatures = ['users:export']\n[limits]\nconcurrent_exports = 2";
-        let config = load(
-            file,
-            &[("HEADCOUNT_LISTEN", "127.0.0.1:2"), ("HEADCOUNT_FEATURES", "")],
-        );
+        let config = load(file, &[("HEADCOUNT_LISTEN", "127.0.0.1:2"), ("HEADCOUNT_FEATURES", "")]);
         let config = config.expect("a configuration");
         assert_eq!(config.listen.port(), 2);
         assert_eq!(config.features, [Flag::Export]);
@@ -526,26 +492,14 @@ mod tests {
     #[test]
     fn what_cannot_be_used_is_named() {
         for (file, environment, expected) in [
-            (
-                "lisen = 'x'",
-                vec![],
-                "FILE, line 1, key 'lisen': unknown field `lisen`, expected one of",
-            ),
+            ("lisen = 'x'", vec![], "FILE, line 1, key 'lisen': unknown field `lisen`, expected one of"),
             (
                 "\n[limits]\nconcurrent = 1",
                 vec![],
                 "FILE, line 3, key 'concurrent': unknown field `concurrent`",
             ),
-            (
-                "[log]\nformat = 'xml'",
-                vec![],
-                "FILE, line 2, key 'format': unknown variant `xml`, expected",
-            ),
-            (
-                "listen = 'here'",
-                vec![],
-                "FILE, key 'listen': expected ADDRESS:PORT",
-            ),
+            ("[log]\nformat = 'xml'", vec![], "FILE, line 2, key 'format': unknown variant `xml`, expected"),
+            ("listen = 'here'", vec![], "FILE, key 'listen': expected ADDRESS:PORT"),
             (
                 "[limits]\nconcurrent_exports = 0",
                 vec![],
@@ -561,21 +515,13 @@ mod tests {
                 vec![],
                 "FILE, key 'exports.full.filename': expected a file name",
             ),
-            (
-                "features = ['users:exprt']",
-                vec![],
-                "FILE, key 'features': 'users:exprt' is not a feature",
-            ),
+            ("features = ['users:exprt']", vec![], "FILE, key 'features': 'users:exprt' is not a feature"),
             (
                 "",
                 vec![("HEADCOUNT_LOG_FORMAT", "xml")],
                 "environment variable HEADCOUNT_LOG_FORMAT: expected 'text'",
             ),
-            (
-                "",
-                vec![("HEADCOUNT_FEATURE", "x")],
-                "environment variable HEADCOUNT_FEATURE is not known",
-            ),
+            ("", vec![("HEADCOUNT_FEATURE", "x")], "environment variable HEADCOUNT_FEATURE is not known"),
             (
                 "",
                 vec![("HEADCOUNT_API_KEY", "s3cret")],

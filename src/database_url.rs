@@ -66,10 +66,7 @@ mod tests {
     fn passwords_are_never_shown() {
         for (url, shown) in [
             ("postgres://me:s3cret@db:5432/app", "postgres://me@db:5432/app"),
-            (
-                "postgresql://me:p@ss@db/app?sslmode=require",
-                "postgresql://me@db/app",
-            ),
+            ("postgresql://me:p@ss@db/app?sslmode=require", "postgresql://me@db/app"),
             ("postgres://db/app?user=me&password=s3cret", "postgres://db/app"),
             ("sqlite:users.db", "sqlite:users.db"),
             ("sqlite:///var/lib/users.db", "sqlite:/var/lib/users.db"),
@@ -81,14 +78,7 @@ mod tests {
 
     #[test]
     fn other_schemes_are_refused() {
-        for url in [
-            "mysql://db/app",
-            "users.db",
-            "",
-            "sqlite:",
-            "sqlite::memory:",
-            "sqlite:a?mode=rw",
-        ] {
+        for url in ["mysql://db/app", "users.db", "", "sqlite:", "sqlite::memory:", "sqlite:a?mode=rw"] {
             assert!(url.parse::<DatabaseUrl>().is_err(), "{url}");
         }
     }

@@ -14,6 +14,8 @@ pub enum Value<'a> {
     Uuid([u8; 16]),
     Text(&'a str),
     Timestamp(Timestamp),
+    /// A timestamp that the database keeps as it is printed, see [`Timestamp::is_printed_form`].
+    PrintedTimestamp(&'a [u8]),
 }
 
 /// Appends the 36 characters of a UUID in lower case (RFC 9562 section 4).

@@ -65,18 +65,14 @@ impl Exporter {
     ///
     /// There is no export. With [`StartError::Source`] the record says so already; otherwise there is none.
     pub async fn start(self: &Arc<Self>, plan: Plan, request: Request) -> Result<ExportBody, StartError> {
-        let slot = Arc::clone(&self.slots)
-            .try_acquire_owned()
-            .map_err(|_| StartError::Busy)?;
+        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| StartError::Busy)?;
         let exporter = Arc::clone(self);
         let starting = tokio::spawn(async move {
             exporter.audit.begin(&request).await?;
             let account = Account::open(Arc::clone(&exporter), plan.profile, request, slot);
             let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
             let scan = tokio::spawn(scan(exporter, plan, sender));
-            ExportBody::begin(account, receiver, scan.abort_handle())
-                .await
-                .map_err(StartError::Source)
+            ExportBody::begin(account, receiver, scan.abort_handle()).await.map_err(StartError::Source)
         });
         starting.await.map_err(|_| StartError::Died)?
     }
@@ -87,9 +83,7 @@ impl Exporter {
     ///
     /// As an export would fail before its first row. Nothing is recorded then.
     pub async fn check(&self, plan: &Plan, request: &Request) -> Result<(), StartError> {
-        let _slot = Arc::clone(&self.slots)
-            .try_acquire_owned()
-            .map_err(|_| StartError::Busy)?;
+        let _slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| StartError::Busy)?;
         self.source.check(plan).await?;
         let closing = Closing {
             outcome: Outcome::Completed,
@@ -107,7 +101,7 @@ impl Exporter {
         self.breaking_off.cancel();
     }
 
-    /// Waits until every record of a finished export is written.
+    /// Waits until every export has ended and its record is written.
     pub async fn settled(&self) {
         self.closing.close();
         self.closing.wait().await;

@@ -40,13 +40,7 @@ pub struct App {
 impl App {
     /// The service over an open store and a running exporter.
     pub fn new(config: Config, store: Store, exporter: Arc<Exporter>) -> Self {
-        Self {
-            config,
-            store,
-            exporter,
-            failed_keys: Throttle::default(),
-            key_uses: Throttle::default(),
-        }
+        Self { config, store, exporter, failed_keys: Throttle::default(), key_uses: Throttle::default() }
     }
 }
 
@@ -72,9 +66,7 @@ pub fn router(app: App) -> Router {
         .route("/docs", get(docs::serve))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(CatchPanicLayer::custom(|_| {
-            axum::response::IntoResponse::into_response(ApiError::Internal)
-        }))
+        .layer(CatchPanicLayer::custom(|_| axum::response::IntoResponse::into_response(ApiError::Internal)))
         .layer(from_fn(identify))
         .with_state(app)
 }
@@ -82,10 +74,7 @@ pub fn router(app: App) -> Router {
 /// Gives every request its id and its span, and every response the headers that all share.
 async fn identify(mut request: Request, next: Next) -> Response {
     let id = RequestId::of(request.headers());
-    let route = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or("unknown", MatchedPath::as_str);
+    let route = request.extensions().get::<MatchedPath>().map_or("unknown", MatchedPath::as_str);
     let span = tracing::info_span!("request", method = %request.method(), route, request_id = id.as_str());
     request.extensions_mut().insert(id.clone());
     let mut response = next.run(request).instrument(span).await;
@@ -94,8 +83,6 @@ async fn identify(mut request: Request, next: Next) -> Response {
     if let Ok(id) = HeaderValue::from_str(id.as_str()) {
         headers.insert("x-request-id", id);
     }
-    headers
-        .entry("cache-control")
-        .or_insert(HeaderValue::from_static("no-store"));
+    headers.entry("cache-control").or_insert(HeaderValue::from_static("no-store"));
     response
 }

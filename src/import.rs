@@ -11,11 +11,7 @@ use std::io::Read;
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     #[error("line {line}, column {column}: {problem}")]
-    Cell {
-        line: u64,
-        column: &'static str,
-        problem: String,
-    },
+    Cell { line: u64, column: &'static str, problem: String },
     #[error("line {line}: {problem}")]
     Record { line: u64, problem: String },
     #[error("the file cannot be read: {0}")]
@@ -31,51 +27,33 @@ pub enum ImportError {
 ///
 /// The first thing that does not fit, with its line and column. The table is then as it was.
 pub fn import(file: impl Read, users: &mut EmbeddedUsers, exact: bool) -> Result<u64, ImportError> {
-    let mut quotes = QuoteCounter { file, odd: false };
-    let mut reader = csv::ReaderBuilder::new()
-        .flexible(true)
-        .has_headers(false)
-        .from_reader(&mut quotes);
+    let watched = Watched { file, quotes_are_odd: false, last: 0, is_crlf: None };
+    let mut reader = csv::ReaderBuilder::new().flexible(true).has_headers(false).from_reader(watched);
     let mut record = StringRecord::new();
-    let order = match reader.read_record(&mut record).map_err(csv_error)? {
+    let order = match reader.read_record(&mut record).map_err(|error| csv_error(error, reader.get_ref()))? {
         true => column_order(&record)?,
         false => {
-            return Err(ImportError::Record {
-                line: 1,
-                problem: "the file is empty".to_owned(),
-            });
+            return Err(ImportError::Record { line: 1, problem: "the file is empty".to_owned() });
         }
     };
     let loading = users.load()?;
     let mut count = 0;
-    while reader.read_record(&mut record).map_err(csv_error)? {
-        let line = record.position().map_or(0, csv::Position::line);
+    while reader.read_record(&mut record).map_err(|error| csv_error(error, reader.get_ref()))? {
+        let line = line_of(record.position(), reader.get_ref());
         if record.len() != order.len() {
             let problem = format!("expected {} fields, found {}", order.len(), record.len());
             return Err(ImportError::Record { line, problem });
         }
-        let user = Cells {
-            record: &record,
-            order: &order,
-            line,
-            exact,
-        }
-        .user()?;
+        let user = Cells { record: &record, order: &order, line, exact }.user()?;
         if !loading.add(&user)? {
             let problem = format!("{} is taken, by the table or by an earlier line", user.id);
-            return Err(ImportError::Cell {
-                line,
-                column: Column::Id.name(),
-                problem,
-            });
+            return Err(ImportError::Cell { line, column: Column::Id.name(), problem });
         }
         count += 1;
     }
-    let end = reader.position().line();
-    drop(reader);
-    if quotes.odd {
+    if reader.get_ref().quotes_are_odd {
         let problem = "a quoted field is never closed: the file seems to be cut".to_owned();
-        return Err(ImportError::Record { line: end, problem });
+        return Err(ImportError::Record { line: reader.position().line(), problem });
     }
     loading.commit()?;
     Ok(count)
@@ -84,10 +62,7 @@ pub fn import(file: impl Read, users: &mut EmbeddedUsers, exact: bool) -> Result
 /// Where in a record each of the full columns stands.
 fn column_order(header: &StringRecord) -> Result<Vec<usize>, ImportError> {
     let columns = Profile::Full.columns();
-    let names: Vec<_> = header
-        .iter()
-        .map(|name| name.trim_start_matches('\u{feff}'))
-        .collect();
+    let names: Vec<_> = header.iter().map(|name| name.trim_start_matches('\u{feff}')).collect();
     let position = |column: &Column| names.iter().position(|name| *name == column.name());
     let order: Option<Vec<_>> = columns.iter().map(position).collect();
     order.filter(|order| order.len() == names.len()).ok_or_else(|| {
@@ -97,25 +72,15 @@ fn column_order(header: &StringRecord) -> Result<Vec<usize>, ImportError> {
     })
 }
 
-fn csv_error(error: csv::Error) -> ImportError {
-    let line = error.position().map_or(0, csv::Position::line);
+fn csv_error<R>(error: csv::Error, file: &Watched<R>) -> ImportError {
+    let line = line_of(error.position(), file);
     match error.into_kind() {
         csv::ErrorKind::Io(error) => ImportError::Read(error),
         csv::ErrorKind::Utf8 { err, .. } => {
-            let column = Profile::Full
-                .columns()
-                .get(err.field())
-                .map_or("?", |column| column.name());
-            ImportError::Cell {
-                line,
-                column,
-                problem: "not valid UTF-8".to_owned(),
-            }
+            let column = Profile::Full.columns().get(err.field()).map_or("?", |column| column.name());
+            ImportError::Cell { line, column, problem: "not valid UTF-8".to_owned() }
         }
-        _ => ImportError::Record {
-            line,
-            problem: "not CSV".to_owned(),
-        },
+        _ => ImportError::Record { line, problem: "not CSV".to_owned() },
     }
 }
 
@@ -129,11 +94,8 @@ struct Cells<'a> {
 
 impl<'a> Cells<'a> {
     fn user(&self) -> Result<User<'a>, ImportError> {
-        let id = self.parsed(
-            Column::Id,
-            "an integer, as the embedded users table needs",
-            |text| text.parse().ok(),
-        )?;
+        let id = self
+            .parsed(Column::Id, "an integer, as the embedded users table needs", |text| text.parse().ok())?;
         Ok(User {
             id: id.ok_or_else(|| self.problem(Column::Id, "is empty"))?,
             email: self.text(Column::Email),
@@ -148,9 +110,7 @@ impl<'a> Cells<'a> {
     /// The cell; an empty one is NULL.
     fn cell(&self, column: Column) -> Option<&'a str> {
         let index = Profile::Full.columns().iter().position(|full| *full == column)?;
-        self.record
-            .get(*self.order.get(index)?)
-            .filter(|text| !text.is_empty())
+        self.record.get(*self.order.get(index)?).filter(|text| !text.is_empty())
     }
 
     fn text(&self, column: Column) -> Option<&'a str> {
@@ -159,11 +119,7 @@ impl<'a> Cells<'a> {
     }
 
     fn time(&self, column: Column) -> Result<Option<Timestamp>, ImportError> {
-        self.parsed(
-            column,
-            "a time as in 2025-01-08T10:30:00Z",
-            Timestamp::parse_rfc3339,
-        )
+        self.parsed(column, "a time as in 2025-01-08T10:30:00Z", Timestamp::parse_rfc3339)
     }
 
     fn boolean(&self, column: Column) -> Result<Option<bool>, ImportError> {
@@ -181,34 +137,43 @@ impl<'a> Cells<'a> {
         };
         parse(text).map(Some).ok_or_else(|| {
             let shown: String = text.chars().take(40).collect();
-            self.problem(
-                column,
-                format!("expected {expected}, found '{}'", shown.escape_debug()),
-            )
+            self.problem(column, format!("expected {expected}, found '{}'", shown.escape_debug()))
         })
     }
 
     fn problem(&self, column: Column, problem: impl Into<String>) -> ImportError {
-        ImportError::Cell {
-            line: self.line,
-            column: column.name(),
-            problem: problem.into(),
-        }
+        ImportError::Cell { line: self.line, column: column.name(), problem: problem.into() }
     }
 }
 
-/// Counts the quotes that pass: in whole CSV they are even. The reader itself takes the end of the file for the end of
-/// an open quoted field.
-struct QuoteCounter<R> {
-    file: R,
-    odd: bool,
+/// The line on which a record starts. With CRLF the reader's position is still before the LF of the record above.
+fn line_of<R>(position: Option<&csv::Position>, file: &Watched<R>) -> u64 {
+    let Some(position) = position else { return 0 };
+    position.line() + u64::from(file.is_crlf == Some(true) && position.byte() > 0)
 }
 
-impl<R: Read> Read for QuoteCounter<R> {
+/// Looks at what passes for what the reader does not tell.
+struct Watched<R> {
+    file: R,
+    /// In whole CSV quotes are even; the reader takes the end of the file for the end of an open quoted field.
+    quotes_are_odd: bool,
+    last: u8,
+    /// Whether lines end in CRLF, as the first of them tells.
+    is_crlf: Option<bool>,
+}
+
+impl<R: Read> Read for Watched<R> {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
         let length = self.file.read(buffer)?;
-        let quotes = memchr::memchr_iter(b'"', &buffer[..length]).count();
-        self.odd ^= quotes % 2 == 1;
+        let bytes = &buffer[..length];
+        self.quotes_are_odd ^= memchr::memchr_iter(b'"', bytes).count() % 2 == 1;
+        if self.is_crlf.is_none() {
+            self.is_crlf = memchr::memchr(b'\n', bytes).map(|at| {
+                let before = at.checked_sub(1).map_or(self.last, |before| bytes[before]);
+                before == b'\r'
+            });
+        }
+        self.last = bytes.last().copied().unwrap_or(self.last);
         Ok(length)
     }
 }

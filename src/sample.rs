@@ -51,13 +51,8 @@ const FAMILY: [&str; 20] = [
     "김",
     "Thị Minh Khai",
 ];
-const DOMAINS: [&str; 5] = [
-    "example.com",
-    "example.org",
-    "example.net",
-    "mail.example.com",
-    "bücher.example",
-];
+const DOMAINS: [&str; 5] =
+    ["example.com", "example.org", "example.net", "mail.example.com", "bücher.example"];
 
 /// 2020-01-01T00:00:00Z in microseconds since 1970.
 const FIRST_SIGN_UP: i64 = 1_577_836_800_000_000;
@@ -119,11 +114,7 @@ fn name(random: &mut Random) -> Option<String> {
 /// A moment within `span` microseconds after `start`; every third is on the second.
 fn moment(start: i64, span: u64, random: &mut Random) -> Option<Timestamp> {
     let micros = start + random.below(span).cast_signed();
-    Timestamp::from_micros(if random.below(3) == 0 {
-        micros - micros.rem_euclid(1_000_000)
-    } else {
-        micros
-    })
+    Timestamp::from_micros(if random.below(3) == 0 { micros - micros.rem_euclid(1_000_000) } else { micros })
 }
 
 /// SplitMix64 (Steele, Lea, Flood: "Fast Splittable Pseudorandom Number Generators", 2014), seeded by the id, so that a

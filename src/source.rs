@@ -47,12 +47,7 @@ pub enum SourceError {
     #[error("the users table does not fit: {0}")]
     Mismatch(String),
     #[error("table {table}, column {column}, id {id}: {problem}")]
-    Value {
-        table: String,
-        column: &'static str,
-        id: String,
-        problem: String,
-    },
+    Value { table: String, column: &'static str, id: String, problem: String },
     #[error("the scan failed: {0}")]
     Failed(String),
     #[error(transparent)]
@@ -101,7 +96,7 @@ impl IdKind {
 /// The users table of an application.
 pub enum Source {
     Sqlite(SqliteSource),
-    Postgres(PostgresSource),
+    Postgres(Box<PostgresSource>),
 }
 
 impl Source {
@@ -113,7 +108,7 @@ impl Source {
     pub fn new(url: &DatabaseUrl, table: TableName) -> Result<Self, String> {
         Ok(match url {
             DatabaseUrl::Sqlite(path) => Self::Sqlite(SqliteSource::new(path.clone(), table)),
-            DatabaseUrl::Postgres(url) => Self::Postgres(PostgresSource::new(url, table)?),
+            DatabaseUrl::Postgres(url) => Self::Postgres(Box::new(PostgresSource::new(url, table)?)),
         })
     }
 

@@ -8,7 +8,7 @@ pub mod keys;
 use crate::database_url::DatabaseUrl;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{AnyPool, Executor};
+use sqlx::{AnyConnection, AnyPool, Connection, Executor};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
@@ -48,28 +48,27 @@ impl Store {
     /// The store cannot be reached, or was made by a newer version.
     pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         install_default_drivers();
-        let options = AnyPoolOptions::new()
-            .max_connections(4)
-            .acquire_timeout(ACQUIRE_TIMEOUT);
+        let options = AnyPoolOptions::new().max_connections(4).acquire_timeout(ACQUIRE_TIMEOUT);
         let pool = match url {
             DatabaseUrl::Sqlite(path) => {
                 // SQLite has no lock of its own that spans the first look and the last migration.
                 let _alone = lock_file(&beside(path, ".lock"))?;
+                // Made here for its mode, which SQLite then gives to the files beside it.
+                open_file(path)?;
                 let pool = options.connect(&sqlite_url(path)).await?;
                 pool.execute("PRAGMA journal_mode = WAL").await?;
                 migrate(&pool).await?;
                 pool
             }
             DatabaseUrl::Postgres(url) => {
+                // A pool hides why it cannot connect behind its time-out.
+                AnyConnection::connect(url).await?.close().await?;
                 let pool = options.connect(url).await?;
                 migrate(&pool).await?;
                 pool
             }
         };
-        Ok(Self {
-            pool,
-            url: url.clone(),
-        })
+        Ok(Self { pool, url: url.clone() })
     }
 
     /// Asks the store for a sign of life.
@@ -93,36 +92,18 @@ async fn migrate(pool: &AnyPool) -> Result<(), MigrateError> {
 /// Opens a file beside the store, for its owner only, and waits until nobody else holds it.
 fn lock_file(path: &Path) -> Result<File, StoreError> {
     let file = open_file(path)?;
-    let problem = |cause| StoreError::File {
-        path: path.to_owned(),
-        cause,
-    };
+    let problem = |cause| StoreError::File { path: path.to_owned(), cause };
     file.lock().map_err(problem)?;
     Ok(file)
 }
 
+/// Opens a file, and makes it, for its owner only, where it is missing.
 fn open_file(path: &Path) -> Result<File, StoreError> {
-    let problem = |cause| StoreError::File {
-        path: path.to_owned(),
-        cause,
-    };
-    if let Some(directory) = path
-        .parent()
-        .filter(|directory| !directory.as_os_str().is_empty())
-    {
-        DirBuilder::new()
-            .recursive(true)
-            .mode(0o700)
-            .create(directory)
-            .map_err(problem)?;
+    let problem = |cause| StoreError::File { path: path.to_owned(), cause };
+    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
+        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(problem)?;
     }
-    OpenOptions::new()
-        .create(true)
-        .write(true)
-        .truncate(false)
-        .mode(0o600)
-        .open(path)
-        .map_err(problem)
+    OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path).map_err(problem)
 }
 
 /// `headcount.db` and `.lock` make `headcount.db.lock`.

@@ -17,15 +17,9 @@ use tracing_subscriber::EnvFilter;
 pub fn start_logging(format: Option<LogFormat>, level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let is_terminal = std::io::stderr().is_terminal();
-    let format = format.unwrap_or(if is_terminal {
-        LogFormat::Text
-    } else {
-        LogFormat::Json
-    });
-    let subscriber = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .with_ansi(is_terminal);
+    let format = format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json });
+    let subscriber =
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal);
     // A second start keeps the first subscriber, which is what a test in one process wants.
     let _ = match format {
         LogFormat::Text => subscriber.try_init(),
@@ -56,9 +50,7 @@ struct RefusedLabels {
 }
 
 /// From a page of users to the better part of an hour, in seconds.
-const DURATION_BUCKETS: [f64; 12] = [
-    0.005, 0.02, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0, 2400.0,
-];
+const DURATION_BUCKETS: [f64; 12] = [0.005, 0.02, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 30.0, 120.0, 600.0, 2400.0];
 
 impl Default for Metrics {
     fn default() -> Self {
@@ -78,11 +70,7 @@ impl Default for Metrics {
 impl Metrics {
     fn registered(mut self) -> Self {
         let registry = &mut self.registry;
-        registry.register(
-            "exports",
-            "Exports that ended, by profile and outcome",
-            self.exports.clone(),
-        );
+        registry.register("exports", "Exports that ended, by profile and outcome", self.exports.clone());
         registry.register("export_rows", "Users handed to clients", self.rows.clone());
         registry.register(
             "export_bytes",
@@ -95,11 +83,7 @@ impl Metrics {
             Unit::Seconds,
             self.duration.clone(),
         );
-        registry.register(
-            "exports_in_flight",
-            "Exports that are running",
-            self.in_flight.clone(),
-        );
+        registry.register("exports_in_flight", "Exports that are running", self.in_flight.clone());
         registry.register(
             "refused",
             "Requests to the export endpoints that got no export",
@@ -123,12 +107,7 @@ impl Metrics {
         duration: Duration,
     ) {
         self.in_flight.dec();
-        self.exports
-            .get_or_create(&ExportLabels {
-                endpoint: profile.name(),
-                outcome: outcome.name(),
-            })
-            .inc();
+        self.exports.get_or_create(&ExportLabels { endpoint: profile.name(), outcome: outcome.name() }).inc();
         self.rows.inc_by(rows);
         self.bytes.inc_by(bytes);
         self.duration.observe(duration.as_secs_f64());

@@ -46,10 +46,7 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
 /// One line for people: when, how it ended, what, who, how much.
 fn line(record: &Record) -> String {
     let outcome = record.outcome.map_or("running", Outcome::name);
-    let reason = record
-        .reason
-        .as_ref()
-        .map_or_else(String::new, |reason| format!(" ({reason})"));
+    let reason = record.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
     format!(
         "{}  {}  {outcome}{reason}  {}  key {}  from {}  {} rows  {} bytes  filters {}",
         record.time,

@@ -9,15 +9,8 @@ use anyhow::bail;
 pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
     eprintln!("listen     {}", config.listen);
     eprintln!("data_dir   {}", config.data_dir.display());
-    let embedded = if config.source.is_embedded {
-        " (embedded)"
-    } else {
-        ""
-    };
-    eprintln!(
-        "source     {}, table {}{embedded}",
-        config.source.url, config.source.table
-    );
+    let embedded = if config.source.is_embedded { " (embedded)" } else { "" };
+    eprintln!("source     {}, table {}{embedded}", config.source.url, config.source.table);
     eprintln!("store      {}", config.store);
     eprintln!("exports    {} at the same time", config.limits.concurrent_exports);
     eprintln!();
@@ -31,10 +24,7 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
         }
     };
     for profile in [Profile::Minimal, Profile::Full] {
-        report(
-            &format!("source, {} export", profile.name()),
-            check_source(config, profile).await,
-        );
+        report(&format!("source, {} export", profile.name()), check_source(config, profile).await);
     }
     match open_store(config).await {
         Err(error) => report("store", Err(format!("{error:#}"))),
@@ -45,31 +35,21 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
         }
     }
     if problems > 0 {
-        bail!("{problems} found; see above");
+        bail!("{problems} {} found, see above", if problems == 1 { "problem" } else { "problems" });
     }
     Ok(())
 }
 
 async fn check_source(config: &Config, profile: Profile) -> Result<String, String> {
     let source = open_source(config).map_err(|error| format!("{error:#}"))?;
-    source
-        .check(&Plan::new(profile))
-        .await
-        .map_err(|error| error.to_string())?;
-    Ok("answers, and every column fits".to_owned())
+    source.check(&Plan::new(profile)).await.map_err(|error| error.to_string())?;
+    Ok("answers, and its columns have types that can be exported".to_owned())
 }
 
 /// Flags that are all off are no error, but somebody who asks what is missing wants to know.
 async fn check_flags(config: &Config, store: &Store) -> Result<String, String> {
-    let flags = store
-        .flags(&config.features)
-        .await
-        .map_err(|error| error.to_string())?;
-    let on: Vec<_> = flags
-        .iter()
-        .filter(|flag| flag.enabled)
-        .map(|flag| flag.name.name())
-        .collect();
+    let flags = store.flags(&config.features).await.map_err(|error| error.to_string())?;
+    let on: Vec<_> = flags.iter().filter(|flag| flag.enabled).map(|flag| flag.name.name()).collect();
     if on.is_empty() {
         return Ok("all off; switch one on with: headcount flags enable users:export".to_owned());
     }
@@ -83,14 +63,9 @@ async fn check_keys(config: &Config, store: &Store) -> Result<String, String> {
         key.revoked_at.is_none() && key.expires_at.is_none_or(|expiry| expiry > now)
     };
     let valid = keys.iter().filter(is_valid).count();
-    let fixed = [config.static_keys.standard, config.static_keys.export]
-        .iter()
-        .flatten()
-        .count();
+    let fixed = [config.static_keys.standard, config.static_keys.export].iter().flatten().count();
     if valid + fixed == 0 {
         return Ok("none; make one with: headcount keys create NAME --kind standard".to_owned());
     }
-    Ok(format!(
-        "{valid} valid in the store, {fixed} from the environment"
-    ))
+    Ok(format!("{valid} valid in the store, {fixed} from the environment"))
 }

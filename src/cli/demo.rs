@@ -36,8 +36,8 @@ pub(super) async fn run(config: Config, count: u32) -> anyhow::Result<()> {
         store.set_flag(flag, true, now).await?;
     }
     revoke_earlier_keys(&store, now).await?;
-    let standard = keys::create(&store, STANDARD_NAME, KeyKind::Standard, &[], Some(LIFETIME)).await?;
-    let export = keys::create(&store, EXPORT_NAME, KeyKind::Export, &[], Some(LIFETIME)).await?;
+    let (_, standard) = keys::create(&store, STANDARD_NAME, KeyKind::Standard, &[], Some(LIFETIME)).await?;
+    let (_, export) = keys::create(&store, EXPORT_NAME, KeyKind::Export, &[], Some(LIFETIME)).await?;
     drop(store);
 
     let data_dir = config.data_dir.display().to_string();
@@ -51,8 +51,8 @@ Headcount is ready on {address}
 
 Try:
 
-  curl -fOJ -H 'Authorization: Bearer {standard}' {address}/api/v1/users/export
-  curl -fOJ -H 'Authorization: Bearer {export}' {address}/api/v1/users/export-full
+  curl -f -o users.csv -H 'Authorization: Bearer {standard}' {address}/api/v1/users/export
+  curl -f -o users_full.csv -H 'Authorization: Bearer {export}' {address}/api/v1/users/export-full
   curl -f -H 'Authorization: Bearer {export}' '{address}/api/v1/users/export-full?is_admin=true&limit=5'
   headcount --data-dir '{data_dir}' audit list
 

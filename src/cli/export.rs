@@ -8,13 +8,14 @@ use crate::source::SourceError;
 use crate::store::audit;
 use crate::telemetry;
 use crate::timestamp::Timestamp;
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 use http_body_util::BodyExt;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::NamedTempFile;
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -101,8 +102,11 @@ impl Parameters {
     }
 }
 
+const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
+
 pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
-    telemetry::start_logging(config.log_format, "warn");
+    // What goes wrong is said once, by the error that ends the command.
+    telemetry::start_logging(config.log_format, "off");
     let profile = match arguments.profile {
         ProfileName::Minimal => Profile::Minimal,
         ProfileName::Full => Profile::Full,
@@ -110,6 +114,12 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     let plan =
         Plan::parse(profile, arguments.parameters.pairs()).map_err(|error| Usage(error.to_string()))?;
     let stopped = stopped()?;
+    if config.source.is_embedded && !config.data_dir.join("users.db").exists() {
+        eprintln!(
+            "warning: no source.url is set and there is no {} yet; this export will be empty",
+            config.data_dir.join("users.db").display()
+        );
+    }
     let store = open_store(&config).await?;
     let exporter = Arc::new(open_exporter(&config, &store).await?);
     let exporting = tokio::spawn(export(Arc::clone(&exporter), plan, arguments.output));
@@ -122,7 +132,8 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
             Err(anyhow::anyhow!("stopped by a signal; the export is not complete"))
         }
     };
-    exporter.settled().await;
+    // An export that is stuck in writing to a pipe cannot be waited for; its record is settled by the next start.
+    let _ = tokio::time::timeout(SETTLE_TIMEOUT, exporter.settled()).await;
     result
 }
 
@@ -174,7 +185,7 @@ fn audit_request(plan: &Plan) -> audit::Request {
 /// Writes the body out and returns how many users it had.
 async fn copy(mut body: ExportBody, out: &mut (impl Write + Send), bar: &ProgressBar) -> anyhow::Result<u64> {
     while let Some(frame) = body.frame().await {
-        let frame = frame.context("the export is not complete; see: headcount audit list")?;
+        let frame = frame.context("the export is not complete")?;
         if let Some(bytes) = frame.data_ref() {
             // A slow reader of a pipe must hold up neither the runtime nor a signal.
             tokio::task::block_in_place(|| out.write_all(bytes)).context("the export cannot be written")?;
@@ -198,10 +209,7 @@ async fn progress_bar(exporter: &Exporter, plan: &Plan, to_file: bool) -> Progre
             ProgressBar::new(rows),
             "{bar:30} {human_pos} of about {human_len} users, {msg}, {per_sec}, {eta} left",
         ),
-        None => (
-            ProgressBar::new_spinner(),
-            "{spinner} {human_pos} users, {msg}, {per_sec}",
-        ),
+        None => (ProgressBar::new_spinner(), "{spinner} {human_pos} users, {msg}, {per_sec}"),
     };
     if let Ok(style) = ProgressStyle::with_template(template) {
         bar.set_style(style);
@@ -217,18 +225,21 @@ struct Target {
 
 impl Target {
     fn beside(path: &Path) -> anyhow::Result<Self> {
-        let directory = path
-            .parent()
-            .filter(|directory| !directory.as_os_str().is_empty());
+        // Through a link, to what it points at: the link should stay.
+        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
+        if path.exists() && !path.is_file() {
+            bail!(
+                "{} is not a regular file, so it cannot be replaced; write to stdout instead",
+                path.display()
+            );
+        }
+        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
         let file = tempfile::Builder::new()
             .prefix(".headcount-")
             .suffix(".part")
             .tempfile_in(directory.unwrap_or(Path::new(".")))
-            .with_context(|| format!("{} cannot be written", path.display()))?;
-        Ok(Self {
-            file,
-            path: path.to_owned(),
-        })
+            .map_err(|error| anyhow::anyhow!("{} cannot be written: {}", path.display(), error.kind()))?;
+        Ok(Self { file, path })
     }
 
     fn finish(self) -> anyhow::Result<()> {

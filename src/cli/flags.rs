@@ -32,11 +32,7 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             let mut rows = vec![["NAME", "STATE", "SET BY"].map(str::to_owned).to_vec()];
             for flag in flags {
                 let state = if flag.enabled { "on" } else { "off" };
-                let set_by = if flag.set_by == SetBy::Config {
-                    "config"
-                } else {
-                    "store"
-                };
+                let set_by = if flag.set_by == SetBy::Config { "config" } else { "store" };
                 rows.push([flag.name.name(), state, set_by].map(str::to_owned).to_vec());
             }
             return print(&table(&rows));

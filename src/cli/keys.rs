@@ -23,7 +23,7 @@ pub(super) enum Command {
         #[arg(long = "grant", value_name = "G")]
         grants: Vec<Grant>,
         /// How long it is valid, as in 90d or 12h [default: until it is revoked]
-        #[arg(long, value_name = "DURATION", value_parser = humantime::parse_duration)]
+        #[arg(long, value_name = "DURATION", value_parser = parse_lifetime)]
         expires: Option<Duration>,
     },
     /// List the keys; none of them can be shown again
@@ -44,28 +44,22 @@ pub(super) enum Command {
     },
 }
 
+fn parse_lifetime(text: &str) -> Result<Duration, String> {
+    let lifetime = humantime::parse_duration(text).ok().filter(|lifetime| !lifetime.is_zero());
+    lifetime.ok_or_else(|| "expected a duration, as in 90d or 12h".to_owned())
+}
+
 const MAX_NAME_LENGTH: usize = 100;
 
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Create {
-            name,
-            kind,
-            grants,
-            expires,
-        } => {
+        Command::Create { name, kind, grants, expires } => {
             check_name(&name)?;
             let store = open_store(config).await?;
-            let secret = create(&store, &name, kind, &grants, expires).await?;
-            let names: Vec<_> = kind
-                .grants_with(&grants)
-                .iter()
-                .map(|grant| grant.name())
-                .collect();
-            eprintln!(
-                "made key '{name}' with {}; it is not shown again",
-                names.join(", ")
-            );
+            let (key, secret) = create(&store, &name, kind, &grants, expires).await?;
+            let names: Vec<_> = key.grants.iter().map(|grant| grant.name()).collect();
+            let (id, grants) = (&key.id, names.join(", "));
+            eprintln!("made key {id} '{name}' with {grants} in {}; it is not shown again", config.store);
             print(&format!("{}\n", secret.reveal()))
         }
         Command::List { json } => list(&open_store(config).await?.keys().await?, json),
@@ -100,10 +94,10 @@ pub(super) async fn create(
     kind: KeyKind,
     grants: &[Grant],
     expires: Option<Duration>,
-) -> anyhow::Result<Secret> {
+) -> anyhow::Result<(ApiKey, Secret)> {
     let (key, secret) = new_key(name, kind, kind.grants_with(grants), expires)?;
     store.add_key(&key, &secret).await?;
-    Ok(secret)
+    Ok((key, secret))
 }
 
 fn new_key(
@@ -130,9 +124,8 @@ fn new_key(
 }
 
 fn expiry(from: Timestamp, lifetime: Duration) -> anyhow::Result<Timestamp> {
-    let micros = i64::try_from(lifetime.as_micros())
-        .ok()
-        .and_then(|lifetime| from.micros().checked_add(lifetime));
+    let micros =
+        i64::try_from(lifetime.as_micros()).ok().and_then(|lifetime| from.micros().checked_add(lifetime));
     micros
         .and_then(Timestamp::from_micros)
         .ok_or_else(|| Usage("--expires is too far away".to_owned()).into())
@@ -143,22 +136,13 @@ async fn rotate(store: &Store, id: &str) -> anyhow::Result<()> {
         || format!("there is no such key, or it is revoked already: {id}; see: headcount keys list");
     let old = store.find_key(id).await?.with_context(unknown)?;
     let lifetime = old.expires_at.map(|expiry| {
-        Duration::from_micros(
-            expiry
-                .micros()
-                .saturating_sub(old.created_at.micros())
-                .max(0)
-                .unsigned_abs(),
-        )
+        Duration::from_micros(expiry.micros().saturating_sub(old.created_at.micros()).max(0).unsigned_abs())
     });
     let (key, secret) = new_key(&old.name, old.kind, old.grants, lifetime)?;
     if !store.replace_key(id, &key, &secret, key.created_at).await? {
         bail!(unknown());
     }
-    eprintln!(
-        "made key {} '{}' and revoked {id}; it is not shown again",
-        key.id, key.name
-    );
+    eprintln!("made key {} '{}' and revoked {id}; it is not shown again", key.id, key.name);
     print(&format!("{}\n", secret.reveal()))
 }
 
@@ -166,16 +150,7 @@ fn list(keys: &[ApiKey], json: bool) -> anyhow::Result<()> {
     if json {
         return print_json(&keys);
     }
-    let heading = [
-        "ID",
-        "NAME",
-        "KIND",
-        "GRANTS",
-        "CREATED",
-        "EXPIRES",
-        "LAST USED",
-        "REVOKED",
-    ];
+    let heading = ["ID", "NAME", "KIND", "GRANTS", "CREATED", "EXPIRES", "LAST USED", "REVOKED"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for key in keys {
         let grants: Vec<_> = key.grants.iter().map(|grant| grant.name()).collect();

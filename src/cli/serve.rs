@@ -24,12 +24,13 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
     let exporter = Arc::new(open_exporter(&config, &store).await?);
     let flags = store.flags(&config.features).await?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
-        format!(
-            "cannot listen on {}; choose another address with --listen",
-            config.listen
-        )
+        format!("cannot listen on {}; choose another address with --listen", config.listen)
     })?;
     let address = format!("http://{}", listener.local_addr()?);
+    eprintln!(
+        "users from {}, table {}; keys, flags and audit in {}",
+        config.source.url, config.source.table, config.store
+    );
     print_flags(&flags);
     announce(&address, &flags);
     eprintln!("listening on {address}");

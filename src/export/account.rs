@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 /// The account of one export. However it is dropped, the audit record gets its outcome exactly once.
 pub(super) struct Account {
@@ -21,6 +22,8 @@ pub(super) struct Account {
     hasher: Sha256,
     is_settled: bool,
     _slot: OwnedSemaphorePermit,
+    /// Keeps [`Exporter::settled`] waiting for exports that are not dropped yet.
+    _unsettled: TaskTrackerToken,
 }
 
 impl Account {
@@ -31,6 +34,7 @@ impl Account {
         slot: OwnedSemaphorePermit,
     ) -> Self {
         exporter.metrics.export_started();
+        let unsettled = exporter.closing.token();
         Self {
             exporter,
             profile,
@@ -41,6 +45,7 @@ impl Account {
             hasher: Sha256::new(),
             is_settled: false,
             _slot: slot,
+            _unsettled: unsettled,
         }
     }
 
@@ -69,9 +74,7 @@ impl Account {
     ) -> JoinHandle<Result<(), StoreError>> {
         self.is_settled = true;
         let duration = self.started.elapsed();
-        self.exporter
-            .metrics
-            .export_ended(self.profile, outcome, self.rows, self.bytes, duration);
+        self.exporter.metrics.export_ended(self.profile, outcome, self.rows, self.bytes, duration);
         let closing = Closing {
             outcome,
             reason,
@@ -92,10 +95,7 @@ impl Account {
     }
 
     fn log(&self, closing: &Closing) {
-        let (outcome, reason) = (
-            closing.outcome.name(),
-            closing.reason.as_deref().unwrap_or_default(),
-        );
+        let (outcome, reason) = (closing.outcome.name(), closing.reason.as_deref().unwrap_or_default());
         let request_id = self.request.request_id.as_deref().unwrap_or_default();
         let (rows, bytes, duration_ms) = (closing.rows, closing.bytes, closing.duration_ms);
         let (export_id, endpoint) = (&self.request.id, &self.request.endpoint);

@@ -12,10 +12,10 @@ use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 
-/// The export is not complete. What happened is in the log and in the audit.
+/// The export is not complete, and why: for the log, never for a client.
 #[derive(Debug, thiserror::Error)]
-#[error("the export broke off")]
-pub struct Broken;
+#[error("{0}")]
+pub struct Broken(String);
 
 /// The bytes of one export. Dropped before its end, it stops the scan and records why.
 pub struct ExportBody {
@@ -40,12 +40,7 @@ impl ExportBody {
         receiver: mpsc::Receiver<Message>,
         scan: AbortHandle,
     ) -> Result<Self, SourceError> {
-        let mut body = Self {
-            state: State::Streaming,
-            receiver,
-            account,
-            scan,
-        };
+        let mut body = Self { state: State::Streaming, receiver, account, scan };
         match body.receiver.recv().await {
             Some(Message::End(Err(error))) => {
                 let outcome = match error {
@@ -61,10 +56,7 @@ impl ExportBody {
             }
             None => {
                 let error = SourceError::Failed(NO_VERDICT.to_owned());
-                let _ = body
-                    .account
-                    .settle(Outcome::Failed, Some(error.to_string()))
-                    .await;
+                let _ = body.account.settle(Outcome::Failed, Some(error.to_string())).await;
                 Err(error)
             }
         }
@@ -96,10 +88,12 @@ impl ExportBody {
     }
 
     fn fail(&mut self, reason: String) {
-        self.state = State::Settling(self.account.settle(Outcome::Failed, Some(reason)), Err(Broken));
+        let settling = self.account.settle(Outcome::Failed, Some(reason.clone()));
+        self.state = State::Settling(settling, Err(Broken(reason)));
     }
 }
 
+const NO_RECORD: &str = "its outcome could not be recorded";
 const NO_VERDICT: &str = "the scan ended without a verdict";
 
 impl Body for ExportBody {
@@ -118,7 +112,7 @@ impl Body for ExportBody {
                         return Poll::Ready(None);
                     };
                     // An export without its record is not complete either.
-                    let end = if recorded { end } else { Err(Broken) };
+                    let end = if recorded { end } else { Err(Broken(NO_RECORD.to_owned())) };
                     return Poll::Ready(end.err().map(Err));
                 }
                 State::Ended => return Poll::Ready(None),

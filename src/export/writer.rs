@@ -37,13 +37,7 @@ impl ChunkWriter {
     pub(super) fn new(encoder: CsvEncoder, columns: &[Column], sender: mpsc::Sender<Message>) -> Self {
         let mut buffer = Vec::with_capacity(FIRST_CHUNK + SLACK);
         encoder.header(&mut buffer, columns.iter().map(|column| column.name()));
-        Self {
-            encoder,
-            buffer,
-            full_at: FIRST_CHUNK,
-            rows: 0,
-            sender,
-        }
+        Self { encoder, buffer, full_at: FIRST_CHUNK, rows: 0, sender }
     }
 
     /// Hands on what is left.
@@ -54,10 +48,7 @@ impl ChunkWriter {
 
     async fn send(&mut self, bytes: Bytes) -> Result<(), Closed> {
         let rows = std::mem::take(&mut self.rows);
-        self.sender
-            .send(Message::Chunk { bytes, rows })
-            .await
-            .map_err(|_| Closed)
+        self.sender.send(Message::Chunk { bytes, rows }).await.map_err(|_| Closed)
     }
 }
 

@@ -19,11 +19,7 @@ pub(super) struct Caller {
 impl Caller {
     /// Lets the caller pass if the key has the grant.
     pub(super) fn require(&self, grant: Grant) -> Result<(), ApiError> {
-        if self.grants.contains(&grant) {
-            Ok(())
-        } else {
-            Err(ApiError::MissingGrant(grant))
-        }
+        if self.grants.contains(&grant) { Ok(()) } else { Err(ApiError::MissingGrant(grant)) }
     }
 }
 
@@ -63,9 +59,7 @@ pub(super) async fn authenticate(
 fn presented(headers: &HeaderMap) -> Result<&str, ApiError> {
     let bearer = single(headers, header::AUTHORIZATION.as_str())?.and_then(|value| {
         let (scheme, key) = value.split_once(' ')?;
-        scheme
-            .eq_ignore_ascii_case("bearer")
-            .then_some(key.trim_matches(' '))
+        scheme.eq_ignore_ascii_case("bearer").then_some(key.trim_matches(' '))
     });
     let key = match (bearer, single(headers, "x-api-key")?) {
         (Some(bearer), Some(key)) if !is_equal(&keys::hash(bearer), &keys::hash(key)) => {
@@ -73,8 +67,7 @@ fn presented(headers: &HeaderMap) -> Result<&str, ApiError> {
         }
         (bearer, key) => bearer.or(key),
     };
-    key.filter(|key| !key.is_empty())
-        .ok_or(ApiError::InvalidKey(KeyProblem::Missing))
+    key.filter(|key| !key.is_empty()).ok_or(ApiError::InvalidKey(KeyProblem::Missing))
 }
 
 fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, ApiError> {
@@ -82,7 +75,8 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Api
     let malformed = ApiError::InvalidKey(KeyProblem::Malformed);
     match (values.next(), values.next()) {
         (None, _) => Ok(None),
-        (Some(value), None) => value.to_str().map(Some).map_err(|_| malformed),
+        // Static keys may be any text, so this reads more than the visible ASCII of `HeaderValue::to_str`.
+        (Some(value), None) => std::str::from_utf8(value.as_bytes()).map(Some).map_err(|_| malformed),
         (Some(_), Some(_)) => Err(malformed),
     }
 }
@@ -97,19 +91,13 @@ async fn identify(app: &App, key: &str, record: &mut audit::Request) -> Result<C
         if known.as_ref().is_some_and(|known| is_equal(known, &hash)) {
             record.key_id = Some(format!("env:{}", kind.name()));
             record.key_name = Some(variable.to_owned());
-            return Ok(Caller {
-                grants: kind.usual_grants(),
-            });
+            return Ok(Caller { grants: kind.usual_grants() });
         }
     }
     if !keys::is_well_formed(key) {
         return Err(ApiError::InvalidKey(KeyProblem::Malformed));
     }
-    let key = app
-        .store
-        .find_key_by_hash(&hash)
-        .await?
-        .ok_or(ApiError::InvalidKey(KeyProblem::Unknown))?;
+    let key = app.store.find_key_by_hash(&hash).await?.ok_or(ApiError::InvalidKey(KeyProblem::Unknown))?;
     record.key_id = Some(key.id.clone());
     record.key_name = Some(key.name.clone());
     let now = Timestamp::now();

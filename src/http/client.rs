@@ -11,17 +11,11 @@ pub(super) struct Peer(pub(super) SocketAddr);
 /// The client's address: the peer's, or, behind proxies that are trusted, the last one in `X-Forwarded-For` that is
 /// not such a proxy. Everything before that could be forged.
 pub(super) fn address(app: &App, request: &Request) -> IpAddr {
-    let peer = request
-        .extensions()
-        .get::<Peer>()
-        .map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |peer| peer.0.ip());
+    let peer =
+        request.extensions().get::<Peer>().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |peer| peer.0.ip());
     let mut address = peer.to_canonical();
-    let is_trusted = |address: &IpAddr| {
-        app.config
-            .trusted_proxies
-            .iter()
-            .any(|network| network.contains(address))
-    };
+    let is_trusted =
+        |address: &IpAddr| app.config.trusted_proxies.iter().any(|network| network.contains(address));
     let forwarded = request.headers().get_all("x-forwarded-for");
     let lines: Vec<_> = forwarded.iter().filter_map(|line| line.to_str().ok()).collect();
     for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {

@@ -17,10 +17,8 @@ const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;mar
 pub(super) async fn serve() -> Response {
     let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                   frame-ancestors 'none'";
-    let headers = [
-        (header::CONTENT_TYPE, "text/html; charset=utf-8"),
-        (header::CONTENT_SECURITY_POLICY, policy),
-    ];
+    let headers =
+        [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy)];
     (headers, PAGE.as_str()).into_response()
 }
 
@@ -46,12 +44,7 @@ fn page(document: &Value) -> String {
 }
 
 fn operation_section(html: &mut String, operation: &Value) {
-    let _ = write!(
-        html,
-        "<p>{}. {}</p>",
-        text(&operation["summary"]),
-        text(&operation["description"])
-    );
+    let _ = write!(html, "<p>{}. {}</p>", text(&operation["summary"]), text(&operation["description"]));
     let parameters = operation["parameters"].as_array();
     let form = &operation["requestBody"];
     if let Some(parameters) = parameters {
@@ -70,12 +63,7 @@ fn operation_section(html: &mut String, operation: &Value) {
     }
     html.push_str("<table><tr><th>Status<th>Meaning");
     for (status, response) in operation["responses"].as_object().into_iter().flatten() {
-        let _ = write!(
-            html,
-            "<tr><td>{}<td>{}",
-            escape(status),
-            text(&response["description"])
-        );
+        let _ = write!(html, "<tr><td>{}<td>{}", escape(status), text(&response["description"]));
     }
     html.push_str("</table>");
 }
@@ -85,8 +73,5 @@ fn text(value: &Value) -> String {
 }
 
 fn escape(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -121,10 +121,7 @@ impl ApiError {
 
     /// Whether an admitted request failed here, rather than being refused.
     pub(super) fn is_our_fault(&self) -> bool {
-        matches!(
-            self,
-            Self::SourceUnavailable | Self::StoreUnavailable | Self::Internal
-        )
+        matches!(self, Self::SourceUnavailable | Self::StoreUnavailable | Self::Internal)
     }
 
     fn retry_after(&self) -> Option<u64> {

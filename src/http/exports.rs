@@ -105,17 +105,13 @@ async fn admit(
         return Err(ApiError::FlagOff);
     }
     let client = client::address(app, &request);
-    authenticate(app, request.headers(), client, record)
-        .await?
-        .require(endpoint.grant)?;
+    authenticate(app, request.headers(), client, record).await?.require(endpoint.grant)?;
 
     let query = request.uri().query().unwrap_or_default().to_owned();
     let form = read_form(request).await?;
     let pairs = [decode(query.as_bytes())?, decode(&form)?].concat();
-    let plan = Plan::parse(
-        endpoint.profile,
-        pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())),
-    )?;
+    let plan =
+        Plan::parse(endpoint.profile, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     record.filters = plan.summary();
     Ok(plan)
 }
@@ -129,10 +125,7 @@ fn audit_request(app: &App, endpoint: &Endpoint, request: &Request) -> audit::Re
         key_id: None,
         key_name: None,
         client: client::address(app, request).to_string(),
-        request_id: request
-            .extensions()
-            .get::<RequestId>()
-            .map(|id| id.as_str().to_owned()),
+        request_id: request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned()),
         filters: serde_json::Map::new(),
     }
 }
@@ -147,9 +140,7 @@ async fn read_form(request: Request) -> Result<Bytes, ApiError> {
     let form = match read.await {
         Ok(Ok(form)) => form,
         Ok(Err(_)) => {
-            return Err(ApiError::Form(format!(
-                "The form is cut or larger than {MAX_FORM} bytes."
-            )));
+            return Err(ApiError::Form(format!("The form is cut or larger than {MAX_FORM} bytes.")));
         }
         Err(_) => return Err(ApiError::Form("The form did not arrive in time.".to_owned())),
     };
@@ -161,15 +152,9 @@ async fn read_form(request: Request) -> Result<Bytes, ApiError> {
 }
 
 fn has_form_type(headers: &HeaderMap) -> bool {
-    let content_type = headers
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let media_type = content_type
-        .and_then(|value| value.split(';').next())
-        .unwrap_or_default();
-    media_type
-        .trim()
-        .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+    let content_type = headers.get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let media_type = content_type.and_then(|value| value.split(';').next()).unwrap_or_default();
+    media_type.trim().eq_ignore_ascii_case("application/x-www-form-urlencoded")
 }
 
 /// The names and values of a query string or form (WHATWG URL, section 5.1), which must be UTF-8.
@@ -192,10 +177,7 @@ fn download(app: &App, endpoint: &Endpoint, export_id: &str, body: Body) -> Resp
     };
     let mut response = body.into_response();
     let headers = response.headers_mut();
-    headers.insert(
-        header::CONTENT_TYPE,
-        HeaderValue::from_static("text/csv; charset=utf-8"),
-    );
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
     headers.insert(header::CONTENT_DISPOSITION, attachment(filename));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(export_id) {
@@ -207,11 +189,7 @@ fn download(app: &App, endpoint: &Endpoint, export_id: &str, body: Body) -> Resp
 /// Writes the record of a request that got no export, even if the client does not wait for it.
 async fn record_refusal(app: Arc<App>, record: audit::Request, error: &ApiError, duration: Duration) {
     let closing = Closing {
-        outcome: if error.is_our_fault() {
-            Outcome::Failed
-        } else {
-            Outcome::Denied
-        },
+        outcome: if error.is_our_fault() { Outcome::Failed } else { Outcome::Denied },
         reason: Some(error.audit_reason()),
         rows: 0,
         bytes: 0,
@@ -219,12 +197,7 @@ async fn record_refusal(app: Arc<App>, record: audit::Request, error: &ApiError,
         duration_ms: duration.as_millis() as u64,
     };
     let reason = error.metric_reason();
-    tracing::info!(
-        endpoint = record.endpoint,
-        client = record.client,
-        reason,
-        "refused"
-    );
+    tracing::info!(endpoint = record.endpoint, client = record.client, reason, "refused");
     let recording = tokio::spawn(async move { app.exporter.audit.record(&record, &closing).await });
     if let Ok(Err(error)) = recording.await {
         tracing::error!(%error, "a refusal could not be recorded");

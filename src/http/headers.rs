@@ -16,15 +16,9 @@ impl RequestId {
         let offered = headers.get("x-request-id").and_then(|value| value.to_str().ok());
         let is_safe = |id: &&str| {
             (1..=MAX_LENGTH).contains(&id.len())
-                && id
-                    .bytes()
-                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
+                && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'))
         };
-        Self(
-            offered
-                .filter(is_safe)
-                .map_or_else(|| crate::fresh_id(Timestamp::now()), str::to_owned),
-        )
+        Self(offered.filter(is_safe).map_or_else(|| crate::fresh_id(Timestamp::now()), str::to_owned))
     }
 
     pub(super) fn as_str(&self) -> &str {
@@ -34,10 +28,7 @@ impl RequestId {
 
 /// `Content-Disposition` of a download (RFC 6266), with `filename*` (RFC 8187) where the name is not ASCII.
 pub(super) fn attachment(filename: &str) -> HeaderValue {
-    let ascii: String = filename
-        .chars()
-        .map(|c| if c.is_ascii() { c } else { '_' })
-        .collect();
+    let ascii: String = filename.chars().map(|c| if c.is_ascii() { c } else { '_' }).collect();
     let mut text = format!("attachment; filename=\"{ascii}\"");
     if ascii != filename {
         text.push_str("; filename*=UTF-8''");
@@ -71,18 +62,12 @@ mod tests {
     fn only_harmless_ids_are_taken_over() {
         for (offered, taken) in [("abc-1.2_X", true), ("", false), ("a b", false), ("x\ty", false)] {
             let mut headers = HeaderMap::new();
-            headers.insert(
-                "x-request-id",
-                HeaderValue::from_str(offered).expect("a header value"),
-            );
+            headers.insert("x-request-id", HeaderValue::from_str(offered).expect("a header value"));
             assert_eq!(RequestId::of(&headers).as_str() == offered, taken, "{offered}");
         }
         let mut headers = HeaderMap::new();
         let long = "x".repeat(65);
-        headers.insert(
-            "x-request-id",
-            HeaderValue::from_str(&long).expect("a header value"),
-        );
+        headers.insert("x-request-id", HeaderValue::from_str(&long).expect("a header value"));
         assert_eq!(RequestId::of(&headers).as_str().len(), 26);
     }
 }

@@ -42,22 +42,13 @@ pub(super) fn document() -> Value {
             &["403", "503"],
         ),
         ("/healthz", "The process lives", json!({"status": "ok"}), &[]),
-        (
-            "/readyz",
-            "The store and the source answer",
-            json!({"status": "ready"}),
-            &["503"],
-        ),
+        ("/readyz", "The store and the source answer", json!({"status": "ready"}), &["503"]),
     ];
     for (path, summary, answer, errors) in probes {
         paths.insert(path.to_owned(), probe_path(path, summary, &answer, errors));
     }
     for (path, summary, content_type) in [
-        (
-            "/metrics",
-            "Metrics for Prometheus",
-            "application/openmetrics-text",
-        ),
+        ("/metrics", "Metrics for Prometheus", "application/openmetrics-text"),
         ("/openapi.json", "This document", "application/json"),
         ("/docs", "This document as a page", "text/html"),
     ] {
@@ -134,12 +125,7 @@ fn export_path(endpoint: &Endpoint) -> Value {
 
 fn export_operation(endpoint: &Endpoint, method: &str) -> Value {
     let name = endpoint.profile.name();
-    let columns: Vec<_> = endpoint
-        .profile
-        .columns()
-        .iter()
-        .map(|column| Column::name(*column))
-        .collect();
+    let columns: Vec<_> = endpoint.profile.columns().iter().map(|column| Column::name(*column)).collect();
     let text_header = |description: &str| json!({"description": description, "schema": {"type": "string"}});
     let mut responses = json!({
         "200": {
@@ -154,20 +140,11 @@ fn export_operation(endpoint: &Endpoint, method: &str) -> Value {
     });
     for (status, description) in [
         ("400", "A parameter is unknown, repeated or has a bad value."),
-        (
-            "401",
-            "No key, or one that is unknown, malformed, expired or revoked.",
-        ),
+        ("401", "No key, or one that is unknown, malformed, expired or revoked."),
         ("403", "The feature is switched off, or the key lacks the grant."),
-        (
-            "429",
-            "Too many failed keys from this address, or too many requests with this key.",
-        ),
+        ("429", "Too many failed keys from this address, or too many requests with this key."),
         ("500", "Unexpected; the log has the cause under the request id."),
-        (
-            "503",
-            "All export slots are busy, or the source or the store is not available.",
-        ),
+        ("503", "All export slots are busy, or the source or the store is not available."),
         ("505", "HTTP/1.0, in which a cut transfer would look complete."),
     ] {
         responses[status] = error_response(description);
@@ -175,10 +152,7 @@ fn export_operation(endpoint: &Endpoint, method: &str) -> Value {
     let (summary, operation) = match method {
         "get" => (format!("Export users ({name})"), "export"),
         "head" => (format!("Check an export without running it ({name})"), "check"),
-        _ => (
-            format!("Export users, parameters as a form ({name})"),
-            "exportByForm",
-        ),
+        _ => (format!("Export users, parameters as a form ({name})"), "exportByForm"),
     };
     json!({
         "operationId": format!("{operation}-{name}"),
@@ -238,22 +212,15 @@ fn probe_path(path: &str, summary: &str, answer: &Value, errors: &[&str]) -> Val
         "200": {"description": "Yes.", "content": {"application/json": {"schema": schema}}},
     });
     for error in errors {
-        let description = if *error == "403" {
-            "The feature is switched off."
-        } else {
-            "Something does not answer."
-        };
+        let description =
+            if *error == "403" { "The feature is switched off." } else { "Something does not answer." };
         responses[*error] = error_response(description);
     }
     json!({"get": {"operationId": operation_id(path), "summary": summary, "tags": ["probes"], "responses": responses}})
 }
 
 fn plain_path(path: &str, summary: &str, content_type: &str) -> Value {
-    let schema = if content_type == "application/json" {
-        "object"
-    } else {
-        "string"
-    };
+    let schema = if content_type == "application/json" { "object" } else { "string" };
     json!({"get": {
         "operationId": operation_id(path),
         "summary": summary,
@@ -274,4 +241,14 @@ fn error_response(description: &str) -> Value {
         "description": description,
         "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
     })
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_committed_document_is_this_one() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(committed == super::text(), "renew it with: cargo run -- openapi > openapi.json");
+    }
 }

@@ -17,21 +17,11 @@ pub(super) const SIMPLE: &str = "/api/v1/users/export-simple";
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn export_alive(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    flagged(
-        &app,
-        Flag::ExportAlive,
-        serde_json::json!({"status": "users export alive"}),
-    )
-    .await
+    flagged(&app, Flag::ExportAlive, serde_json::json!({"status": "users export alive"})).await
 }
 
 pub(super) async fn export_simple(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    flagged(
-        &app,
-        Flag::ExportSimple,
-        serde_json::json!({"users": "export simple status"}),
-    )
-    .await
+    flagged(&app, Flag::ExportSimple, serde_json::json!({"users": "export simple status"})).await
 }
 
 async fn flagged(app: &App, flag: Flag, answer: serde_json::Value) -> Result<Response, ApiError> {
@@ -66,26 +56,14 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
         return json(StatusCode::OK, &serde_json::json!({"status": "ready"}));
     }
     let detail = format!("Not ready: {}", unready.join(" and "));
-    json(
-        StatusCode::SERVICE_UNAVAILABLE,
-        &serde_json::json!({"detail": detail, "status_code": 503}),
-    )
+    json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({"detail": detail, "status_code": 503}))
 }
 
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    (
-        [(header::CONTENT_TYPE, content_type)],
-        app.exporter.metrics.encode(),
-    )
-        .into_response()
+    ([(header::CONTENT_TYPE, content_type)], app.exporter.metrics.encode()).into_response()
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Response {
-    (
-        status,
-        [(header::CONTENT_TYPE, "application/json")],
-        body.to_string(),
-    )
-        .into_response()
+    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }

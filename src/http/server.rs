@@ -70,10 +70,7 @@ pub async fn serve(
     break_off.cancel();
     connections.close();
     connections.wait().await;
-    if tokio::time::timeout(SETTLE_TIMEOUT, exporter.settled())
-        .await
-        .is_err()
-    {
+    if tokio::time::timeout(SETTLE_TIMEOUT, exporter.settled()).await.is_err() {
         tracing::error!(
             "some exports ended without their record; they will be marked interrupted at the next start"
         );
@@ -93,21 +90,14 @@ fn connection(
         router.clone().oneshot(request)
     });
     let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER_TIMEOUT);
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
     builder
         .http2()
         .timer(TokioTimer::new())
         .keep_alive_interval(KEEP_ALIVE)
         .keep_alive_timeout(KEEP_ALIVE)
         .max_concurrent_streams(100);
-    let watched = graceful.watch(
-        builder
-            .serve_connection(TokioIo::new(stream), service)
-            .into_owned(),
-    );
+    let watched = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
     async move {
         if let Err(error) = watched.await {
             tracing::debug!(%peer, error, "connection");

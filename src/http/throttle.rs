@@ -23,15 +23,8 @@ struct Window<K> {
 
 impl<K> Default for Throttle<K> {
     fn default() -> Self {
-        let window = Window {
-            number: 0,
-            counts: HashMap::new(),
-            others: 0,
-        };
-        Self {
-            started: Instant::now(),
-            window: Mutex::new(window),
-        }
+        let window = Window { number: 0, counts: HashMap::new(), others: 0 };
+        Self { started: Instant::now(), window: Mutex::new(window) }
     }
 }
 
@@ -58,11 +51,7 @@ impl<K: Hash + Eq> Throttle<K> {
         let number = now.duration_since(self.started).as_secs() / WINDOW_SECONDS;
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         if window.number != number {
-            *window = Window {
-                number,
-                counts: HashMap::new(),
-                others: 0,
-            };
+            *window = Window { number, counts: HashMap::new(), others: 0 };
         }
         if window.counts.len() >= CAPACITY && !window.counts.contains_key(&key) {
             return read(&mut window.others);

@@ -4,8 +4,8 @@ use super::TableName;
 use super::table::quote;
 use crate::timestamp::Timestamp;
 use rusqlite::{Connection, ErrorCode, Transaction, params};
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
+use std::fs::{DirBuilder, OpenOptions};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::Path;
 use std::time::Duration;
 
@@ -32,8 +32,8 @@ pub struct User<'a> {
 pub enum EmbeddedError {
     #[error("{0}")]
     Database(#[from] rusqlite::Error),
-    #[error("the directory cannot be made: {0}")]
-    Directory(#[from] std::io::Error),
+    #[error("{0}")]
+    File(#[from] std::io::Error),
 }
 
 impl EmbeddedUsers {
@@ -43,12 +43,11 @@ impl EmbeddedUsers {
     ///
     /// The file cannot be made, opened or written.
     pub fn open(path: &Path, table: &TableName) -> Result<Self, EmbeddedError> {
-        if let Some(directory) = path
-            .parent()
-            .filter(|directory| !directory.as_os_str().is_empty())
-        {
+        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }
+        // Made here for its mode, which SQLite then gives to the files beside it.
+        OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path)?;
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
@@ -66,10 +65,7 @@ impl EmbeddedUsers {
             table = table.quoted(),
             index = quote(&format!("{}_email", table.name())),
         ))?;
-        Ok(Self {
-            connection,
-            table: table.clone(),
-        })
+        Ok(Self { connection, table: table.clone() })
     }
 
     /// Whether there is nobody in it.

@@ -41,11 +41,7 @@ impl PostgresSource {
         let session = self.connect().await?;
         let query = self.prepare(&session.client, plan).await?;
         let copy = format!("COPY ({}) TO STDOUT (FORMAT binary)", query.sql);
-        let stream = session
-            .client
-            .copy_out(&copy)
-            .await
-            .map_err(|error| mismatch(&error))?;
+        let stream = session.client.copy_out(&copy).await.map_err(|error| mismatch(&error))?;
         let mut stream = pin!(stream);
         let mut reader = CopyReader::default();
         while let Some(message) = stream.next().await {
@@ -74,11 +70,7 @@ impl PostgresSource {
         let query = self.prepare(&session.client, plan).await?;
         // Parsing the statement checks names and privileges; nothing is run.
         let explain = format!("EXPLAIN {}", query.sql);
-        session
-            .client
-            .simple_query(&explain)
-            .await
-            .map_err(|error| mismatch(&error))?;
+        session.client.simple_query(&explain).await.map_err(|error| mismatch(&error))?;
         session.finish();
         Ok(())
     }
@@ -86,11 +78,7 @@ impl PostgresSource {
     pub(super) async fn estimate_rows(&self) -> Option<u64> {
         let session = self.connect().await.ok()?;
         let sql = "SELECT reltuples::float8 FROM pg_catalog.pg_class WHERE oid = to_regclass($1)";
-        let row = session
-            .client
-            .query_opt(sql, &[&self.table.quoted()])
-            .await
-            .ok()??;
+        let row = session.client.query_opt(sql, &[&self.table.quoted()]).await.ok()??;
         session.finish();
         // -1 means that the table was never analysed; a view has 0.
         let rows: f64 = row.get(0);
@@ -105,12 +93,10 @@ impl PostgresSource {
             // Its error reaches whoever uses the client.
             let _ = connection.await;
         });
-        let session = Session {
-            cancel: Some((client.cancel_token(), self.tls.clone())),
-            client,
-            connection,
-        };
-        let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
+        let session = Session { cancel: Some((client.cancel_token(), self.tls.clone())), client, connection };
+        // With row security off, a policy that would hide users makes the statement fail instead of leaving them out.
+        let begin =
+            "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL row_security = off";
         session.client.batch_execute(begin).await.map_err(unreachable)?;
         Ok(session)
     }
@@ -120,28 +106,14 @@ impl PostgresSource {
         let touched = query::touched(plan);
         let types = self.column_types(client, &touched).await?;
         let selection = Selection::of(plan);
-        let mut dialect = PostgresDialect {
-            types: &types,
-            settings: Vec::new(),
-        };
+        let mut dialect = PostgresDialect { types: &types, settings: Vec::new() };
         let sql = query::select(plan, &selection, &self.table, &mut dialect)?;
         for (name, value) in dialect.settings {
             let set = "SELECT set_config($1, $2, true)";
-            client
-                .execute(set, &[&name, &value])
-                .await
-                .map_err(|error| mismatch(&error))?;
+            client.execute(set, &[&name, &value]).await.map_err(|error| mismatch(&error))?;
         }
-        let wires = selection
-            .columns()
-            .iter()
-            .map(|column| types.of(*column).wire())
-            .collect();
-        Ok(Query {
-            sql,
-            selection,
-            wires,
-        })
+        let wires = selection.columns().iter().map(|column| types.of(*column).wire()).collect();
+        Ok(Query { sql, selection, wires })
     }
 
     async fn column_types(&self, client: &Client, touched: &[Column]) -> Result<ColumnTypes, SourceError> {
@@ -151,10 +123,7 @@ impl PostgresSource {
                    JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
                    LEFT JOIN pg_catalog.pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype \
                    WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped";
-        let rows = client
-            .query(sql, &[&self.table.quoted()])
-            .await
-            .map_err(|error| mismatch(&error))?;
+        let rows = client.query(sql, &[&self.table.quoted()]).await.map_err(|error| mismatch(&error))?;
         if rows.is_empty() {
             let problem = format!("there is no table {}, or the role may not see it", self.table);
             return Err(SourceError::Mismatch(problem));
@@ -188,11 +157,7 @@ impl PostgresSource {
         let id_at = query.selection.id_at();
         SourceError::Value {
             table: self.table.to_string(),
-            column: query
-                .selection
-                .columns()
-                .get(at)
-                .map_or("?", |column| column.name()),
+            column: query.selection.columns().get(at).map_or("?", |column| column.name()),
             id: match values.get(id_at) {
                 Some(Value::Int(id)) => id.to_string(),
                 Some(Value::Text(id)) => id.escape_debug().to_string(),

@@ -27,18 +27,11 @@ impl Selection {
     pub(super) fn of(plan: &Plan) -> Self {
         let mut columns = plan.columns.clone();
         let shown = columns.len();
-        let id_at = columns
-            .iter()
-            .position(|column| *column == Column::Id)
-            .unwrap_or_else(|| {
-                columns.push(Column::Id);
-                shown
-            });
-        Self {
-            columns,
-            shown,
-            id_at,
-        }
+        let id_at = columns.iter().position(|column| *column == Column::Id).unwrap_or_else(|| {
+            columns.push(Column::Id);
+            shown
+        });
+        Self { columns, shown, id_at }
     }
 
     /// What is read, in order.
@@ -79,16 +72,8 @@ pub(super) fn select(
     table: &TableName,
     dialect: &mut impl Dialect,
 ) -> Result<String, SourceError> {
-    let columns: Vec<_> = selection
-        .columns()
-        .iter()
-        .map(|column| dialect.select(*column))
-        .collect();
-    let mut conditions: Vec<_> = plan
-        .filters
-        .iter()
-        .map(|filter| dialect.condition(filter))
-        .collect();
+    let columns: Vec<_> = selection.columns().iter().map(|column| dialect.select(*column)).collect();
+    let mut conditions: Vec<_> = plan.filters.iter().map(|filter| dialect.condition(filter)).collect();
     if let Some(after) = &plan.after {
         conditions.push(dialect.after(after)?);
     }

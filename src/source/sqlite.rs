@@ -7,7 +7,7 @@ use crate::plan::{Column, Filter, Kind, Plan};
 use crate::timestamp::Timestamp;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{Value as Bound, ValueRef};
-use rusqlite::{Connection, InterruptHandle, OpenFlags};
+use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags};
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -47,7 +47,7 @@ impl SqliteSource {
         blocking(move || {
             let connection = source.open()?;
             let query = source.query(&connection, &plan)?;
-            connection.prepare(&query.sql).map_err(mismatch)?;
+            connection.prepare(&query.sql).map_err(|error| mismatch(&error))?;
             Ok(())
         })
         .await
@@ -57,23 +57,18 @@ impl SqliteSource {
         let source = self.clone();
         let count = blocking(move || {
             let sql = format!("SELECT count(*) FROM {}", source.table.quoted());
-            source
-                .open()?
-                .query_row(&sql, [], |row| row.get::<_, i64>(0))
-                .map_err(failed)
+            source.open()?.query_row(&sql, [], |row| row.get::<_, i64>(0)).map_err(|error| failed(&error))
         });
         count.await.ok().map(i64::unsigned_abs)
     }
 
     fn open(&self) -> Result<Connection, SourceError> {
-        let unreachable = |error| SourceError::Unreachable(format!("{}: {error}", self.path.display()));
         let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(&self.path, flags).map_err(unreachable)?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(unreachable)?;
-        connection
-            .pragma_update(None, "query_only", true)
-            .map_err(unreachable)?;
-        add_micros_function(&connection, self.table.to_string()).map_err(unreachable)?;
+        let connection =
+            Connection::open_with_flags(&self.path, flags).map_err(|error| unreadable(&error))?;
+        connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| unreadable(&error))?;
+        connection.pragma_update(None, "query_only", true).map_err(|error| unreadable(&error))?;
+        add_micros_function(&connection, self.table.to_string()).map_err(|error| unreadable(&error))?;
         Ok(connection)
     }
 
@@ -93,28 +88,20 @@ impl SqliteSource {
         }
         let ids = self.ids(connection, declared_type(Column::Id).unwrap_or_default())?;
         let selection = Selection::of(plan);
-        let mut dialect = SqliteDialect {
-            ids,
-            bound: Vec::new(),
-        };
+        let mut dialect = SqliteDialect { ids, bound: Vec::new() };
         let sql = query::select(plan, &selection, &self.table, &mut dialect)?;
-        Ok(Query {
-            sql,
-            bound: dialect.bound,
-            selection,
-            id_kind: ids.kind,
-        })
+        Ok(Query { sql, bound: dialect.bound, selection, id_kind: ids.kind })
     }
 
     /// Names and declared types of the table's columns.
     fn declared_types(&self, connection: &Connection) -> Result<Vec<(String, String)>, SourceError> {
         let mut statement = connection
             .prepare("SELECT name, type FROM pragma_table_info(?1)")
-            .map_err(unreadable)?;
+            .map_err(|error| unreadable(&error))?;
         let columns = statement
             .query_map([self.table.name()], |row| Ok((row.get(0)?, row.get(1)?)))
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(unreadable)?;
+            .map_err(|error| unreadable(&error))?;
         if columns.is_empty() {
             let problem = format!("there is no table {} in {}", self.table, self.path.display());
             return Err(SourceError::Mismatch(problem));
@@ -134,7 +121,7 @@ impl SqliteSource {
             match connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?))) {
                 Ok(first) => Some(first),
                 Err(rusqlite::Error::QueryReturnedNoRows) => None,
-                Err(error) => return Err(mismatch(error)),
+                Err(error) => return Err(mismatch(&error)),
             };
         let (stored, length) = first.unwrap_or_default();
         let is_uuid = declared.contains("UUID") || declared == "CHAR(32)" || stored == "blob";
@@ -185,23 +172,20 @@ fn push_rows<S: RowSink>(
     mut sink: S,
 ) -> Result<S, SourceError> {
     let runtime = Handle::current();
-    let mut statement = connection.prepare(&query.sql).map_err(mismatch)?;
-    let mut rows = statement
-        .query(rusqlite::params_from_iter(&query.bound))
-        .map_err(failed)?;
+    let mut statement = connection.prepare(&query.sql).map_err(|error| mismatch(&error))?;
+    let mut rows =
+        statement.query(rusqlite::params_from_iter(&query.bound)).map_err(|error| failed(&error))?;
     let columns = query.selection.columns();
     let shown = query.selection.shown();
-    while let Some(row) = rows.next().map_err(failed)? {
+    while let Some(row) = rows.next().map_err(|error| failed(&error))? {
         let mut values = [Value::Null; MAX_COLUMNS];
         for (at, column) in columns.iter().enumerate() {
-            let cell = row.get_ref(at).map_err(failed)?;
-            values[at] = decode(*column, query.id_kind, cell).map_err(|problem| SourceError::Value {
+            let cell = row.get_ref(at).map_err(|error| failed(&error))?;
+            decode(*column, query.id_kind, cell, &mut values[at]).map_err(|expected| SourceError::Value {
                 table: table.to_string(),
                 column: column.name(),
-                id: row
-                    .get_ref(query.selection.id_at())
-                    .map_or_else(|_| "?".to_owned(), shown_id),
-                problem,
+                id: row.get_ref(query.selection.id_at()).map_or_else(|_| "?".to_owned(), shown_id),
+                problem: misfit(cell, expected),
             })?;
         }
         sink.row(&values[..shown]);
@@ -212,46 +196,53 @@ fn push_rows<S: RowSink>(
     Ok(sink)
 }
 
-/// A cell as the column's kind wants it, or why it is none. SQLite lets any value stand in any column.
-fn decode(column: Column, id_kind: IdKind, cell: ValueRef<'_>) -> Result<Value<'_>, String> {
-    let problem = |expected| Err(format!("{} is not {expected}", described(cell)));
-    match (column.kind(), cell) {
-        (Kind::Id, ValueRef::Null) => problem("an id"),
-        (_, ValueRef::Null) => Ok(Value::Null),
-        (Kind::Id, ValueRef::Integer(int)) if id_kind == IdKind::Integer => Ok(Value::Int(int)),
-        (Kind::Id, _) if id_kind == IdKind::Integer => problem("an integer id"),
+/// Reads a cell as the column's kind wants it, or says what was expected. SQLite lets any value stand in any column.
+///
+/// The value is written in place: returned, it would be copied twice a cell, which is measurable.
+fn decode<'a>(
+    column: Column,
+    id_kind: IdKind,
+    cell: ValueRef<'a>,
+    value: &mut Value<'a>,
+) -> Result<(), &'static str> {
+    *value = match (column.kind(), cell) {
+        (Kind::Id, ValueRef::Null) => return Err("an id"),
+        (_, ValueRef::Null) => Value::Null,
+        (Kind::Id, ValueRef::Integer(int)) if id_kind == IdKind::Integer => Value::Int(int),
+        (Kind::Id, _) if id_kind == IdKind::Integer => return Err("an integer id"),
         (Kind::Id, ValueRef::Text(bytes) | ValueRef::Blob(bytes)) if id_kind == IdKind::Uuid => {
             let sixteen = <[u8; 16]>::try_from(bytes).ok();
-            sixteen
-                .or_else(|| parse_uuid(bytes))
-                .map_or_else(|| problem("a UUID"), |uuid| Ok(Value::Uuid(uuid)))
+            Value::Uuid(sixteen.or_else(|| parse_uuid(bytes)).ok_or("a UUID")?)
         }
-        (Kind::Id, _) if id_kind == IdKind::Uuid => problem("a UUID"),
-        (Kind::Id | Kind::Text, ValueRef::Integer(int)) => Ok(Value::Int(int)),
-        (Kind::Id | Kind::Text, ValueRef::Text(bytes)) => match std::str::from_utf8(bytes) {
-            Ok(text) => Ok(Value::Text(text)),
-            Err(_) => problem("valid UTF-8"),
-        },
-        (Kind::Id | Kind::Text, _) => problem("text"),
-        (Kind::Bool, ValueRef::Integer(int @ (0 | 1))) => Ok(Value::Bool(int == 1)),
-        (Kind::Bool, _) => problem("a boolean (0 or 1)"),
-        (Kind::Timestamp, cell) => timestamp(cell).map(Value::Timestamp),
-    }
+        (Kind::Id, _) if id_kind == IdKind::Uuid => return Err("a UUID"),
+        (Kind::Id | Kind::Text, ValueRef::Integer(int)) => Value::Int(int),
+        (Kind::Id | Kind::Text, ValueRef::Text(bytes)) => {
+            Value::Text(std::str::from_utf8(bytes).map_err(|_| "valid UTF-8")?)
+        }
+        (Kind::Id | Kind::Text, _) => return Err("text"),
+        (Kind::Bool, ValueRef::Integer(int @ (0 | 1))) => Value::Bool(int == 1),
+        (Kind::Bool, _) => return Err("a boolean (0 or 1)"),
+        (Kind::Timestamp, ValueRef::Text(text)) if Timestamp::is_printed_form(text) => {
+            Value::PrintedTimestamp(text)
+        }
+        (Kind::Timestamp, cell) => Value::Timestamp(timestamp(cell).ok_or(EXPECTED_TIME)?),
+    };
+    Ok(())
 }
 
+const EXPECTED_TIME: &str = "a time (ISO 8601 text, or integer seconds since 1970)";
+
 /// Text as [`Timestamp::parse_database_text`] reads it, or integer seconds since the epoch.
-fn timestamp(cell: ValueRef<'_>) -> Result<Timestamp, String> {
+fn timestamp(cell: ValueRef<'_>) -> Option<Timestamp> {
     match cell {
         ValueRef::Text(text) => Timestamp::parse_database_text(text),
         ValueRef::Integer(seconds) => Timestamp::from_seconds(seconds),
         _ => None,
     }
-    .ok_or_else(|| {
-        format!(
-            "{} is not a time (ISO 8601 text, or integer seconds since 1970)",
-            described(cell)
-        )
-    })
+}
+
+fn misfit(cell: ValueRef<'_>, expected: &str) -> String {
+    format!("{} is not {expected}", described(cell))
 }
 
 /// What a cell is, without what it says: error texts carry no user data.
@@ -281,18 +272,15 @@ const MICROS_FUNCTION: &str = "headcount_micros";
 fn add_micros_function(connection: &Connection, table: String) -> rusqlite::Result<()> {
     let flags =
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
-    connection.create_scalar_function(MICROS_FUNCTION, 3, flags, move |context| {
-        match context.get_raw(0) {
-            ValueRef::Null => Ok(None),
-            cell => timestamp(cell)
-                .map(|time| Some(time.micros()))
-                .map_err(|problem| {
-                    let column: String = context.get(1).unwrap_or_default();
-                    let id = shown_id(context.get_raw(2));
-                    let text = format!("table {table}, column {column}, id {id}: {problem}");
-                    rusqlite::Error::UserFunctionError(text.into())
-                }),
-        }
+    connection.create_scalar_function(MICROS_FUNCTION, 3, flags, move |context| match context.get_raw(0) {
+        ValueRef::Null => Ok(None),
+        cell => timestamp(cell).map(|time| Some(time.micros())).ok_or_else(|| {
+            let column: String = context.get(1).unwrap_or_default();
+            let id = shown_id(context.get_raw(2));
+            let problem = misfit(cell, EXPECTED_TIME);
+            let text = format!("table {table}, column {column}, id {id}: {problem}");
+            rusqlite::Error::UserFunctionError(text.into())
+        }),
     })
 }
 
@@ -339,33 +327,18 @@ impl Dialect for SqliteDialect {
     fn condition(&mut self, filter: &Filter) -> String {
         match filter {
             Filter::Email(email) => {
-                let (column, value) = (
-                    query::column(Column::Email),
-                    self.bind(Bound::Text(email.clone())),
-                );
+                let (column, value) = (query::column(Column::Email), self.bind(Bound::Text(email.clone())));
                 // The first comparison can use an index whatever its collation, the second makes it exact.
                 format!("{column} = {value} AND {column} = {value} COLLATE BINARY")
             }
             Filter::AtOrAfter(column, time) => {
-                format!(
-                    "{} >= {}",
-                    Self::micros(*column),
-                    self.bind(Bound::Integer(time.micros()))
-                )
+                format!("{} >= {}", Self::micros(*column), self.bind(Bound::Integer(time.micros())))
             }
             Filter::Before(column, time) => {
-                format!(
-                    "{} < {}",
-                    Self::micros(*column),
-                    self.bind(Bound::Integer(time.micros()))
-                )
+                format!("{} < {}", Self::micros(*column), self.bind(Bound::Integer(time.micros())))
             }
             Filter::Is(column, value) => {
-                format!(
-                    "{} = {}",
-                    query::column(*column),
-                    self.bind(Bound::Integer(i64::from(*value)))
-                )
+                format!("{} = {}", query::column(*column), self.bind(Bound::Integer(i64::from(*value))))
             }
         }
     }
@@ -386,24 +359,24 @@ impl Dialect for SqliteDialect {
 
 fn hyphenated(uuid: &[u8; 16]) -> String {
     let hex = crate::hex(uuid);
-    format!(
-        "{}-{}-{}-{}-{}",
-        &hex[..8],
-        &hex[8..12],
-        &hex[12..16],
-        &hex[16..20],
-        &hex[20..]
-    )
+    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-fn unreadable(error: rusqlite::Error) -> SourceError {
-    SourceError::Unreachable(error.to_string())
+fn unreadable(error: &rusqlite::Error) -> SourceError {
+    let hint = match error.sqlite_error_code() {
+        // Readers of a file in WAL mode share an index beside it (SQLite manual, "Write-Ahead Logging", section 5).
+        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+            "; the file must exist, and in WAL mode this user must be able to write its -shm file and directory"
+        }
+        _ => "",
+    };
+    SourceError::Unreachable(format!("{error}{hint}"))
 }
 
-fn mismatch(error: rusqlite::Error) -> SourceError {
+fn mismatch(error: &rusqlite::Error) -> SourceError {
     SourceError::Mismatch(error.to_string())
 }
 
-fn failed(error: rusqlite::Error) -> SourceError {
+fn failed(error: &rusqlite::Error) -> SourceError {
     SourceError::Failed(error.to_string())
 }

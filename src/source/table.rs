@@ -40,14 +40,8 @@ impl FromStr for TableName {
             }
         }
         match <[String; 2]>::try_from(parts) {
-            Ok([schema, name]) => Ok(Self {
-                schema: Some(schema),
-                name,
-            }),
-            Err(mut parts) if parts.len() == 1 => Ok(Self {
-                schema: None,
-                name: parts.remove(0),
-            }),
+            Ok([schema, name]) => Ok(Self { schema: Some(schema), name }),
+            Err(mut parts) if parts.len() == 1 => Ok(Self { schema: None, name: parts.remove(0) }),
             Err(_) => Err("expected NAME or SCHEMA.NAME".to_owned()),
         }
     }
@@ -106,10 +100,7 @@ mod tests {
             ("\"odd.name\".\"Us\"\"ers\"", "\"odd.name\".\"Us\"\"ers\""),
             ("users; drop table users", "\"users; drop table users\""),
         ] {
-            assert_eq!(
-                text.parse::<TableName>().map(|table| table.quoted()),
-                Ok(quoted.to_owned())
-            );
+            assert_eq!(text.parse::<TableName>().map(|table| table.quoted()), Ok(quoted.to_owned()));
         }
         for text in ["", ".", "a.", "a.b.c", "\"open", "\"a\"b"] {
             assert!(text.parse::<TableName>().is_err(), "{text}");

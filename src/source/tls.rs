@@ -44,10 +44,7 @@ pub(super) fn connector(url: &str) -> Result<(Config, MakeRustlsConnect), String
         }
     };
     config.ssl_mode(mode);
-    Ok((
-        config,
-        MakeRustlsConnect::new(client_config(verify, root_certificate.as_deref())?),
-    ))
+    Ok((config, MakeRustlsConnect::new(client_config(verify, root_certificate.as_deref())?)))
 }
 
 fn client_config(verify: bool, root_certificate: Option<&str>) -> Result<ClientConfig, String> {
@@ -57,19 +54,14 @@ fn client_config(verify: bool, root_certificate: Option<&str>) -> Result<ClientC
         .map_err(|error| error.to_string())?;
     if !verify {
         let accept_any = Arc::new(AcceptAny(provider));
-        return Ok(builder
-            .dangerous()
-            .with_custom_certificate_verifier(accept_any)
-            .with_no_client_auth());
+        return Ok(builder.dangerous().with_custom_certificate_verifier(accept_any).with_no_client_auth());
     }
     let mut roots = RootCertStore::empty();
     match root_certificate {
         Some(path) => {
             let unreadable = |error| format!("sslrootcert {path} cannot be read: {error}");
             for certificate in CertificateDer::pem_file_iter(path).map_err(unreadable)? {
-                roots
-                    .add(certificate.map_err(unreadable)?)
-                    .map_err(|error| error.to_string())?;
+                roots.add(certificate.map_err(unreadable)?).map_err(|error| error.to_string())?;
             }
         }
         None => {
@@ -104,12 +96,7 @@ impl ServerCertVerifier for AcceptAny {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls12_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls12_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
     }
 
     fn verify_tls13_signature(
@@ -118,12 +105,7 @@ impl ServerCertVerifier for AcceptAny {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        verify_tls13_signature(
-            message,
-            certificate,
-            signature,
-            &self.0.signature_verification_algorithms,
-        )
+        verify_tls13_signature(message, certificate, signature, &self.0.signature_verification_algorithms)
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {

@@ -45,13 +45,8 @@ pub enum Outcome {
 }
 
 impl Outcome {
-    const ALL: [Self; 5] = [
-        Self::Completed,
-        Self::Failed,
-        Self::Disconnected,
-        Self::Interrupted,
-        Self::Denied,
-    ];
+    const ALL: [Self; 5] =
+        [Self::Completed, Self::Failed, Self::Disconnected, Self::Interrupted, Self::Denied];
 
     /// As it stands in the store, in JSON and in metrics.
     pub fn name(self) -> &'static str {
@@ -114,11 +109,7 @@ impl AuditLog {
     pub async fn open(store: Store, instance: i64) -> Result<Self, StoreError> {
         let mut instance = Instance::register(&store, instance).await?;
         mark_interrupted(&store, &mut instance).await?;
-        Ok(Self {
-            store,
-            instance,
-            denied: AtomicU64::new(0),
-        })
+        Ok(Self { store, instance, denied: AtomicU64::new(0) })
     }
 
     /// Writes the record of an export that is about to start.
@@ -159,7 +150,7 @@ impl AuditLog {
     pub async fn record(&self, request: &Request, closing: &Closing) -> Result<(), StoreError> {
         self.insert(request, Some(closing)).await?;
         let is_denial = closing.outcome == Outcome::Denied;
-        if is_denial && self.denied.fetch_add(1, Ordering::Relaxed) % DENIED_BETWEEN_PRUNES == 0 {
+        if is_denial && self.denied.fetch_add(1, Ordering::Relaxed).is_multiple_of(DENIED_BETWEEN_PRUNES) {
             self.prune_denied().await?;
         }
         Ok(())
@@ -193,10 +184,7 @@ impl AuditLog {
     async fn prune_denied(&self) -> Result<(), StoreError> {
         let sql = "DELETE FROM headcount_audit WHERE outcome = 'denied' AND time < \
                    (SELECT time FROM headcount_audit WHERE outcome = 'denied' ORDER BY time DESC LIMIT 1 OFFSET $1)";
-        sqlx::query(sql)
-            .bind(DENIED_KEPT)
-            .execute(&self.store.pool)
-            .await?;
+        sqlx::query(sql).bind(DENIED_KEPT).execute(&self.store.pool).await?;
         Ok(())
     }
 }

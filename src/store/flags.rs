@@ -24,12 +24,7 @@ pub enum Flag {
 
 impl Flag {
     /// Every flag, in the order in which they are listed.
-    pub const ALL: [Self; 4] = [
-        Self::Export,
-        Self::ExportFull,
-        Self::ExportAlive,
-        Self::ExportSimple,
-    ];
+    pub const ALL: [Self; 4] = [Self::Export, Self::ExportFull, Self::ExportAlive, Self::ExportSimple];
 
     /// As it stands in the configuration, in the store and in JSON.
     pub fn name(self) -> &'static str {
@@ -70,9 +65,7 @@ impl Store {
     ///
     /// The store cannot be reached.
     pub async fn flags(&self, features: &[Flag]) -> Result<[FlagState; 4], StoreError> {
-        let rows = sqlx::query("SELECT name, enabled FROM headcount_flags")
-            .fetch_all(&self.pool)
-            .await?;
+        let rows = sqlx::query("SELECT name, enabled FROM headcount_flags").fetch_all(&self.pool).await?;
         let mut states = Flag::ALL.map(|name| FlagState {
             name,
             enabled: features.contains(&name),

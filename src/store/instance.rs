@@ -17,11 +17,7 @@ pub(super) struct Instance {
 }
 
 enum Lock {
-    File {
-        directory: PathBuf,
-        path: PathBuf,
-        _held: File,
-    },
+    File { directory: PathBuf, path: PathBuf, _held: File },
     // The mutex is never contended; it makes the connection shareable between threads.
     Session(Mutex<AnyConnection>),
 }
@@ -34,22 +30,12 @@ impl Instance {
                 let directory = beside(path, ".instances");
                 let path = directory.join(file_name(id));
                 let held = open_file(&path)?;
-                held.lock().map_err(|cause| StoreError::File {
-                    path: path.clone(),
-                    cause,
-                })?;
-                Lock::File {
-                    directory,
-                    path,
-                    _held: held,
-                }
+                held.lock().map_err(|cause| StoreError::File { path: path.clone(), cause })?;
+                Lock::File { directory, path, _held: held }
             }
             DatabaseUrl::Postgres(url) => {
                 let mut session = AnyConnection::connect(url).await?;
-                sqlx::query("SELECT pg_advisory_lock($1)")
-                    .bind(id)
-                    .execute(&mut session)
-                    .await?;
+                sqlx::query("SELECT pg_advisory_lock($1)").bind(id).execute(&mut session).await?;
                 Lock::Session(Mutex::new(session))
             }
         };
@@ -75,16 +61,11 @@ impl Instance {
             }
             Lock::Session(session) => {
                 let session = session.get_mut();
-                let row = sqlx::query("SELECT pg_try_advisory_lock($1)")
-                    .bind(id)
-                    .fetch_one(&mut *session)
-                    .await?;
+                let row =
+                    sqlx::query("SELECT pg_try_advisory_lock($1)").bind(id).fetch_one(&mut *session).await?;
                 let dead = row.try_get(0)?;
                 if dead {
-                    sqlx::query("SELECT pg_advisory_unlock($1)")
-                        .bind(id)
-                        .execute(&mut *session)
-                        .await?;
+                    sqlx::query("SELECT pg_advisory_unlock($1)").bind(id).execute(&mut *session).await?;
                 }
                 Ok(dead)
             }

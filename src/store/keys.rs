@@ -111,10 +111,7 @@ impl Secret {
             let mut bytes = [0; 64];
             fill(&mut bytes)?;
             // Four times 62 is 248: leaving out the bytes above keeps the characters equally likely.
-            let fair = bytes
-                .iter()
-                .filter(|&&byte| byte < 248)
-                .map(|byte| BASE62[usize::from(byte % 62)]);
+            let fair = bytes.iter().filter(|&&byte| byte < 248).map(|byte| BASE62[usize::from(byte % 62)]);
             key.extend(fair.take(end - key.len()).map(char::from));
         }
         let checksum = checksum(&key);
@@ -234,9 +231,8 @@ impl Store {
     ///
     /// The store cannot be reached.
     pub async fn keys(&self) -> Result<Vec<ApiKey>, StoreError> {
-        let rows = sqlx::query("SELECT * FROM headcount_keys ORDER BY created_at, id")
-            .fetch_all(&self.pool)
-            .await?;
+        let rows =
+            sqlx::query("SELECT * FROM headcount_keys ORDER BY created_at, id").fetch_all(&self.pool).await?;
         rows.iter().map(read_key).collect()
     }
 
@@ -309,18 +305,9 @@ fn read_key(row: &AnyRow) -> Result<ApiKey, StoreError> {
         },
         grants: grants.ok_or_else(|| unreadable("a key with a grant".to_owned()))?,
         created_at: super::audit::time(row.try_get("created_at")?)?,
-        expires_at: row
-            .try_get::<Option<i64>, _>("expires_at")?
-            .map(super::audit::time)
-            .transpose()?,
-        last_used_at: row
-            .try_get::<Option<i64>, _>("last_used_at")?
-            .map(super::audit::time)
-            .transpose()?,
-        revoked_at: row
-            .try_get::<Option<i64>, _>("revoked_at")?
-            .map(super::audit::time)
-            .transpose()?,
+        expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(super::audit::time).transpose()?,
+        last_used_at: row.try_get::<Option<i64>, _>("last_used_at")?.map(super::audit::time).transpose()?,
+        revoked_at: row.try_get::<Option<i64>, _>("revoked_at")?.map(super::audit::time).transpose()?,
     })
 }
 

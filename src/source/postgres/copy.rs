@@ -37,13 +37,9 @@ impl CopyReader {
             return Ok(message);
         }
         self.started = true;
-        let mut rest = message
-            .strip_prefix(SIGNATURE)
-            .ok_or("the server sent no binary COPY")?;
+        let mut rest = message.strip_prefix(SIGNATURE).ok_or("the server sent no binary COPY")?;
         let _flags = take_i32(&mut rest).ok_or(CUT)?;
-        let extension = take_i32(&mut rest)
-            .and_then(|length| usize::try_from(length).ok())
-            .ok_or(CUT)?;
+        let extension = take_i32(&mut rest).and_then(|length| usize::try_from(length).ok()).ok_or(CUT)?;
         rest.get(extension..).ok_or_else(|| CUT.to_owned())
     }
 
@@ -57,18 +53,13 @@ impl CopyReader {
         values: &mut [Value<'a>],
     ) -> Result<bool, (usize, String)> {
         let broken = |at, problem: &str| (at, problem.to_owned());
-        let count = take::<2>(rest)
-            .map(i16::from_be_bytes)
-            .ok_or_else(|| broken(usize::MAX, CUT))?;
+        let count = take::<2>(rest).map(i16::from_be_bytes).ok_or_else(|| broken(usize::MAX, CUT))?;
         if count == -1 && rest.is_empty() {
             self.ended = true;
             return Ok(false);
         }
         if self.ended || usize::try_from(count) != Ok(wires.len()) || values.len() < wires.len() {
-            return Err(broken(
-                usize::MAX,
-                "the server sent another number of columns than asked for",
-            ));
+            return Err(broken(usize::MAX, "the server sent another number of columns than asked for"));
         }
         // A cell that does not fit is told only after all were read: the message wants the id, wherever it stands.
         let mut misfit = None;
@@ -78,9 +69,7 @@ impl CopyReader {
                 values[at] = Value::Null;
                 continue;
             }
-            let cell = usize::try_from(length)
-                .ok()
-                .and_then(|length| rest.split_at_checked(length));
+            let cell = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length));
             let (cell, after) = cell.ok_or_else(|| broken(at, CUT))?;
             *rest = after;
             match decode(*wire, cell) {
@@ -93,11 +82,7 @@ impl CopyReader {
 
     /// Checks that the stream ended as it should.
     pub(super) fn finish(self) -> Result<(), String> {
-        if self.ended {
-            Ok(())
-        } else {
-            Err("the server ended the COPY without its trailer".to_owned())
-        }
+        if self.ended { Ok(()) } else { Err("the server ended the COPY without its trailer".to_owned()) }
     }
 }
 
@@ -105,12 +90,8 @@ const CUT: &str = "the server sent a cut row";
 
 fn decode(wire: Wire, cell: &[u8]) -> Result<Value<'_>, &'static str> {
     match wire {
-        Wire::Text => std::str::from_utf8(cell)
-            .map(Value::Text)
-            .map_err(|_| "this text is not valid UTF-8"),
-        Wire::Int => integer(cell)
-            .map(Value::Int)
-            .ok_or("these bytes are not an integer"),
+        Wire::Text => std::str::from_utf8(cell).map(Value::Text).map_err(|_| "this text is not valid UTF-8"),
+        Wire::Int => integer(cell).map(Value::Int).ok_or("these bytes are not an integer"),
         Wire::Timestamp => {
             let micros = <[u8; 8]>::try_from(cell).map(i64::from_be_bytes).ok();
             micros
@@ -127,10 +108,7 @@ fn decode(wire: Wire, cell: &[u8]) -> Result<Value<'_>, &'static str> {
             Some(int @ (0 | 1)) => Ok(Value::Bool(int == 1)),
             _ => Err("this integer is not a boolean (0 or 1)"),
         },
-        Wire::Uuid => cell
-            .try_into()
-            .map(Value::Uuid)
-            .map_err(|_| "these bytes are not a UUID"),
+        Wire::Uuid => cell.try_into().map(Value::Uuid).map_err(|_| "these bytes are not a UUID"),
         Wire::Date => {
             let days = <[u8; 4]>::try_from(cell).map(i32::from_be_bytes).ok();
             days.and_then(|days| Timestamp::from_micros(i64::from(days) * DAY + POSTGRES_EPOCH))
@@ -206,11 +184,7 @@ mod tests {
 
     #[test]
     fn a_cell_that_does_not_fit_is_named_and_the_id_is_still_read() {
-        let row = message(&[
-            Some(&i64::MAX.to_be_bytes()),
-            Some(b"x"),
-            Some(&7_i64.to_be_bytes()),
-        ]);
+        let row = message(&[Some(&i64::MAX.to_be_bytes()), Some(b"x"), Some(&7_i64.to_be_bytes())]);
         let mut values = [Value::Null; 3];
         let error = CopyReader::default().row(&mut &row[..], &WIRES, &mut values);
         assert_eq!(error.map_err(|(at, _)| at), Err(0));

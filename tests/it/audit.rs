@@ -1,0 +1,239 @@
+//! What the audit records of every request to an export.
+
+use reqwest::Method;
+use reqwest::blocking::RequestBuilder;
+use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
+
+use crate::harness::{Answer, Db, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, eventually};
+
+both! {
+    a_completed_export_is_recorded_in_full,
+    filters_are_recorded_with_the_email_hashed,
+    an_address_looked_for_is_nowhere_in_the_clear,
+    every_refusal_leaves_one_record_with_its_reason,
+    requests_that_reach_no_export_leave_none,
+    an_export_by_command_is_recorded,
+    the_list_is_newest_first_and_can_be_cut,
+    the_client_is_the_peer_unless_a_proxy_is_trusted,
+    an_export_has_one_line_in_the_log,
+}
+
+fn sha256(bytes: impl AsRef<[u8]>) -> String {
+    let digest = Sha256::digest(bytes);
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn the_only_record(site: &Site) -> Value {
+    let records = site.audit_of(1);
+    assert_eq!(records.len(), 1, "{records:?}");
+    records.into_iter().next().unwrap()
+}
+
+fn a_completed_export_is_recorded_in_full(db: Db) {
+    let site = Site::with_people(db);
+    let server = site.serve();
+    let key = site.create_key(&["payroll", "--kind", "export"]);
+    let request = server.request(Method::GET, FULL).bearer_auth(&key);
+    let answer = Answer::to(request.header("x-request-id", "monday-run"));
+    let record = site.settled(answer.header("x-export-id"));
+
+    let time = record["time"].as_str().unwrap();
+    assert!(time.starts_with("20") && time.ends_with('Z'), "{time}");
+    assert!(record["duration_ms"].is_number(), "{record}");
+    assert_eq!(
+        record,
+        json!({
+            "id": answer.header("x-export-id"),
+            "time": time,
+            "endpoint": FULL,
+            "key_id": site.key_id("payroll"),
+            "key_name": "payroll",
+            "client": "127.0.0.1",
+            "request_id": "monday-run",
+            "filters": {},
+            "outcome": "completed",
+            "reason": null,
+            "rows": 5,
+            "bytes": answer.body.len(),
+            "sha256": sha256(&answer.body),
+            "duration_ms": record["duration_ms"],
+        })
+    );
+    assert_eq!(site.audit().len(), 1);
+}
+
+fn filters_are_recorded_with_the_email_hashed(db: Db) {
+    let site = Site::with_people(db);
+    let server = site.serve();
+    let target = format!("{MINIMAL}?email=ada@example.com&is_active=true");
+    let answer = server.get_with(STANDARD_KEY, &target);
+    assert_eq!(
+        site.settled(answer.header("x-export-id"))["filters"],
+        json!({
+            "email": format!("sha256:{}", sha256("ada@example.com")),
+            "is_active": true,
+        })
+    );
+}
+
+fn an_address_looked_for_is_nowhere_in_the_clear(db: Db) {
+    let site = Site::with_empty_table(db);
+    let server = site.serve();
+    let clear = ["looked.for", "looked%2Efor"];
+    let query = "email=looked.for@example.com";
+    let encoded = "email=looked%2Efor%40example.com";
+    for query in [query, encoded] {
+        let target = format!("{MINIMAL}?{query}");
+        assert_eq!(server.status_with(STANDARD_KEY, &target), 200);
+        assert_eq!(server.status_with("no-such-key-as-this-one", &target), 401);
+        assert_eq!(server.get(&target).status, 401);
+        let post = server.post_with(STANDARD_KEY, MINIMAL, query);
+        assert_eq!(post.status, 200);
+        for bad in [format!("{target}&{query}"), format!("{target}&format=json"), format!("{target}&limit=0")]
+        {
+            let detail = server.get_with(STANDARD_KEY, &bad).detail(400);
+            assert!(!clear.iter().any(|text| detail.contains(text)), "{detail}");
+        }
+        assert_eq!(server.status_with(STANDARD_KEY, &format!("/nowhere?{query}")), 404);
+    }
+    let audit = site.audit_of(14);
+    assert_eq!(audit.len(), 14);
+    let audit = Value::from(audit).to_string();
+    let store = String::from_utf8_lossy(&site.store_content()).into_owned();
+    let log = server.said();
+    for (place, content) in [("audit", audit), ("store", store), ("log", log)] {
+        assert!(!clear.iter().any(|text| content.contains(text)), "{place}: {content}");
+    }
+}
+
+fn every_refusal_leaves_one_record_with_its_reason(db: Db) {
+    let mut site = Site::with_people(db);
+    site.set("HEADCOUNT_FEATURES", "users:export_full");
+    let server = site.serve();
+    let mut reasons = Vec::new();
+    for (target, key, status) in [
+        (MINIMAL.to_owned(), Some(STANDARD_KEY), 403),
+        (FULL.to_owned(), None, 401),
+        (FULL.to_owned(), Some("no-such-key-as-this-one"), 401),
+        (FULL.to_owned(), Some(STANDARD_KEY), 403),
+        (format!("{FULL}?format=xml"), Some(EXPORT_KEY), 400),
+    ] {
+        let mut request = server.request(Method::GET, &target);
+        if let Some(key) = key {
+            request = request.bearer_auth(key);
+        }
+        let answer = Answer::to(request);
+        assert_eq!(answer.status, status, "{target}");
+        let seen = reasons.len() + 1;
+        let records = site.audit_of(seen);
+        assert_eq!(records.len(), seen);
+        let record = &records[0];
+        assert_eq!(record["outcome"], "denied", "{record}");
+        assert_eq!(record["request_id"], answer.header("x-request-id"));
+        assert_eq!(record["client"], "127.0.0.1");
+        assert_eq!(record["endpoint"], target.split('?').next().unwrap());
+        reasons.push(record["reason"].as_str().unwrap().to_owned());
+    }
+    assert!(reasons.iter().all(|reason| !reason.is_empty()));
+    assert_ne!(reasons[0], reasons[3], "a flag that is off is no lack of a grant");
+}
+
+fn requests_that_reach_no_export_leave_none(db: Db) {
+    let site = Site::with_people(db);
+    let server = site.serve();
+    for target in [
+        "/healthz",
+        "/readyz",
+        "/metrics",
+        "/openapi.json",
+        "/docs",
+        "/nowhere",
+        "/api/v1/users/export-alive",
+        "/api/v1/users/export-simple",
+    ] {
+        server.get(target);
+    }
+    assert!(site.audit().is_empty());
+}
+
+fn an_export_by_command_is_recorded(db: Db) {
+    let site = Site::with_people(db);
+    let minimal = site.done(&["export", "minimal", "--email", "ada@example.com"]);
+    let record = the_only_record(&site);
+    assert_eq!(record["endpoint"], "cli export minimal");
+    assert_eq!(record["client"], "cli");
+    assert_eq!(record["outcome"], "completed");
+    assert_eq!(record["rows"], 1);
+    assert_eq!(record["bytes"], minimal.len());
+    assert_eq!(record["sha256"], sha256(&minimal));
+    assert!(record["key_id"].is_null() && record["key_name"].is_null());
+    let email = format!("sha256:{}", sha256("ada@example.com"));
+    assert_eq!(record["filters"], json!({"email": email}));
+
+    site.done(&["export", "full", "-o", "users.csv"]);
+    assert_eq!(site.audit()[0]["endpoint"], "cli export full");
+}
+
+fn the_list_is_newest_first_and_can_be_cut(db: Db) {
+    let site = Site::with_people(db);
+    let server = site.serve();
+    let mut exports: Vec<String> = (0..5)
+        .map(|_| {
+            let answer = server.get_with(STANDARD_KEY, MINIMAL);
+            let export = answer.header("x-export-id");
+            site.settled(export);
+            export.to_owned()
+        })
+        .collect();
+    exports.reverse();
+    let ids = |arguments: &[&str]| {
+        let records = site.json(arguments);
+        let ids = records.as_array().unwrap().iter().map(|record| {
+            let id = record["id"].as_str().unwrap();
+            id.to_owned()
+        });
+        ids.collect::<Vec<_>>()
+    };
+    assert_eq!(ids(&["audit", "list", "--json"]), exports);
+    assert_eq!(ids(&["audit", "list", "--json", "--limit", "2"]), exports[..2]);
+    let table = site.done(&["audit", "list"]);
+    assert!(table.contains("completed"), "{table}");
+}
+
+fn export_through(server: &Server, forwarded_for: &str) -> RequestBuilder {
+    let request = server.request(Method::GET, MINIMAL);
+    request.bearer_auth(STANDARD_KEY).header("x-forwarded-for", forwarded_for)
+}
+
+fn the_client_is_the_peer_unless_a_proxy_is_trusted(db: Db) {
+    let site = Site::with_people(db);
+    let client = |trusted: &str, forwarded_for: &str| {
+        site.configure(&format!("trusted_proxies = {trusted}\n"));
+        let answer = Answer::to(export_through(&site.serve(), forwarded_for));
+        site.settled(answer.header("x-export-id"))["client"].clone()
+    };
+    let chain = "203.0.113.7, 198.51.100.9";
+    assert_eq!(client("[]", chain), "127.0.0.1");
+    assert_eq!(client("[\"10.0.0.0/8\"]", chain), "127.0.0.1");
+    assert_eq!(client("[\"127.0.0.1/32\"]", chain), "198.51.100.9");
+    assert_eq!(client("[\"127.0.0.1/32\", \"198.51.100.0/24\"]", chain), "203.0.113.7");
+}
+
+fn an_export_has_one_line_in_the_log(db: Db) {
+    let mut site = Site::with_people(db);
+    site.set("HEADCOUNT_LOG_FORMAT", "json");
+    let server = site.serve();
+    let request = server.request(Method::GET, FULL).bearer_auth(EXPORT_KEY);
+    let answer = Answer::to(request.header("x-request-id", "find-this-line"));
+    eventually("the line is there", || server.said().contains("find-this-line"));
+    site.settled(answer.header("x-export-id"));
+    let log = server.said();
+    let mut about = log.lines().filter(|line| line.contains("find-this-line"));
+    let line = about.next().unwrap();
+    assert_eq!(about.next(), None);
+    serde_json::from_str::<Value>(line).unwrap();
+    for part in ["completed", "rows", &answer.body.len().to_string()] {
+        assert!(line.contains(part), "{line}");
+    }
+}

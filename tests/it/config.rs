@@ -1,0 +1,214 @@
+//! Where settings come from, and what a wrong one says.
+
+use serde_json::Value;
+
+use crate::harness::{ALIVE, Db, FULL, Finished, MINIMAL, SIMPLE, STANDARD_KEY, Server, Site};
+
+fn site() -> Site {
+    Site::with_people(Db::Sqlite)
+}
+
+/// Starting is refused, and whoever reads why can mend it.
+fn assert_refused(finished: &Finished, words: &[&str]) {
+    assert!(matches!(finished.code, Some(1 | 2)), "{:?}", finished.code);
+    for word in words {
+        assert!(finished.stderr.contains(word), "{word}: {}", finished.stderr);
+    }
+}
+
+#[test]
+fn an_unknown_key_in_the_file_stops_the_start() {
+    let site = site();
+    for (toml, key) in [
+        ("listne = \"127.0.0.1:0\"", "listne"),
+        ("[source]\nurll = \"sqlite:x\"", "urll"),
+        ("[limits]\nconcurrent_export = 3", "concurrent_export"),
+        ("[exports.minimal]\nfile_name = \"x.csv\"", "file_name"),
+        ("[sauce]\nurl = \"sqlite:x\"", "sauce"),
+        ("[log]\nfromat = \"json\"", "fromat"),
+    ] {
+        site.configure(toml);
+        assert_refused(&site.run(&["serve"]), &["headcount.toml", key]);
+    }
+}
+
+#[test]
+fn a_bad_value_in_the_file_stops_the_start() {
+    let mut site = Site::embedded();
+    site.unset("HEADCOUNT_FEATURES");
+    for (toml, key) in [
+        ("listen = \"nowhere\"", "listen"),
+        ("listen = 8080", "listen"),
+        ("features = [\"users:exprot\"]", "features"),
+        ("[source]\nurl = \"mysql://localhost/app\"", "source.url"),
+        ("[store]\nurl = \"redis://localhost\"", "store.url"),
+        ("[log]\nformat = \"xml\"", "format"),
+        ("[limits]\nconcurrent_exports = \"many\"", "concurrent_exports"),
+        ("[limits]\nconcurrent_exports = 0", "concurrent_exports"),
+        ("[limits]\nshutdown_grace = \"a while\"", "shutdown_grace"),
+        ("trusted_proxies = [\"localhost/33\"]", "trusted_proxies"),
+        ("[exports.minimal]\nfilename = 'the \"best\".csv'", "exports.minimal.filename"),
+        ("[exports.full]\nfilename = \"../users.csv\"", "exports.full.filename"),
+        ("[exports.full]\nfilename = \"users.csv\\r\\nX-Evil: 1\"", "exports.full.filename"),
+    ] {
+        site.configure(toml);
+        assert_refused(&site.run(&["serve"]), &["headcount.toml", key]);
+    }
+    site.configure("listen = \"127.0.0.1:0\nfeatures = [");
+    assert_refused(&site.run(&["serve"]), &["headcount.toml"]);
+}
+
+#[test]
+fn a_bad_value_in_the_environment_stops_the_start() {
+    for (name, value) in [
+        ("HEADCOUNT_LISTEN", "nowhere"),
+        ("HEADCOUNT_FEATURES", "users:export,users:exprot"),
+        ("HEADCOUNT_SOURCE_URL", "mysql://localhost/app"),
+        ("HEADCOUNT_STORE_URL", "redis://localhost"),
+        ("HEADCOUNT_LOG_FORMAT", "xml"),
+        ("HEADCOUNT_CONCURRENT_EXPORTS", "many"),
+        ("HEADCOUNT_CONCURRENT_EXPORTS", "0"),
+        ("HEADCOUNT_API_KEY", "too short"),
+        ("HEADCOUNT_EXPORT_API_KEY", "fifteen letters"),
+    ] {
+        let mut site = site();
+        site.set(name, value);
+        let finished = site.run(&["serve"]);
+        assert_refused(&finished, &[name]);
+        if name.ends_with("API_KEY") {
+            assert!(!finished.stderr.contains(value), "{}", finished.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_bad_listen_argument_is_bad_usage() {
+    let finished = site().run(&["serve", "--listen", "nowhere"]);
+    assert_eq!(finished.code, Some(2));
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let mut site = site();
+    site.configure("features = [\"users:export\", \"users:export_simple\"]\n");
+    site.set("HEADCOUNT_FEATURES", "users:export_alive");
+    let server = site.serve();
+    assert_eq!(server.status_with(STANDARD_KEY, MINIMAL), 403);
+    assert_eq!(server.get(SIMPLE).status, 403);
+    assert_eq!(server.get(ALIVE).status, 200);
+}
+
+#[test]
+fn arguments_override_the_environment_which_overrides_the_file() {
+    let mut site = site();
+    let made = |site: &Site, arguments: &[&str], dir: &str| {
+        let mut all = arguments.to_vec();
+        all.extend(["keys", "list"]);
+        let finished = site.run_exactly(&all);
+        assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+        assert!(site.path(dir).join("headcount.db").exists(), "{dir}");
+    };
+    made(&site, &[], "headcount-data");
+    site.configure("data_dir = \"from-file\"\n");
+    made(&site, &[], "from-file");
+    site.set("HEADCOUNT_DATA_DIR", "from-environment");
+    made(&site, &[], "from-environment");
+    made(&site, &["--data-dir", "from-argument"], "from-argument");
+}
+
+#[test]
+fn the_file_may_be_named() {
+    let mut site = site();
+    site.unset("HEADCOUNT_FEATURES");
+    site.configure("features = [\"users:export_simple\"]\n");
+    let elsewhere = site.path("elsewhere.toml");
+    std::fs::write(&elsewhere, "features = [\"users:export_alive\"]\n").unwrap();
+    let server = site.serve_with(&["--config", elsewhere.to_str().unwrap()]);
+    assert_eq!(server.get(ALIVE).status, 200);
+    assert_eq!(server.get(SIMPLE).status, 403);
+
+    let finished = site.run(&["--config", "missing.toml", "flags", "list"]);
+    assert_refused(&finished, &["missing.toml"]);
+}
+
+#[test]
+fn the_defaults_serve_an_embedded_users_table() {
+    let site = Site::embedded();
+    let server = site.serve();
+    assert!(site.data_dir().join("users.db").exists());
+    assert!(site.data_dir().join("headcount.db").exists());
+    let csv = server.get_with(STANDARD_KEY, MINIMAL).csv();
+    assert_eq!(csv, "id,email,name\r\n");
+}
+
+#[test]
+fn only_the_default_source_is_ever_created() {
+    let mut site = Site::embedded();
+    let data_dir = site.data_dir();
+    let named = format!("sqlite:{}/other.db", data_dir.display());
+    site.set("HEADCOUNT_SOURCE_URL", &named);
+    assert_eq!(site.run(&["export", "minimal"]).code, Some(1));
+    assert!(!data_dir.join("other.db").exists());
+    assert!(!data_dir.join("users.db").exists());
+}
+
+#[test]
+fn every_setting_may_stand_in_the_file() {
+    let mut site = Site::with_users(Db::Sqlite, 3);
+    site.sql("ALTER TABLE users RENAME TO members");
+    for name in ["HEADCOUNT_SOURCE_URL", "HEADCOUNT_FEATURES"] {
+        site.unset(name);
+    }
+    site.configure(
+        r#"
+listen = "127.0.0.1:0"
+data_dir = "state"
+features = ["users:export", "users:export_full"]
+
+[source]
+url = "sqlite:app/users.db"
+table = "members"
+
+[store]
+url = "sqlite:state/store.db"
+
+[exports.minimal]
+filename = "members.csv"
+
+[log]
+format = "json"
+
+[limits]
+concurrent_exports = 2
+shutdown_grace = "10s"
+"#,
+    );
+    std::fs::create_dir_all(site.path("state")).unwrap();
+    let mut command = site.command();
+    command.arg("serve");
+    let server = Server::start(command);
+    let answer = server.get_with(STANDARD_KEY, MINIMAL);
+    assert_eq!(answer.ids(), ["1", "2", "3"]);
+    assert!(answer.header("content-disposition").contains("members.csv"));
+    assert!(site.path("state/store.db").exists());
+    let answer = server.get_with(STANDARD_KEY, FULL);
+    answer.detail(403);
+}
+
+#[test]
+fn the_log_is_json_where_it_is_asked_for_and_where_nobody_watches() {
+    for (format, json) in [(None, true), (Some("json"), true), (Some("text"), false)] {
+        let mut site = site();
+        if let Some(format) = format {
+            site.set("HEADCOUNT_LOG_FORMAT", format);
+        }
+        let server = site.serve();
+        let answer = server.get_with(STANDARD_KEY, MINIMAL);
+        let request_id = answer.header("x-request-id");
+        server.eventually_says(request_id);
+        let said = server.said();
+        let line = said.lines().find(|line| line.contains(request_id)).unwrap();
+        let parsed = serde_json::from_str::<Value>(line);
+        assert_eq!(parsed.is_ok(), json, "{format:?}: {line}");
+    }
+}

@@ -1,0 +1,63 @@
+//! What a test needs to set up a site, drive it, and wait for it.
+
+mod answer;
+mod commands;
+mod db;
+mod download;
+mod people;
+mod postgres;
+mod server;
+mod site;
+
+use std::time::{Duration, Instant};
+
+pub(crate) use answer::{Answer, csv_records, header_of};
+pub(crate) use commands::Finished;
+pub(crate) use db::Db;
+pub(crate) use download::{Download, Received, raw_exchange};
+pub(crate) use people::{PEOPLE_FULL, PEOPLE_MINIMAL};
+pub(crate) use postgres::{APP_READER, HEADCOUNT_STORE};
+pub(crate) use server::{Server, wait_for_exit};
+pub(crate) use site::{EXPORT_KEY, STANDARD_KEY, Site};
+
+pub(crate) const MINIMAL: &str = "/api/v1/users/export";
+pub(crate) const FULL: &str = "/api/v1/users/export-full";
+pub(crate) const ALIVE: &str = "/api/v1/users/export-alive";
+pub(crate) const SIMPLE: &str = "/api/v1/users/export-simple";
+
+/// Makes of each named case one test on SQLite and one on PostgreSQL.
+macro_rules! both {
+    ($($case:ident),+ $(,)?) => {
+        mod sqlite {
+            $(#[test] fn $case() { super::$case($crate::harness::Db::Sqlite) })+
+        }
+        mod postgres {
+            $(#[test] fn $case() { super::$case($crate::harness::Db::Postgres) })+
+        }
+    };
+}
+
+/// Polls until `attempt` yields something; panics when a generous deadline has passed.
+pub(crate) fn wait_for<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {
+    poll(what, Duration::from_secs(30), attempt)
+}
+
+pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
+    wait_for(what, || holds().then_some(()));
+}
+
+/// For the promises that name one second; the second on top is for a busy machine.
+pub(crate) fn within_a_second(what: &str, mut holds: impl FnMut() -> bool) {
+    poll(what, Duration::from_secs(2), || holds().then_some(()));
+}
+
+fn poll<T>(what: &str, patience: Duration, mut attempt: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + patience;
+    loop {
+        if let Some(found) = attempt() {
+            return found;
+        }
+        assert!(Instant::now() < deadline, "waited {patience:?} in vain: {what}");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}

@@ -1,0 +1,158 @@
+//! A running `serve` and requests to it.
+
+use std::io::{BufRead, BufReader, Read};
+use std::net::SocketAddr;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use reqwest::Method;
+use reqwest::blocking::{Client, RequestBuilder};
+
+use super::{Answer, eventually, wait_for};
+
+pub(crate) struct Server {
+    process: Process,
+    pub(crate) addr: SocketAddr,
+    said: Arc<Mutex<String>>,
+    http1: Client,
+    http2: Client,
+}
+
+impl Server {
+    pub(crate) fn start(mut command: Command) -> Self {
+        let child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let mut process = Process(child.unwrap());
+        let Process(child) = &mut process;
+        let said = Arc::new(Mutex::new(String::new()));
+        keep(child.stdout.take().unwrap(), &said);
+        keep(child.stderr.take().unwrap(), &said);
+        let addr = wait_for("the server listens", || {
+            let so_far = said.lock().unwrap().clone();
+            let end = child.try_wait().unwrap();
+            assert!(end.is_none(), "the server ended at once: {so_far}");
+            listening_address(&so_far)
+        });
+        let client = || {
+            Client::builder().no_proxy().no_gzip().timeout(Duration::from_secs(300)).pool_max_idle_per_host(0)
+        };
+        Self {
+            process,
+            addr,
+            said,
+            http1: client().http1_only().build().unwrap(),
+            http2: client().http2_prior_knowledge().build().unwrap(),
+        }
+    }
+
+    pub(crate) fn url(&self, target: &str) -> String {
+        format!("http://{}{target}", self.addr)
+    }
+
+    pub(crate) fn request(&self, method: Method, target: &str) -> RequestBuilder {
+        self.http1.request(method, self.url(target))
+    }
+
+    pub(crate) fn http2(&self, target: &str) -> RequestBuilder {
+        self.http2.get(self.url(target))
+    }
+
+    /// A GET without a key.
+    pub(crate) fn get(&self, target: &str) -> Answer {
+        Answer::to(self.request(Method::GET, target))
+    }
+
+    pub(crate) fn get_with(&self, key: &str, target: &str) -> Answer {
+        Answer::to(self.request(Method::GET, target).bearer_auth(key))
+    }
+
+    pub(crate) fn status_with(&self, key: &str, target: &str) -> u16 {
+        self.get_with(key, target).status
+    }
+
+    /// A form posted with a key.
+    pub(crate) fn post_with(&self, key: &str, target: &str, form: &str) -> Answer {
+        let request = self
+            .request(Method::POST, target)
+            .header("content-type", "application/x-www-form-urlencoded")
+            .body(form.to_owned());
+        Answer::to(request.bearer_auth(key))
+    }
+
+    /// The sum of the samples of a metric whose labels contain all `fragments`.
+    pub(crate) fn metric(&self, name: &str, fragments: &[&str]) -> f64 {
+        let text = self.get("/metrics").text();
+        let samples = text.lines().filter(|line| {
+            let rest = line.strip_prefix(name).unwrap_or_default();
+            rest.starts_with(['{', ' ']) && fragments.iter().all(|part| rest.contains(part))
+        });
+        samples.map(|line| line.rsplit(' ').next().unwrap().parse::<f64>().unwrap()).sum()
+    }
+
+    /// All that the process has written so far, to either stream.
+    pub(crate) fn said(&self) -> String {
+        self.said.lock().unwrap().clone()
+    }
+
+    pub(crate) fn eventually_says(&self, text: &str) {
+        eventually(&format!("the log says {text:?}"), || self.said().contains(text));
+    }
+
+    pub(crate) fn signal(&self, name: &str) {
+        let pid = self.process.0.id().to_string();
+        let sent = Command::new("kill").args(["-s", name, &pid]).status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Ends the process as a crash would.
+    pub(crate) fn kill(self) {
+        drop(self.process);
+    }
+
+    pub(crate) fn exit(mut self) -> ExitStatus {
+        wait_for_exit(&mut self.process.0)
+    }
+}
+
+/// A child that does not outlive its owner, even where starting it fails half way.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Waits for the end of a process, and ends it before giving up.
+pub(crate) fn wait_for_exit(child: &mut Child) -> ExitStatus {
+    let started = Instant::now();
+    loop {
+        if let Some(status) = child.try_wait().unwrap() {
+            return status;
+        }
+        if started.elapsed() > Duration::from_secs(60) {
+            child.kill().unwrap();
+            panic!("the process does not end");
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+fn keep(stream: impl Read + Send + 'static, said: &Arc<Mutex<String>>) {
+    let said = Arc::clone(said);
+    std::thread::spawn(move || {
+        let mut lines = BufReader::new(stream);
+        let mut line = Vec::new();
+        while lines.read_until(b'\n', &mut line).is_ok_and(|n| n > 0) {
+            said.lock().unwrap().push_str(&String::from_utf8_lossy(&line));
+            line.clear();
+        }
+    });
+}
+
+fn listening_address(said: &str) -> Option<SocketAddr> {
+    let (_, rest) = said.split_once("listening on http://")?;
+    let end = rest.find(|c: char| !(c.is_ascii_hexdigit() || ".:[]".contains(c)))?;
+    rest[..end].parse().ok()
+}

@@ -1,0 +1,71 @@
+//! What one address, one key, or a flood may use up.
+
+use crate::harness::{Answer, Db, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site};
+
+both! {
+    too_many_failed_keys_block_their_address,
+    a_missing_key_is_no_failed_key,
+    a_good_key_passes_while_its_address_is_blocked,
+    a_key_over_its_rate_has_to_wait,
+}
+
+fn assert_must_wait(answer: &Answer) {
+    answer.detail(429);
+    let seconds: u32 = answer.header("retry-after").parse().unwrap();
+    assert!((1..=60).contains(&seconds), "{seconds}");
+}
+
+fn with_three_attempts(db: Db) -> Site {
+    let site = Site::with_people(db);
+    site.configure("[limits]\nfailed_keys_per_minute = 3\n");
+    site
+}
+
+fn fail_until_blocked(server: &Server) {
+    for attempt in 1..=3 {
+        let key = format!("wrong-key-of-attempt-{attempt}");
+        server.get_with(&key, MINIMAL).detail(401);
+    }
+    let answer = server.get_with("wrong-key-of-attempt-4", MINIMAL);
+    let blocked =
+        if answer.status == 401 { server.get_with("wrong-key-of-attempt-5", MINIMAL) } else { answer };
+    assert_must_wait(&blocked);
+}
+
+fn too_many_failed_keys_block_their_address(db: Db) {
+    let site = with_three_attempts(db);
+    let server = site.serve();
+    fail_until_blocked(&server);
+    assert_must_wait(&server.get_with("wrong-key-of-another-form", FULL));
+    assert_eq!(server.get("/healthz").status, 200);
+    let audit = site.audit_of(4);
+    assert!(audit.iter().all(|record| record["outcome"] == "denied"));
+}
+
+fn a_missing_key_is_no_failed_key(db: Db) {
+    let site = with_three_attempts(db);
+    let server = site.serve();
+    for _ in 0..10 {
+        server.get(MINIMAL).detail(401);
+    }
+    assert_eq!(server.status_with(STANDARD_KEY, MINIMAL), 200);
+}
+
+fn a_good_key_passes_while_its_address_is_blocked(db: Db) {
+    let site = with_three_attempts(db);
+    let server = site.serve();
+    let key = site.create_key(&["reader", "--kind", "standard"]);
+    fail_until_blocked(&server);
+    assert_eq!(server.status_with(&key, MINIMAL), 200);
+}
+
+fn a_key_over_its_rate_has_to_wait(db: Db) {
+    let site = Site::with_people(db);
+    site.configure("[limits]\nrequests_per_minute = 2\n");
+    let server = site.serve();
+    for _ in 0..2 {
+        assert_eq!(server.status_with(STANDARD_KEY, MINIMAL), 200);
+    }
+    assert_must_wait(&server.get_with(STANDARD_KEY, MINIMAL));
+    assert_eq!(server.status_with(EXPORT_KEY, MINIMAL), 200);
+}

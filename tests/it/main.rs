@@ -1,0 +1,35 @@
+//! The contract, tested from outside: every case drives the compiled program
+//! over HTTP or its command line, on SQLite and on a real PostgreSQL.
+
+#![expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+
+#[macro_use]
+mod harness;
+
+mod audit;
+mod cli;
+mod config;
+mod csv_format;
+mod demo;
+mod endpoints;
+mod faults;
+mod flags;
+mod headers;
+mod import;
+mod instances;
+mod keys;
+mod leaving;
+mod limits;
+mod operations;
+mod parameters;
+mod post_forms;
+mod property;
+mod python;
+mod refusals;
+mod sanitize;
+mod secrets;
+mod shutdown;
+mod snapshot;
+mod source;
+mod streaming;
+mod values;

@@ -1,0 +1,147 @@
+//! The users database is only ever read.
+
+use std::collections::BTreeMap;
+
+use sha2::{Digest, Sha256};
+
+use crate::harness::{
+    APP_READER, Db, Download, EXPORT_KEY, FULL, MINIMAL, PEOPLE_FULL, STANDARD_KEY, Site, eventually,
+};
+
+both! {
+    the_users_table_may_have_another_name,
+    a_reserved_word_is_a_table_name_like_any_other,
+    a_view_is_as_good_as_a_table,
+    a_source_that_lacks_its_table_is_not_given_one,
+}
+
+fn the_users_table_may_have_another_name(db: Db) {
+    let mut site = Site::with_people(db);
+    site.sql("ALTER TABLE users RENAME TO members");
+    site.set("HEADCOUNT_SOURCE_TABLE", "members");
+    assert_eq!(site.serve().get_with(EXPORT_KEY, FULL).csv(), PEOPLE_FULL);
+}
+
+fn a_reserved_word_is_a_table_name_like_any_other(db: Db) {
+    let site = Site::with_people(db);
+    site.sql("ALTER TABLE users RENAME TO \"user\"");
+    site.configure("[source]\ntable = \"user\"\n");
+    assert_eq!(site.serve().get_with(EXPORT_KEY, FULL).csv(), PEOPLE_FULL);
+}
+
+fn a_view_is_as_good_as_a_table(db: Db) {
+    let mut site = Site::with_people(db);
+    site.sql("CREATE VIEW active_members AS SELECT * FROM users WHERE is_active");
+    site.set("HEADCOUNT_SOURCE_TABLE", "active_members");
+    let ids = site.serve().get_with(EXPORT_KEY, FULL).ids();
+    assert_eq!(ids, ["1", "2", "8"]);
+}
+
+fn a_source_that_lacks_its_table_is_not_given_one(db: Db) {
+    let site = Site::bare(db);
+    site.sql("CREATE TABLE orders (id INTEGER)");
+    let finished = site.run(&["export", "minimal"]);
+    assert_eq!(finished.code, Some(1));
+    assert!(finished.stdout.is_empty());
+    assert!(finished.stderr.contains("users"), "{}", finished.stderr);
+    let tables = match db {
+        Db::Sqlite => "SELECT name FROM sqlite_master WHERE name IN ('orders', 'users')",
+        Db::Postgres => "SELECT relname FROM pg_class WHERE relname IN ('orders', 'users')",
+    };
+    assert_eq!(site.column(tables), ["orders"]);
+}
+
+/// Every file beside the users database, by content.
+fn files(site: &Site) -> BTreeMap<String, Vec<u8>> {
+    let entries = std::fs::read_dir(site.path("app")).unwrap();
+    let hashed = entries.map(|entry| {
+        let path = entry.unwrap().path();
+        let content = std::fs::read(&path).unwrap();
+        (path.display().to_string(), Sha256::digest(content).to_vec())
+    });
+    hashed.collect()
+}
+
+#[test]
+fn a_sqlite_source_is_left_byte_for_byte() {
+    let site = Site::with_people(Db::Sqlite);
+    let before = files(&site);
+    assert_eq!(before.len(), 1);
+    let server = site.serve();
+    assert_eq!(server.get_with(EXPORT_KEY, FULL).csv(), PEOPLE_FULL);
+    server.get_with(STANDARD_KEY, MINIMAL).csv();
+    site.done(&["check"]);
+    site.done(&["export", "full"]);
+    assert_eq!(files(&site), before);
+    drop(server);
+    assert_eq!(files(&site), before);
+}
+
+#[test]
+fn a_sqlite_source_in_wal_mode_keeps_what_is_in_the_wal() {
+    let site = Site::with_empty_table(Db::Sqlite);
+    let application = site.sqlite();
+    application.query_row("PRAGMA journal_mode = WAL", (), |_| Ok(())).unwrap();
+    application
+        .execute_batch("PRAGMA wal_autocheckpoint = 0; INSERT INTO users (id, name) VALUES (1, 'in the wal')")
+        .unwrap();
+    let database = std::fs::read(site.sqlite_source()).unwrap();
+    let server = site.serve();
+    let csv = server.get_with(STANDARD_KEY, MINIMAL).csv();
+    assert_eq!(csv, "id,email,name\r\n1,,in the wal\r\n");
+    drop(server);
+    assert_eq!(std::fs::read(site.sqlite_source()).unwrap(), database);
+}
+
+#[test]
+fn a_sqlite_source_that_is_missing_is_not_created() {
+    let site = Site::bare(Db::Sqlite);
+    for arguments in [&["export", "full"][..], &["check"]] {
+        let finished = site.run(arguments);
+        assert_eq!(finished.code, Some(1), "{arguments:?}");
+        assert!(finished.stderr.contains("users.db") || finished.text().contains("users.db"));
+    }
+    assert!(!site.sqlite_source().exists());
+}
+
+/// The view's function would write with its owner's rights, so only the read-only transaction is in its way.
+#[test]
+fn a_postgres_transaction_refuses_to_write() {
+    let mut site = Site::with_people(Db::Postgres);
+    site.sql(
+        "CREATE TABLE tracks (id bigint);
+         CREATE FUNCTION leave_a_track(id bigint) RETURNS bigint
+         LANGUAGE plpgsql VOLATILE SECURITY DEFINER AS $$ BEGIN
+             INSERT INTO tracks VALUES (id);
+             RETURN id;
+         END $$;
+         CREATE VIEW members AS SELECT leave_a_track(id) AS id, email, name FROM users",
+    );
+    site.set("HEADCOUNT_SOURCE_TABLE", "members");
+    let finished = site.run(&["export", "minimal"]);
+    assert_eq!(finished.code, Some(1));
+    assert!(finished.stderr.contains("read-only"), "{}", finished.stderr);
+    let (status, _) = site.serve().get_with(STANDARD_KEY, MINIMAL).refusal();
+    assert_eq!(status, 500);
+    assert!(site.column("SELECT id FROM tracks").is_empty());
+}
+
+#[test]
+fn a_postgres_role_that_may_only_read_is_enough() {
+    let site = Site::with_people(Db::Postgres);
+    let may_write = "SELECT has_table_privilege('app_reader', 'users', 'INSERT, UPDATE, DELETE')";
+    assert_eq!(site.column(may_write), ["f"]);
+    let server = site.serve();
+    assert_eq!(server.get_with(EXPORT_KEY, FULL).csv(), PEOPLE_FULL);
+    site.done(&["check"]);
+}
+
+#[test]
+fn a_postgres_transaction_ends_with_its_export() {
+    let site = Site::with_wide_users(Db::Postgres);
+    let server = site.serve();
+    let running = Download::stalled(&server, FULL, EXPORT_KEY);
+    assert!(site.database().busy_sessions(APP_READER) > 0);
+    assert!(running.rest().complete);
+    eventually("no transaction is open", || site.database().busy_sessions(APP_READER) == 0);
+}
