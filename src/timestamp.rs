@@ -64,10 +64,8 @@ impl Timestamp {
     /// Whether a text is, byte for byte, what [`Timestamp::append_to`] would print for it. Such a text can be copied
     /// as it is, at a tenth of the cost of parsing and printing it.
     pub fn is_printed_form(text: &[u8]) -> bool {
-        let (Some(second), b"Z") = (text.first_chunk::<19>(), &text[text.len().min(19)..]) else {
-            return is_printed_with_micros(text);
-        };
-        is_date_and_time(second)
+        let Some((second, rest)) = text.split_first_chunk::<19>() else { return false };
+        is_date_and_time(second) && (rest == b"Z" || is_fraction(rest))
     }
 
     /// Appends RFC 3339 in UTC: `2025-01-08T10:30:00Z`, with six fractional digits if they are not all zero.
@@ -110,39 +108,45 @@ impl serde::Serialize for Timestamp {
     }
 }
 
-fn is_printed_with_micros(text: &[u8]) -> bool {
-    let Ok(text) = <&[u8; 27]>::try_from(text) else {
-        return false;
-    };
-    let [second @ .., b'.', a, b, c, d, e, f, b'Z'] = text else {
-        return false;
-    };
-    let pairs = [two_digits(*a, *b), two_digits(*c, *d), two_digits(*e, *f)];
-    is_date_and_time(second) && pairs.iter().all(|pair| *pair <= 99) && pairs != [0; 3]
-}
-
-/// `YYYY-MM-DDTHH:MM:SS` with every part in its range.
+/// `YYYY-MM-DDTHH:MM:SS` with every part in its range, read as three words of eight bytes.
 fn is_date_and_time(text: &[u8; 19]) -> bool {
-    let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T', h1, h2, b':', n1, n2, b':', s1, s2] = *text else {
+    let (Some(date), Some(middle), Some(time)) =
+        (word(text, 0, b"0000-00-"), word(text, 8, b"00T00:00"), word(text, 11, b"00:00:00"))
+    else {
         return false;
     };
-    let (century, year) = (two_digits(y1, y2), two_digits(y3, y4));
-    let (month, day) = (two_digits(m1, m2), two_digits(d1, d2));
-    let longest = || days_in_month(i64::from(century) * 100 + i64::from(year), i64::from(month));
-    century <= 99
-        && year <= 99
-        && (1..=12).contains(&month)
+    let (month, day) = (two_digits(date, 5), two_digits(middle, 0));
+    let (hour, minute, second) = (two_digits(time, 0), two_digits(time, 3), two_digits(time, 6));
+    let year = || two_digits(date, 0) * 100 + two_digits(date, 2);
+    (1..=12).contains(&month)
         && (1..=31).contains(&day)
-        && (day <= 28 || i64::from(day) <= longest())
-        && two_digits(h1, h2) <= 23
-        && two_digits(n1, n2) <= 59
-        && two_digits(s1, s2) <= 59
+        && (day <= 28 || day <= days_in_month(year(), month))
+        && hour <= 23
+        && minute <= 59
+        && second <= 59
 }
 
-/// The number that two digits make; more than 99 if they are none.
-fn two_digits(tens: u8, ones: u8) -> u8 {
-    let (tens, ones) = (tens.wrapping_sub(b'0'), ones.wrapping_sub(b'0'));
-    if tens <= 9 && ones <= 9 { tens * 10 + ones } else { u8::MAX }
+/// `.ffffffZ`, not all zero.
+fn is_fraction(text: &[u8]) -> bool {
+    text.len() == 8 && word(text, 0, b".000000Z").is_some_and(|digits| digits != 0)
+}
+
+/// The eight bytes from `at` on, each digit as its number and everything else as 0, if they have the form of `template`:
+/// a digit where that has a `0`, else the same byte.
+fn word(text: &[u8], at: usize, template: &[u8; 8]) -> Option<u64> {
+    const TOP_BITS: u64 = 0x8080_8080_8080_8080;
+    let bytes = text.get(at..)?.first_chunk::<8>()?;
+    let numbers = u64::from_le_bytes(*bytes) ^ u64::from_le_bytes(*template);
+    // Added to a byte, 0x76 reaches the top bit from 10 on, 0x7f from 1 on.
+    let limits = template.map(|byte| if byte == b'0' { 0x76 } else { 0x7f });
+    let excess = numbers.wrapping_add(u64::from_le_bytes(limits)) | numbers;
+    (excess & TOP_BITS == 0).then_some(numbers)
+}
+
+/// The number that the digits `at` and `at + 1` of a word make.
+fn two_digits(word: u64, at: u32) -> i64 {
+    let digits = word >> (at * 8);
+    ((digits & 0xff) * 10 + (digits >> 8 & 0xff)).cast_signed()
 }
 
 fn put_pair(text: &mut [u8], at: usize, value: u32) {

@@ -181,11 +181,13 @@ fn push_rows<S: RowSink>(
         let mut values = [Value::Null; MAX_COLUMNS];
         for (at, column) in columns.iter().enumerate() {
             let cell = row.get_ref(at).map_err(|error| failed(&error))?;
-            decode(*column, query.id_kind, cell, &mut values[at]).map_err(|expected| SourceError::Value {
-                table: table.to_string(),
-                column: column.name(),
-                id: row.get_ref(query.selection.id_at()).map_or_else(|_| "?".to_owned(), shown_id),
-                problem: misfit(cell, expected),
+            decode(column.kind(), query.id_kind, cell, &mut values[at]).map_err(|expected| {
+                SourceError::Value {
+                    table: table.to_string(),
+                    column: column.name(),
+                    id: row.get_ref(query.selection.id_at()).map_or_else(|_| "?".to_owned(), shown_id),
+                    problem: misfit(cell, expected),
+                }
             })?;
         }
         sink.row(&values[..shown]);
@@ -200,12 +202,12 @@ fn push_rows<S: RowSink>(
 ///
 /// The value is written in place: returned, it would be copied twice a cell, which is measurable.
 fn decode<'a>(
-    column: Column,
+    kind: Kind,
     id_kind: IdKind,
     cell: ValueRef<'a>,
     value: &mut Value<'a>,
 ) -> Result<(), &'static str> {
-    *value = match (column.kind(), cell) {
+    *value = match (kind, cell) {
         (Kind::Id, ValueRef::Null) => return Err("an id"),
         (_, ValueRef::Null) => Value::Null,
         (Kind::Id, ValueRef::Integer(int)) if id_kind == IdKind::Integer => Value::Int(int),
