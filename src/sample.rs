@@ -3,56 +3,24 @@
 use crate::source::embedded::{EmbeddedError, EmbeddedUsers, User};
 use crate::timestamp::Timestamp;
 
-const GIVEN: [&str; 24] = [
-    "Ada",
-    "Grace",
-    "Alan",
-    "Zoë",
-    "Søren",
-    "Łukasz",
-    "Ángel",
-    "Çağla",
-    "Ольга",
-    "Дмитрий",
-    "Ελένη",
-    "Νίκος",
-    "محمد",
-    "فاطمة",
-    "נועה",
-    "राहुल",
-    "प्रिया",
-    "สมชาย",
-    "美咲",
-    "健太",
-    "伟",
-    "芳",
-    "민준",
-    "Nguyễn",
+/// Most names are plain Latin, as in most applications; the others are where bytes and characters differ.
+#[rustfmt::skip]
+const GIVEN: [&str; 32] = [
+    "Ada", "Grace", "Alan", "Barbara", "Edsger", "Frances", "Ken", "Margaret", "Dennis", "Radia", "Tim", "Katherine",
+    "Donald", "Karen", "John", "Mary", "Linus", "Annie", "Zoë", "Søren", "Łukasz", "Ángel", "Çağla", "Ольга", "Ελένη",
+    "محمد", "נועה", "राहुल", "สมชาย", "美咲", "伟", "민준",
 ];
-const FAMILY: [&str; 20] = [
-    "Lovelace",
-    "Hopper",
-    "Turing",
-    "Müller",
-    "Kierkegaard",
-    "Wiśniewski",
-    "García",
-    "Yılmaz",
-    "Иванова",
-    "Соколов",
-    "Παπαδοπούλου",
-    "علي",
-    "כהן",
-    "शर्मा",
-    "ใจดี",
-    "佐藤",
-    "鈴木",
-    "王",
-    "김",
-    "Thị Minh Khai",
+#[rustfmt::skip]
+const FAMILY: [&str; 28] = [
+    "Lovelace", "Hopper", "Turing", "Liskov", "Dijkstra", "Allen", "Thompson", "Hamilton", "Ritchie", "Perlman",
+    "Johnson", "Knuth", "Jones", "Smith", "Backus", "Easley", "Müller", "Kierkegård", "Wiśniewski", "García", "Yılmaz",
+    "Иванова", "Παπαδοπούλου", "علي", "כהן", "शर्मा", "佐藤", "김",
 ];
-const DOMAINS: [&str; 5] =
-    ["example.com", "example.org", "example.net", "mail.example.com", "bücher.example"];
+#[rustfmt::skip]
+const DOMAINS: [&str; 8] = [
+    "example.com", "example.org", "example.net", "mail.example.com", "example.com", "example.org", "corp.example",
+    "bücher.example",
+];
 
 /// 2020-01-01T00:00:00Z in microseconds since 1970.
 const FIRST_SIGN_UP: i64 = 1_577_836_800_000_000;

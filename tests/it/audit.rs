@@ -237,3 +237,22 @@ fn an_export_has_one_line_in_the_log(db: Db) {
         assert!(line.contains(part), "{line}");
     }
 }
+
+#[test]
+fn a_flood_of_denials_pushes_out_older_denials_and_no_export() {
+    let site = Site::with_people(Db::Sqlite);
+    let server = site.serve();
+    server.get_with(EXPORT_KEY, MINIMAL).csv();
+    let store = rusqlite::Connection::open(site.data_dir().join("headcount.db")).unwrap();
+    let flood = "WITH RECURSIVE up(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM up WHERE i < 12000) \
+                 INSERT INTO headcount_audit SELECT 'old' || i, i, '/', NULL, NULL, '192.0.2.1', NULL, '{}', \
+                 'denied', 'flag off', 0, 0, NULL, 0, 0 FROM up";
+    store.execute_batch(flood).unwrap();
+    server.get(MINIMAL).detail(401);
+    let records = |outcome: &str| {
+        let sql = "SELECT count(*) FROM headcount_audit WHERE outcome = ?1";
+        store.query_row(sql, [outcome], |row| row.get::<_, i64>(0)).unwrap()
+    };
+    assert!((10_000..=10_001).contains(&records("denied")), "{}", records("denied"));
+    assert_eq!(records("completed"), 1);
+}

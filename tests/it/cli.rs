@@ -195,3 +195,22 @@ fn check_finds_a_source_out_of_reach(db: Db) {
     assert_eq!(finished.code, Some(1));
     assert!(finished.everything().to_lowercase().contains("source"));
 }
+
+#[test]
+fn only_a_regular_file_is_replaced() {
+    let site = Site::with_people(Db::Sqlite);
+    let pipe = site.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+    for target in ["pipe", "."] {
+        let finished = site.run(&["export", "minimal", "-o", target]);
+        assert_eq!(finished.code, Some(1), "{target}");
+        assert!(finished.stderr.contains("not a regular file"), "{}", finished.stderr);
+    }
+    assert!(!std::fs::metadata(&pipe).unwrap().is_file());
+
+    std::fs::write(site.path("target.csv"), "old").unwrap();
+    std::os::unix::fs::symlink("target.csv", site.path("link.csv")).unwrap();
+    site.done(&["export", "minimal", "-o", "link.csv"]);
+    assert_eq!(std::fs::read_to_string(site.path("target.csv")).unwrap(), PEOPLE_MINIMAL);
+    assert!(std::fs::symlink_metadata(site.path("link.csv")).unwrap().is_symlink());
+}

@@ -145,3 +145,14 @@ fn a_postgres_transaction_ends_with_its_export() {
     assert!(running.rest().complete);
     eventually("no transaction is open", || site.database().busy_sessions(APP_READER) == 0);
 }
+
+#[test]
+fn a_row_level_policy_refuses_instead_of_leaving_users_out() {
+    let site = Site::with_people(Db::Postgres);
+    let server = site.serve();
+    assert_eq!(server.get_with(EXPORT_KEY, FULL).csv(), PEOPLE_FULL);
+    site.sql("ALTER TABLE users ENABLE ROW LEVEL SECURITY");
+    site.sql("CREATE POLICY few ON users USING (id = 1)");
+    server.get_with(EXPORT_KEY, FULL).detail(503);
+    assert_eq!(site.audit()[0]["outcome"], "failed");
+}

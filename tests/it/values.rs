@@ -3,6 +3,7 @@
 use crate::harness::{Answer, Db, EXPORT_KEY, FULL, MINIMAL, Server, Site, eventually};
 
 both! {
+    a_text_id_ends_a_page_as_it_was_shown,
     timestamps_at_the_edges_of_the_calendar,
     timestamps_without_a_zone_are_utc,
     integer_timestamps_are_epoch_seconds,
@@ -212,4 +213,17 @@ fn postgres_timestamps_that_rfc_3339_cannot_say_fail_the_export_by_name() {
         assert_fails_naming(&server, FULL, &["users", "created_at", "4242"]);
         assert_eq!(server.get_with(EXPORT_KEY, MINIMAL).ids(), ["4242"]);
     }
+}
+
+fn a_text_id_ends_a_page_as_it_was_shown(db: Db) {
+    let site = Site::bare(db);
+    let table = db.users_table().replace("BIGINT", "TEXT").replace("INTEGER", "TEXT");
+    site.sql(&table);
+    site.sql("INSERT INTO users (id, email) VALUES ('-a', 'a@example.com'), ('b', 'b@example.com')");
+    let server = site.serve();
+    let first = server.get_with(EXPORT_KEY, &format!("{FULL}?limit=1")).ids();
+    assert_eq!(first, ["'-a"]);
+    assert_eq!(server.get_with(EXPORT_KEY, &format!("{FULL}?limit=1&after=%27-a")).ids(), ["b"]);
+    let exact = format!("{FULL}?limit=1&sanitize=false&after=-a");
+    assert_eq!(server.get_with(EXPORT_KEY, &exact).ids(), ["b"]);
 }
