@@ -111,6 +111,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     });
     let config = Config::load(overrides, environment)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
         .enable_all()
         .build()
         .context("the runtime cannot be started")?;
@@ -130,6 +131,12 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
     // A thread that is stuck in writing to a slow pipe must not keep a stopped process alive.
     runtime.shutdown_background();
     result
+}
+
+/// One core is left to the scan, on its own thread or in the database: a worker more would only be woken to find nothing
+/// to do, on the core that the scan needs.
+fn workers() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -52,6 +52,10 @@ impl PostgresSource {
                 let row = reader
                     .row(&mut rest, &query.wires, &mut values)
                     .map_err(|problem| self.value_error(&query, &values, problem))?;
+                if row && matches!(values[query.selection.id_at()], Value::Null) {
+                    let misfit = (query.selection.id_at(), "NULL is not an id".to_owned());
+                    return Err(self.value_error(&query, &values, misfit));
+                }
                 if row {
                     sink.row(&values[..query.selection.shown()]);
                 }

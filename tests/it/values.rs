@@ -3,6 +3,7 @@
 use crate::harness::{Answer, Db, EXPORT_KEY, FULL, MINIMAL, Server, Site, eventually};
 
 both! {
+    a_missing_id_fails_the_export,
     a_text_id_ends_a_page_as_it_was_shown,
     timestamps_at_the_edges_of_the_calendar,
     timestamps_without_a_zone_are_utc,
@@ -226,4 +227,14 @@ fn a_text_id_ends_a_page_as_it_was_shown(db: Db) {
     assert_eq!(server.get_with(EXPORT_KEY, &format!("{FULL}?limit=1&after=%27-a")).ids(), ["b"]);
     let exact = format!("{FULL}?limit=1&sanitize=false&after=-a");
     assert_eq!(server.get_with(EXPORT_KEY, &exact).ids(), ["b"]);
+}
+
+fn a_missing_id_fails_the_export(db: Db) {
+    let site = Site::bare(db);
+    let table = db.users_table().replace("BIGINT PRIMARY KEY", "TEXT").replace("INTEGER PRIMARY KEY", "TEXT");
+    site.sql(&table);
+    site.sql("INSERT INTO users (id, email) VALUES ('a', 'a@example.com'), (NULL, 'b@example.com')");
+    let server = site.serve();
+    server.get_with(EXPORT_KEY, FULL).detail(500);
+    server.eventually_says("column id");
 }
