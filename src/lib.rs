@@ -3,31 +3,31 @@
 //!
 //! The modules, in the order in which a request meets them:
 
-/// `headcount COMMAND`: parses, dispatches, prints.
+// `headcount COMMAND`: parses, dispatches, prints.
 pub mod cli;
-/// File, environment and arguments become one validated configuration.
+// File, environment and arguments become one validated configuration.
 pub mod config;
-/// Where a database is, without its password.
+// Where a database is, without its password.
 pub mod database_url;
-/// Rows to bytes.
-pub mod encode;
-/// Runs an export from its slot to its audit record.
-pub mod export;
-/// The web: endpoints, keys, errors, and the server.
+// The web: endpoints, keys, errors, and the server.
 pub mod http;
-/// Loads a CSV into the embedded users table.
-pub mod import;
-/// What is to be exported, validated once.
+// What is to be exported, validated once.
 pub mod plan;
-/// Deterministic users to try things with.
-pub mod sample;
-/// The users table, read-only, on SQLite and PostgreSQL.
+// Runs an export from its slot to its audit record.
+pub mod export;
+// The users table, read-only, on SQLite and PostgreSQL.
 pub mod source;
-/// Keys, flags and the audit.
+// Rows to bytes.
+pub mod encode;
+// Keys, flags and the audit.
 pub mod store;
-/// Logs and metrics.
+// Loads a CSV into the embedded users table.
+pub mod import;
+// Deterministic users to try things with.
+pub mod sample;
+// Logs and metrics.
 pub mod telemetry;
-/// Instants, read and written as databases and RFC 3339 do.
+// Instants, read and written as databases and RFC 3339 do.
 pub mod timestamp;
 
 /// Lower-case hexadecimal.
