@@ -58,7 +58,7 @@ impl CsvEncoder {
             Value::Uuid(uuid) => append_uuid(out, uuid),
             Value::Timestamp(timestamp) => timestamp.append_to(out),
             Value::PrintedTimestamp(text) => out.extend_from_slice(text),
-            Value::Text(text) => self.text(out, text.as_bytes()),
+            Value::Text(text) => self.text(out, text),
         }
     }
 
@@ -165,7 +165,7 @@ mod tests {
             Value::Null,
             Value::Uuid(uuid),
             Value::Timestamp(time),
-            Value::Text("Müller"),
+            Value::Text("Müller".as_bytes()),
         ];
         assert_eq!(
             record(true, &values),
@@ -184,7 +184,7 @@ mod tests {
             ("", ""),
             (" ", " "),
         ] {
-            assert_eq!(record(true, &[Value::Int(1), Value::Text(text)]), format!("1,{field}\r\n"));
+            assert_eq!(record(true, &[Value::Int(1), Value::Text(text.as_bytes())]), format!("1,{field}\r\n"));
         }
     }
 
@@ -205,9 +205,9 @@ mod tests {
             ("'", "'"),
             ("a=1", "a=1"),
         ] {
-            assert_eq!(record(true, &[Value::Int(1), Value::Text(text)]), format!("1,{field}\r\n"));
+            assert_eq!(record(true, &[Value::Int(1), Value::Text(text.as_bytes())]), format!("1,{field}\r\n"));
         }
-        assert_eq!(record(false, &[Value::Int(1), Value::Text("=1")]), "1,=1\r\n");
+        assert_eq!(record(false, &[Value::Int(1), Value::Text(b"=1")]), "1,=1\r\n");
         assert_eq!(record(true, &[Value::Int(-1), Value::Int(-2)]), "-1,-2\r\n");
     }
 
@@ -234,7 +234,7 @@ mod tests {
             let mut out = Vec::new();
             encoder.header(&mut out, ["a", "b", "c"].into_iter());
             for row in &rows {
-                let values: Vec<_> = row.iter().map(|text| Value::Text(text)).collect();
+                let values: Vec<_> = row.iter().map(|text| Value::Text(text.as_bytes())).collect();
                 encoder.row(&mut out, &values);
             }
             let mut reader = ::csv::Reader::from_reader(&out[..]);

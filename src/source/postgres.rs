@@ -164,7 +164,7 @@ impl PostgresSource {
             column: query.selection.columns().get(at).map_or("?", |column| column.name()),
             id: match values.get(id_at) {
                 Some(Value::Int(id)) => id.to_string(),
-                Some(Value::Text(id)) => id.escape_debug().to_string(),
+                Some(Value::Text(id)) => String::from_utf8_lossy(id).escape_debug().to_string(),
                 Some(Value::Uuid(id)) => crate::hex(id),
                 _ => "?".to_owned(),
             },

@@ -228,7 +228,7 @@ fn decode<'a>(
         (Kind::Id, _) if id_kind == IdKind::Uuid => return Err("a UUID"),
         (Kind::Id | Kind::Text, ValueRef::Integer(int)) => Value::Int(int),
         (Kind::Id | Kind::Text, ValueRef::Text(bytes)) => {
-            Value::Text(std::str::from_utf8(bytes).map_err(|_| "valid UTF-8")?)
+            Value::text(bytes).ok_or("valid UTF-8")?
         }
         (Kind::Id | Kind::Text, _) => return Err("text"),
         (Kind::Bool, ValueRef::Integer(int @ (0 | 1))) => Value::Bool(int == 1),

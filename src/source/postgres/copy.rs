@@ -90,7 +90,7 @@ const CUT: &str = "the server sent a cut row";
 
 fn decode(wire: Wire, cell: &[u8]) -> Result<Value<'_>, &'static str> {
     match wire {
-        Wire::Text => std::str::from_utf8(cell).map(Value::Text).map_err(|_| "this text is not valid UTF-8"),
+        Wire::Text => Value::text(cell).ok_or("this text is not valid UTF-8"),
         Wire::Int => integer(cell).map(Value::Int).ok_or("these bytes are not an integer"),
         Wire::Timestamp => {
             let micros = <[u8; 8]>::try_from(cell).map(i64::from_be_bytes).ok();
@@ -171,7 +171,7 @@ mod tests {
         let mut values = [Value::Null; 3];
         let mut rest = reader.start_of(&first).expect("a header");
         assert_eq!(reader.row(&mut rest, &WIRES, &mut values), Ok(true));
-        assert_eq!(values, [Value::Null, Value::Text("é"), Value::Int(7)]);
+        assert_eq!(values, [Value::Null, Value::Text("é".as_bytes()), Value::Int(7)]);
         let mut trailer = &[0xff, 0xff][..];
         assert_eq!(reader.row(&mut trailer, &WIRES, &mut values), Ok(false));
         assert_eq!(reader.finish(), Ok(()));
