@@ -22,7 +22,7 @@ use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// The user export service: all the users of an application as CSV, over HTTP or here.
@@ -101,9 +101,6 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Demo { listen, .. } | Command::Serve { listen } => *listen,
         _ => None,
     };
-    if matches!(arguments.command, Command::Openapi) {
-        return print(crate::http::openapi::text());
-    }
     let overrides = Overrides { config: arguments.config, data_dir: arguments.data_dir, listen };
     let environment = std::env::vars_os().filter_map(|(name, value)| {
         // What is no Unicode is none of ours, or is refused as an unknown value.
@@ -125,7 +122,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             Command::Audit(command) => audit::run(&config, command).await,
             Command::Users(command) => users::run(&config, &command),
             Command::Check => check::run(&config).await,
-            Command::Openapi => Ok(()),
+            Command::Openapi => print(&crate::http::openapi::text(&config.profiles)),
         }
     });
     // A thread that is stuck in writing to a slow pipe must not keep a stopped process alive.
@@ -163,24 +160,25 @@ async fn open_store(config: &Config) -> anyhow::Result<Store> {
 
 /// The configured source, or our own, which is created where it is missing.
 fn open_source(config: &Config) -> anyhow::Result<Source> {
-    if config.source.is_embedded {
-        open_embedded(config)?;
+    if let Some(file) = &config.source.embedded {
+        open_embedded(config, file)?;
     }
-    Source::new(&config.source.url, config.source.table.clone())
+    Source::new(&config.source.url, config.source.mapping.clone())
         .map_err(|expected| anyhow::anyhow!("source.url: {expected}"))
 }
 
-fn open_embedded(config: &Config) -> anyhow::Result<EmbeddedUsers> {
-    let path = config.data_dir.join("users.db");
-    EmbeddedUsers::open(&path, &config.source.table)
-        .with_context(|| format!("the embedded users table {}", path.display()))
+/// Our own table in `file`, which is made where it is missing.
+fn open_embedded(config: &Config, file: &Path) -> anyhow::Result<EmbeddedUsers> {
+    EmbeddedUsers::open(file, &config.source.mapping.table)
+        .with_context(|| format!("the embedded users table {}", file.display()))
 }
 
 /// Everything that an export needs, with this process registered in the audit.
 async fn open_exporter(config: &Config, store: &Store) -> anyhow::Result<Exporter> {
     let instance = i64::from_ne_bytes(random_bytes::<8>()?);
     let audit = AuditLog::open(store.clone(), instance).await?;
-    Ok(Exporter::new(open_source(config)?, audit, config.limits.concurrent_exports))
+    let pseudonyms = store.pseudonym_key(&random_bytes()?).await?;
+    Ok(Exporter::new(open_source(config)?, audit, pseudonyms, config.limits.concurrent_exports))
 }
 
 fn random_bytes<const N: usize>() -> anyhow::Result<[u8; N]> {

@@ -1,30 +1,34 @@
 //! Configuration: command line, then environment, then `headcount.toml`, then defaults.
 
+mod environment;
+mod exports;
+mod file;
+mod mapping;
+
 use crate::database_url::DatabaseUrl;
-use crate::source::TableName;
-use crate::store::flags::Flag;
-use crate::store::keys;
-use anyhow::{Context, bail};
+use crate::plan::Profile;
+use crate::source::Mapping;
+use crate::store::flags::{self, Flags};
+use environment::{Environment, Layers};
 use ipnet::IpNet;
 use serde::Deserialize;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
+use std::sync::Arc;
 use std::time::Duration;
-
-/// The file that is read from the working directory unless another is named.
-const FILE_NAME: &str = "headcount.toml";
 
 /// Everything that can be set, validated.
 #[derive(Debug)]
 pub struct Config {
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
-    pub features: Vec<Flag>,
+    pub flags: Flags,
     pub source: SourceConfig,
     pub store: DatabaseUrl,
-    pub filenames: Filenames,
+    /// Every export, the two built-in ones first.
+    pub profiles: Vec<Arc<Profile>>,
     /// `None`: text on a terminal, else JSON.
     pub log_format: Option<LogFormat>,
     pub limits: Limits,
@@ -37,16 +41,9 @@ pub struct Config {
 #[derive(Debug)]
 pub struct SourceConfig {
     pub url: DatabaseUrl,
-    pub table: TableName,
-    /// No URL was set: the table is our own, which we may create and fill.
-    pub is_embedded: bool,
-}
-
-/// What downloads are called.
-#[derive(Debug)]
-pub struct Filenames {
-    pub minimal: String,
-    pub full: String,
+    pub mapping: Mapping,
+    /// The file of our own table, which we may create and fill; `None` where a URL is set.
+    pub embedded: Option<PathBuf>,
 }
 
 /// How log lines look.
@@ -94,91 +91,12 @@ pub struct Overrides {
     pub listen: Option<SocketAddr>,
 }
 
-/// The file as it is written.
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ConfigFile {
-    listen: Option<String>,
-    data_dir: Option<PathBuf>,
-    features: Option<Vec<String>>,
-    trusted_proxies: Vec<String>,
-    source: SourceSection,
-    store: StoreSection,
-    exports: ExportsSection,
-    log: LogSection,
-    limits: LimitsSection,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct SourceSection {
-    url: Option<String>,
-    table: Option<String>,
-}
-
-#[derive(Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct StoreSection {
-    url: Option<String>,
-}
-
-// Written by hand because the URLs can hold passwords.
-impl fmt::Debug for SourceSection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SourceSection").field("table", &self.table).finish_non_exhaustive()
-    }
-}
-
-impl fmt::Debug for StoreSection {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("StoreSection").finish_non_exhaustive()
-    }
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ExportsSection {
-    minimal: ExportSection,
-    full: ExportSection,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct ExportSection {
-    filename: Option<String>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct LogSection {
-    format: Option<LogFormat>,
-}
-
-#[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-struct LimitsSection {
-    concurrent_exports: Option<usize>,
-    shutdown_grace: Option<String>,
-    failed_keys_per_minute: Option<u32>,
-    requests_per_minute: Option<u32>,
-}
-
-/// Environment variables and the keys of the file that they override. An empty variable counts as not set.
-const ENVIRONMENT: [(&str, &str); 8] = [
-    ("HEADCOUNT_LISTEN", "listen"),
-    ("HEADCOUNT_DATA_DIR", "data_dir"),
-    ("HEADCOUNT_FEATURES", "features"),
-    ("HEADCOUNT_SOURCE_URL", "source.url"),
-    ("HEADCOUNT_SOURCE_TABLE", "source.table"),
-    ("HEADCOUNT_STORE_URL", "store.url"),
-    ("HEADCOUNT_LOG_FORMAT", "log.format"),
-    ("HEADCOUNT_CONCURRENT_EXPORTS", "limits.concurrent_exports"),
-];
-const STANDARD_KEY: &str = "HEADCOUNT_API_KEY";
-const EXPORT_KEY: &str = "HEADCOUNT_EXPORT_API_KEY";
-const STATIC_KEY_MIN_LENGTH: usize = 16;
-
 impl Config {
+    /// The export of this name.
+    pub fn profile(&self, name: &str) -> Option<&Arc<Profile>> {
+        self.profiles.iter().find(|profile| profile.name == name)
+    }
+
     /// Reads every layer.
     ///
     /// # Errors
@@ -189,7 +107,7 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
         let environment = Environment::of(environment)?;
-        let (path, file) = read_file(overrides.config.as_deref())?;
+        let (path, file) = file::read_file(overrides.config.as_deref())?;
         let layers = Layers { path: &path, environment: &environment };
 
         let data_dir = overrides
@@ -197,8 +115,14 @@ impl Config {
             .or_else(|| environment.get("data_dir").map(PathBuf::from))
             .or(file.data_dir)
             .unwrap_or_else(|| PathBuf::from("headcount-data"));
-        let in_data_dir = |name| DatabaseUrl::Sqlite(data_dir.join(name));
-        let source_url: Option<DatabaseUrl> = layers.pick("source.url", file.source.url)?;
+        let source_url: Option<DatabaseUrl> = layers.pick("source.url", file.source.url.clone())?;
+        let own_users = data_dir.join("users.db");
+        let mapping = mapping::mapping(&layers, file.source)?;
+        let profiles = exports::profiles(&layers, file.exports, &mapping)?;
+        let known = known_flags(&profiles);
+        let features = file.features.map(|features| features.join(","));
+        let features =
+            layers.pick_with("features", features, |text| features_among(&known, text))?.unwrap_or_default();
         let concurrent_exports = layers.pick(
             "limits.concurrent_exports",
             file.limits.concurrent_exports.map(|count| count.to_string()),
@@ -214,26 +138,16 @@ impl Config {
                     .pick::<ListenAddress>("listen", file.listen)?
                     .map_or(SocketAddr::from(([127, 0, 0, 1], 8080)), |listen| listen.0),
             },
-            features: layers
-                .pick::<Features>("features", file.features.map(|features| features.join(",")))?
-                .unwrap_or_default()
-                .0,
+            flags: Flags { known, features },
             source: SourceConfig {
-                is_embedded: source_url.is_none(),
-                url: source_url.unwrap_or_else(|| in_data_dir("users.db")),
-                table: layers
-                    .pick("source.table", file.source.table.or_else(|| Some("users".to_owned())))?
-                    .context("source.table has a default")?,
+                embedded: source_url.is_none().then(|| own_users.clone()),
+                url: source_url.unwrap_or(DatabaseUrl::Sqlite(own_users)),
+                mapping,
             },
-            store: layers.pick("store.url", file.store.url)?.unwrap_or_else(|| in_data_dir("headcount.db")),
-            filenames: Filenames {
-                minimal: layers.filename(
-                    "exports.minimal.filename",
-                    file.exports.minimal,
-                    "users_export.csv",
-                )?,
-                full: layers.filename("exports.full.filename", file.exports.full, "users_full_export.csv")?,
-            },
+            store: layers
+                .pick("store.url", file.store.url)?
+                .unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.join("headcount.db"))),
+            profiles,
             log_format: log_format.map(|format| format.0).or(file.log.format),
             limits: Limits {
                 concurrent_exports: concurrent_exports.unwrap_or(AtLeastOne(8)).0,
@@ -244,137 +158,11 @@ impl Config {
             trusted_proxies: file
                 .trusted_proxies
                 .iter()
-                .map(|network| layers.in_file("trusted_proxies", network, trusted_proxy(network)))
+                .map(|network| layers.in_file("trusted_proxies", trusted_proxy(network)))
                 .collect::<Result<_, _>>()?,
             static_keys: environment.static_keys,
             data_dir,
         })
-    }
-}
-
-fn read_file(named: Option<&Path>) -> anyhow::Result<(PathBuf, ConfigFile)> {
-    let path = named.unwrap_or(Path::new(FILE_NAME));
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
-    };
-    let file = toml::from_str(&text).map_err(|error| {
-        // The whole error would quote the line, and the line could hold a password.
-        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
-        let key = error.span().and_then(|_| text.lines().nth(line - 1)).and_then(key_of_line);
-        let key = key.map_or_else(String::new, |key| format!(", key '{key}'"));
-        anyhow::anyhow!("{}, line {line}{key}: {}", path.display(), error.message())
-    })?;
-    Ok((path.to_owned(), file))
-}
-
-/// What stands before the `=`, or the section's name.
-fn key_of_line(line: &str) -> Option<&str> {
-    let key = line.split('=').next()?.trim().trim_matches(['[', ']']);
-    (!key.is_empty()).then_some(key)
-}
-
-/// Our variables of the environment.
-#[derive(Default)]
-struct Environment {
-    values: Vec<(&'static str, &'static str, String)>,
-    static_keys: StaticKeys,
-}
-
-impl Environment {
-    fn of(variables: impl IntoIterator<Item = (String, String)>) -> anyhow::Result<Self> {
-        let mut environment = Self::default();
-        for (name, value) in variables {
-            let Some(rest) = name.strip_prefix("HEADCOUNT_").filter(|_| !value.is_empty()) else {
-                continue;
-            };
-            if let Some((variable, key)) = ENVIRONMENT.iter().find(|(variable, _)| *variable == name) {
-                environment.values.push((variable, key, value));
-            } else if name == STANDARD_KEY {
-                environment.static_keys.standard = Some(static_key(STANDARD_KEY, &value)?);
-            } else if name == EXPORT_KEY {
-                environment.static_keys.export = Some(static_key(EXPORT_KEY, &value)?);
-            } else if !is_service_link(rest) {
-                let names: Vec<_> = ENVIRONMENT.iter().map(|(variable, _)| *variable).collect();
-                bail!(
-                    "environment variable {name} is not known; expected {}, {STANDARD_KEY} or {EXPORT_KEY}",
-                    names.join(", ")
-                );
-            }
-        }
-        if environment.static_keys.standard.is_some()
-            && environment.static_keys.standard == environment.static_keys.export
-        {
-            bail!(
-                "{STANDARD_KEY} and {EXPORT_KEY} are the same; they grant different things, so make them differ"
-            );
-        }
-        Ok(environment)
-    }
-
-    fn get(&self, key: &str) -> Option<&str> {
-        self.find(key).map(|(_, value)| value)
-    }
-
-    fn find(&self, key: &str) -> Option<(&'static str, &str)> {
-        let found = self.values.iter().find(|(_, known, _)| *known == key);
-        found.map(|(variable, _, value)| (*variable, value.as_str()))
-    }
-}
-
-/// Kubernetes sets `NAME_PORT…` and `NAME_SERVICE_…` in every pod beside a service of that name.
-fn is_service_link(rest: &str) -> bool {
-    rest.starts_with("SERVICE_") || rest == "PORT" || rest.starts_with("PORT_")
-}
-
-fn static_key(variable: &str, value: &str) -> anyhow::Result<[u8; 32]> {
-    if value.chars().count() < STATIC_KEY_MIN_LENGTH {
-        bail!("environment variable {variable}: expected {STATIC_KEY_MIN_LENGTH} or more characters");
-    }
-    if value.trim() != value || value.chars().any(char::is_control) {
-        bail!(
-            "environment variable {variable}: expected no control characters and no spaces around it, which HTTP headers lose"
-        );
-    }
-    Ok(keys::hash(value))
-}
-
-/// The environment above the file.
-struct Layers<'a> {
-    path: &'a Path,
-    environment: &'a Environment,
-}
-
-impl Layers<'_> {
-    /// The value of a key, from the environment or else from the file.
-    fn pick<T: FromStr<Err = String>>(
-        &self,
-        key: &str,
-        in_file: Option<String>,
-    ) -> anyhow::Result<Option<T>> {
-        if let Some((variable, value)) = self.environment.find(key) {
-            let problem = |expected| anyhow::anyhow!("environment variable {variable}: {expected}");
-            return value.parse().map(Some).map_err(problem);
-        }
-        in_file.map(|value| self.in_file(key, &value, value.parse())).transpose()
-    }
-
-    fn in_file<T>(&self, key: &str, _value: &str, parsed: Result<T, String>) -> anyhow::Result<T> {
-        parsed.map_err(|expected| anyhow::anyhow!("{}, key '{key}': {expected}", self.path.display()))
-    }
-
-    fn filename(&self, key: &str, section: ExportSection, default: &str) -> anyhow::Result<String> {
-        let name = section.filename.unwrap_or_else(|| default.to_owned());
-        let is_usable = !name.is_empty()
-            && !name.starts_with('.')
-            && !name.chars().any(|c| c.is_control() || matches!(c, '/' | '\\' | '"'));
-        let parsed = if is_usable {
-            Ok(name)
-        } else {
-            Err("expected a file name without path, quotes or control characters".to_owned())
-        };
-        self.in_file(key, "", parsed)
     }
 }
 
@@ -393,22 +181,23 @@ pub(crate) fn parse_listen(text: &str) -> Result<SocketAddr, String> {
     text.parse().map_err(|_| "expected ADDRESS:PORT with a numeric address, as in 127.0.0.1:8080".to_owned())
 }
 
-#[derive(Default)]
-struct Features(Vec<Flag>);
+/// The flag of every export, and of the two endpoints that export nothing.
+fn known_flags(profiles: &[Arc<Profile>]) -> Vec<String> {
+    let mut known: Vec<_> = profiles.iter().map(|profile| profile.permission.clone()).collect();
+    // Beside the built-in ones, where they have always been listed.
+    known.splice(2..2, [flags::ALIVE, flags::SIMPLE].map(str::to_owned));
+    known
+}
 
-impl FromStr for Features {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-        let flags = names.map(|name| {
-            Flag::from_name(name).ok_or_else(|| {
-                let known = Flag::ALL.map(Flag::name).join(", ");
-                format!("'{}' is not a feature; expected some of {known}", name.escape_debug())
-            })
-        });
-        flags.collect::<Result<_, _>>().map(Self)
-    }
+fn features_among(known: &[String], text: &str) -> Result<Vec<String>, String> {
+    let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+    let features = names.map(|name| {
+        if known.iter().any(|known| known == name) {
+            return Ok(name.to_owned());
+        }
+        Err(format!("'{}' is not a feature; expected some of {}", name.escape_debug(), known.join(", ")))
+    });
+    features.collect()
 }
 
 struct LogFormatText(LogFormat);
@@ -476,7 +265,7 @@ mod tests {
         assert_eq!(config.store.to_string(), "sqlite:headcount-data/headcount.db");
         assert_eq!(config.limits.concurrent_exports, 8);
         assert_eq!(config.limits.shutdown_grace, Duration::from_secs(30));
-        assert!(config.features.is_empty() && config.source.is_embedded);
+        assert!(config.flags.features.is_empty() && config.source.embedded.is_some());
     }
 
     #[test]
@@ -485,7 +274,7 @@ mod tests {
         let config = load(file, &[("HEADCOUNT_LISTEN", "127.0.0.1:2"), ("HEADCOUNT_FEATURES", "")]);
         let config = config.expect("a configuration");
         assert_eq!(config.listen.port(), 2);
-        assert_eq!(config.features, [Flag::Export]);
+        assert_eq!(config.flags.features, ["users:export"]);
         assert_eq!(config.limits.concurrent_exports, 2);
     }
 

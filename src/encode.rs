@@ -1,6 +1,7 @@
 //! Rows to bytes. Knows no database and no socket: values in, bytes appended to a buffer.
 
 pub mod csv;
+pub mod mask;
 
 use crate::timestamp::Timestamp;
 
@@ -15,8 +16,9 @@ pub enum Value<'a> {
     /// UTF-8, as [`Value::text`] has checked.
     Text(&'a [u8]),
     Timestamp(Timestamp),
-    /// A timestamp that the database keeps as it is printed, see [`Timestamp::is_printed_form`].
-    PrintedTimestamp(&'a [u8]),
+    Float(f64),
+    /// A timestamp or a number that the database gives as it is printed: it needs neither quotes nor a mark.
+    Printed(&'a [u8]),
 }
 
 impl<'a> Value<'a> {
@@ -24,10 +26,25 @@ impl<'a> Value<'a> {
     pub fn text(bytes: &'a [u8]) -> Option<Self> {
         (bytes.is_ascii() || std::str::from_utf8(bytes).is_ok()).then_some(Self::Text(bytes))
     }
+
+    /// Appends the value as it is printed, whatever the format around it.
+    fn append_to(&self, out: &mut Vec<u8>) {
+        match *self {
+            Self::Null => {}
+            Self::Bool(true) => out.extend_from_slice(b"true"),
+            Self::Bool(false) => out.extend_from_slice(b"false"),
+            Self::Int(int) => out.extend_from_slice(itoa::Buffer::new().format(int).as_bytes()),
+            // The shortest text that reads back as the same number (Rust's `Debug` for `f64`).
+            Self::Float(float) => out.extend_from_slice(format!("{float:?}").as_bytes()),
+            Self::Uuid(uuid) => append_uuid(out, uuid),
+            Self::Timestamp(timestamp) => timestamp.append_to(out),
+            Self::Printed(text) | Self::Text(text) => out.extend_from_slice(text),
+        }
+    }
 }
 
 /// Appends the 36 characters of a UUID in lower case (RFC 9562 section 4).
-fn append_uuid(out: &mut Vec<u8>, uuid: [u8; 16]) {
+pub fn append_uuid(out: &mut Vec<u8>, uuid: [u8; 16]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     for (index, byte) in uuid.into_iter().enumerate() {
         if matches!(index, 4 | 6 | 8 | 10) {

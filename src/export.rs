@@ -7,6 +7,7 @@ mod writer;
 pub use body::{Broken, ExportBody};
 
 use crate::encode::csv::CsvEncoder;
+use crate::encode::mask::{Masks, PseudonymKey};
 use crate::plan::Plan;
 use crate::source::{Source, SourceError};
 use crate::store::StoreError;
@@ -27,6 +28,7 @@ pub struct Exporter {
     pub source: Source,
     pub audit: AuditLog,
     pub metrics: Metrics,
+    pseudonyms: PseudonymKey,
     slots: Arc<Semaphore>,
     closing: TaskTracker,
     breaking_off: CancellationToken,
@@ -47,10 +49,11 @@ pub enum StartError {
 
 impl Exporter {
     /// An exporter with `slots` exports at the same time.
-    pub fn new(source: Source, audit: AuditLog, slots: usize) -> Self {
+    pub fn new(source: Source, audit: AuditLog, pseudonyms: PseudonymKey, slots: usize) -> Self {
         Self {
             source,
             audit,
+            pseudonyms,
             metrics: Metrics::default(),
             slots: Arc::new(Semaphore::new(slots)),
             closing: TaskTracker::new(),
@@ -69,7 +72,7 @@ impl Exporter {
         let exporter = Arc::clone(self);
         let starting = tokio::spawn(async move {
             exporter.audit.begin(&request).await?;
-            let account = Account::open(Arc::clone(&exporter), plan.profile, request, slot);
+            let account = Account::open(Arc::clone(&exporter), Arc::clone(&plan.profile), request, slot);
             let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
             let scan = tokio::spawn(scan(exporter, plan, sender));
             ExportBody::begin(account, receiver, scan.abort_handle()).await.map_err(StartError::Source)
@@ -110,7 +113,8 @@ impl Exporter {
 
 async fn scan(exporter: Arc<Exporter>, plan: Plan, sender: mpsc::Sender<Message>) {
     let encoder = CsvEncoder::new(plan.bom, plan.sanitize);
-    let writer = ChunkWriter::new(encoder, &plan.columns, sender.clone());
+    let masks = Masks::of(&exporter.pseudonyms, plan.columns.iter().map(|shown| shown.mask));
+    let writer = ChunkWriter::new(encoder, &plan.columns, masks, sender.clone());
     let result = match exporter.source.scan(&plan, writer).await {
         Ok(writer) => writer.finish().await,
         Err(error) => Err(error),

@@ -35,12 +35,22 @@ pub struct App {
     exporter: Arc<Exporter>,
     failed_keys: Throttle<std::net::IpAddr>,
     key_uses: Throttle<String>,
+    openapi: String,
+    docs: String,
 }
 
 impl App {
     /// The service over an open store and a running exporter.
     pub fn new(config: Config, store: Store, exporter: Arc<Exporter>) -> Self {
-        Self { config, store, exporter, failed_keys: Throttle::default(), key_uses: Throttle::default() }
+        Self {
+            openapi: openapi::text(&config.profiles),
+            docs: docs::page(&openapi::document(&config.profiles)),
+            config,
+            store,
+            exporter,
+            failed_keys: Throttle::default(),
+            key_uses: Throttle::default(),
+        }
     }
 }
 
@@ -48,9 +58,10 @@ impl App {
 pub fn router(app: App) -> Router {
     let app = Arc::new(app);
     let mut exports = Router::new();
-    for endpoint in exports::ENDPOINTS {
-        let handler = move |app, request| exports::export(app, endpoint, request);
-        exports = exports.route(endpoint.path, get(handler).post(handler));
+    for profile in &app.config.profiles {
+        let handled = Arc::clone(profile);
+        let handler = move |app, request| exports::export(app, handled, request);
+        exports = exports.route(&profile.path, get(handler.clone()).post(handler));
     }
     // Speed before size: the users are waiting for a database dump, not for a web page.
     let exports = exports.layer(CompressionLayer::new().quality(CompressionLevel::Fastest));

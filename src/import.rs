@@ -1,7 +1,7 @@
 //! Loads a CSV with the full columns into the embedded users table: all of it or nothing.
 
 use crate::encode::csv::unsanitized;
-use crate::plan::{Column, Profile};
+use crate::plan::Column;
 use crate::source::embedded::{EmbeddedError, EmbeddedUsers, User};
 use crate::timestamp::Timestamp;
 use csv::StringRecord;
@@ -11,7 +11,7 @@ use std::io::Read;
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     #[error("line {line}, column {column}: {problem}")]
-    Cell { line: u64, column: &'static str, problem: String },
+    Cell { line: u64, column: String, problem: String },
     #[error("line {line}: {problem}")]
     Record { line: u64, problem: String },
     #[error("the file cannot be read: {0}")]
@@ -47,7 +47,7 @@ pub fn import(file: impl Read, users: &mut EmbeddedUsers, exact: bool) -> Result
         let user = Cells { record: &record, order: &order, line, exact }.user()?;
         if !loading.add(&user)? {
             let problem = format!("{} is taken, by the table or by an earlier line", user.id);
-            return Err(ImportError::Cell { line, column: Column::Id.name(), problem });
+            return Err(ImportError::Cell { line, column: Column::ID.name().to_owned(), problem });
         }
         count += 1;
     }
@@ -61,7 +61,7 @@ pub fn import(file: impl Read, users: &mut EmbeddedUsers, exact: bool) -> Result
 
 /// Where in a record each of the full columns stands.
 fn column_order(header: &StringRecord) -> Result<Vec<usize>, ImportError> {
-    let columns = Profile::Full.columns();
+    let columns = &Column::CONTRACT;
     let names: Vec<_> = header.iter().map(|name| name.trim_start_matches('\u{feff}')).collect();
     let position = |column: &Column| names.iter().position(|name| *name == column.name());
     let order: Option<Vec<_>> = columns.iter().map(position).collect();
@@ -77,7 +77,7 @@ fn csv_error<R>(error: csv::Error, file: &Watched<R>) -> ImportError {
     match error.into_kind() {
         csv::ErrorKind::Io(error) => ImportError::Read(error),
         csv::ErrorKind::Utf8 { err, .. } => {
-            let column = Profile::Full.columns().get(err.field()).map_or("?", |column| column.name());
+            let column = Column::CONTRACT.get(err.field()).map_or("?", Column::name).to_owned();
             ImportError::Cell { line, column, problem: "not valid UTF-8".to_owned() }
         }
         _ => ImportError::Record { line, problem: "not CSV".to_owned() },
@@ -95,40 +95,40 @@ struct Cells<'a> {
 impl<'a> Cells<'a> {
     fn user(&self) -> Result<User<'a>, ImportError> {
         let id = self
-            .parsed(Column::Id, "an integer, as the embedded users table needs", |text| text.parse().ok())?;
+            .parsed(&Column::ID, "an integer, as the embedded users table needs", |text| text.parse().ok())?;
         Ok(User {
-            id: id.ok_or_else(|| self.problem(Column::Id, "is empty"))?,
-            email: self.text(Column::Email),
-            name: self.text(Column::Name),
-            created_at: self.time(Column::CreatedAt)?,
-            updated_at: self.time(Column::UpdatedAt)?,
-            is_active: self.boolean(Column::IsActive)?,
-            is_admin: self.boolean(Column::IsAdmin)?,
+            id: id.ok_or_else(|| self.problem(&Column::ID, "is empty"))?,
+            email: self.text(&Column::EMAIL),
+            name: self.text(&Column::NAME),
+            created_at: self.time(&Column::CREATED_AT)?,
+            updated_at: self.time(&Column::UPDATED_AT)?,
+            is_active: self.boolean(&Column::IS_ACTIVE)?,
+            is_admin: self.boolean(&Column::IS_ADMIN)?,
         })
     }
 
     /// The cell; an empty one is NULL.
-    fn cell(&self, column: Column) -> Option<&'a str> {
-        let index = Profile::Full.columns().iter().position(|full| *full == column)?;
+    fn cell(&self, column: &Column) -> Option<&'a str> {
+        let index = Column::CONTRACT.iter().position(|full| full == column)?;
         self.record.get(*self.order.get(index)?).filter(|text| !text.is_empty())
     }
 
-    fn text(&self, column: Column) -> Option<&'a str> {
+    fn text(&self, column: &Column) -> Option<&'a str> {
         let text = self.cell(column)?;
         Some(if self.exact { text } else { unsanitized(text) })
     }
 
-    fn time(&self, column: Column) -> Result<Option<Timestamp>, ImportError> {
+    fn time(&self, column: &Column) -> Result<Option<Timestamp>, ImportError> {
         self.parsed(column, "a time as in 2025-01-08T10:30:00Z", Timestamp::parse_rfc3339)
     }
 
-    fn boolean(&self, column: Column) -> Result<Option<bool>, ImportError> {
+    fn boolean(&self, column: &Column) -> Result<Option<bool>, ImportError> {
         self.parsed(column, "true or false", |text| text.parse().ok())
     }
 
     fn parsed<T>(
         &self,
-        column: Column,
+        column: &Column,
         expected: &str,
         parse: impl FnOnce(&str) -> Option<T>,
     ) -> Result<Option<T>, ImportError> {
@@ -141,8 +141,8 @@ impl<'a> Cells<'a> {
         })
     }
 
-    fn problem(&self, column: Column, problem: impl Into<String>) -> ImportError {
-        ImportError::Cell { line: self.line, column: column.name(), problem: problem.into() }
+    fn problem(&self, column: &Column, problem: impl Into<String>) -> ImportError {
+        ImportError::Cell { line: self.line, column: column.name().to_owned(), problem: problem.into() }
     }
 }
 

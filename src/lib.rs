@@ -19,6 +19,8 @@ pub mod export;
 pub mod source;
 // Rows to bytes.
 pub mod encode;
+// What looks like a credential.
+pub mod sensitive;
 // Keys, flags and the audit.
 pub mod store;
 // Loads a CSV into the embedded users table.

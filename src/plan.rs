@@ -2,22 +2,21 @@
 //! infallible about the request.
 
 mod parameters;
+mod profile;
 
 pub use parameters::{PARAMETERS, Parameter, ParameterError};
+pub use profile::{Profile, ProfileColumn};
 
 use crate::timestamp::Timestamp;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
+use std::sync::Arc;
 
-/// A column that can leave. What is not listed here cannot be exported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Column {
-    Id,
-    Email,
-    Name,
-    CreatedAt,
-    UpdatedAt,
-    IsActive,
-    IsAdmin,
+/// A column that can leave. What the configuration does not declare cannot be exported.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    name: Cow<'static, str>,
+    kind: Kind,
 }
 
 /// What the cells of a column are.
@@ -28,56 +27,47 @@ pub enum Kind {
     Text,
     Timestamp,
     Bool,
+    /// Whatever the database says that it is.
+    AsStored,
 }
 
 impl Column {
-    /// The name in the header, in `fields` and in the users table.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Id => "id",
-            Self::Email => "email",
-            Self::Name => "name",
-            Self::CreatedAt => "created_at",
-            Self::UpdatedAt => "updated_at",
-            Self::IsActive => "is_active",
-            Self::IsAdmin => "is_admin",
-        }
+    pub const ID: Self = Self::contract("id", Kind::Id);
+    pub const EMAIL: Self = Self::contract("email", Kind::Text);
+    pub const NAME: Self = Self::contract("name", Kind::Text);
+    pub const CREATED_AT: Self = Self::contract("created_at", Kind::Timestamp);
+    pub const UPDATED_AT: Self = Self::contract("updated_at", Kind::Timestamp);
+    pub const IS_ACTIVE: Self = Self::contract("is_active", Kind::Bool);
+    pub const IS_ADMIN: Self = Self::contract("is_admin", Kind::Bool);
+
+    /// The columns of the full export, in its order. Every source has them.
+    pub const CONTRACT: [Self; 7] = [
+        Self::ID,
+        Self::EMAIL,
+        Self::NAME,
+        Self::CREATED_AT,
+        Self::UPDATED_AT,
+        Self::IS_ACTIVE,
+        Self::IS_ADMIN,
+    ];
+
+    const fn contract(name: &'static str, kind: Kind) -> Self {
+        Self { name: Cow::Borrowed(name), kind }
+    }
+
+    /// A column that the configuration adds.
+    pub fn further(name: String, kind: Kind) -> Self {
+        Self { name: Cow::Owned(name), kind }
+    }
+
+    /// The name in the configuration, in `fields` and, unless it is renamed, in the header.
+    pub fn name(&self) -> &str {
+        &self.name
     }
 
     /// What its cells are.
-    pub fn kind(self) -> Kind {
-        match self {
-            Self::Id => Kind::Id,
-            Self::Email | Self::Name => Kind::Text,
-            Self::CreatedAt | Self::UpdatedAt => Kind::Timestamp,
-            Self::IsActive | Self::IsAdmin => Kind::Bool,
-        }
-    }
-}
-
-/// A declared set of columns.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Profile {
-    Minimal,
-    Full,
-}
-
-impl Profile {
-    /// The columns that it may show, in their default order.
-    pub fn columns(self) -> &'static [Column] {
-        use Column::*;
-        match self {
-            Self::Minimal => &[Id, Email, Name],
-            Self::Full => &[Id, Email, Name, CreatedAt, UpdatedAt, IsActive, IsAdmin],
-        }
-    }
-
-    /// The name on the command line and in metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Minimal => "minimal",
-            Self::Full => "full",
-        }
+    pub fn kind(&self) -> Kind {
+        self.kind
     }
 }
 
@@ -97,9 +87,9 @@ pub enum Filter {
 /// One export, decided: which columns of which rows, in which dialect. The order is always ascending by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
-    pub profile: Profile,
+    pub profile: Arc<Profile>,
     /// The columns to show, in order; never empty, none twice.
-    pub columns: Vec<Column>,
+    pub columns: Vec<ProfileColumn>,
     /// All must hold.
     pub filters: Vec<Filter>,
     /// At most so many rows, 1 or more.
@@ -115,10 +105,10 @@ pub struct Plan {
 
 impl Plan {
     /// The plan of a request without parameters: everybody.
-    pub fn new(profile: Profile) -> Self {
+    pub fn new(profile: Arc<Profile>) -> Self {
         Self {
+            columns: profile.columns.clone(),
             profile,
-            columns: profile.columns().to_vec(),
             filters: Vec::new(),
             limit: None,
             after: None,
@@ -127,12 +117,23 @@ impl Plan {
         }
     }
 
+    /// A plan that touches every column of these profiles: for finding out whether all of them can be answered.
+    pub fn covering(profiles: &[Arc<Profile>]) -> Self {
+        let mut plan = Self::new(Arc::new(Profile::full()));
+        for shown in profiles.iter().flat_map(|profile| &profile.columns) {
+            if !plan.columns.iter().any(|known| known.column == shown.column) {
+                plan.columns.push(shown.column.clone().into());
+            }
+        }
+        plan
+    }
+
     /// What the audit keeps of the plan: every parameter that differs from its default, the email only as
     /// `sha256:` and the hash in hexadecimal.
     pub fn summary(&self) -> serde_json::Map<String, serde_json::Value> {
         let mut summary = serde_json::Map::new();
-        if self.columns != self.profile.columns() {
-            let names: Vec<_> = self.columns.iter().map(|column| column.name()).collect();
+        if self.columns != self.profile.columns {
+            let names: Vec<_> = self.columns.iter().map(ProfileColumn::shown_name).collect();
             summary.insert("fields".into(), names.join(",").into());
         }
         for filter in &self.filters {
@@ -141,8 +142,8 @@ impl Plan {
                     let hash = crate::hex(&Sha256::digest(email.as_bytes()));
                     ("email".to_owned(), format!("sha256:{hash}").into())
                 }
-                Filter::AtOrAfter(column, time) => (bound(*column, "after"), time.to_string().into()),
-                Filter::Before(column, time) => (bound(*column, "before"), time.to_string().into()),
+                Filter::AtOrAfter(column, time) => (bound(column, "after"), time.to_string().into()),
+                Filter::Before(column, time) => (bound(column, "before"), time.to_string().into()),
                 Filter::Is(column, value) => (column.name().to_owned(), (*value).into()),
             };
             summary.insert(name, value);
@@ -164,7 +165,7 @@ impl Plan {
 }
 
 /// `created_at` and `after` make the parameter `created_after`.
-fn bound(column: Column, side: &str) -> String {
+fn bound(column: &Column, side: &str) -> String {
     let stem = column.name().trim_end_matches("_at");
     format!("{stem}_{side}")
 }

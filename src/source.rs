@@ -2,6 +2,7 @@
 //! it knows neither format nor HTTP.
 
 pub mod embedded;
+mod mapping;
 mod postgres;
 mod query;
 mod sqlite;
@@ -11,12 +12,17 @@ mod tls;
 use crate::database_url::DatabaseUrl;
 use crate::encode::Value;
 use crate::plan::{ParameterError, Plan};
+pub use mapping::{Expression, Mapping, Timestamps};
 use postgres::PostgresSource;
 use sqlite::SqliteSource;
 pub use table::TableName;
 
-/// More columns than any plan shows, the id that is read for error messages included.
-const MAX_COLUMNS: usize = 8;
+/// How many columns an export may show.
+pub const MAX_COLUMNS: usize = 63;
+/// Room for the cells of a row where it shows no more than the contract's columns, and where it shows as many as it may; one
+/// more than that, for the id that error messages name. Clearing the large one for every row would be measurable.
+const FEW_CELLS: usize = 8;
+const MANY_CELLS: usize = MAX_COLUMNS + 1;
 
 /// Takes the rows of a scan.
 pub trait RowSink: Send {
@@ -47,7 +53,7 @@ pub enum SourceError {
     #[error("the users table does not fit: {0}")]
     Mismatch(String),
     #[error("table {table}, column {column}, id {id}: {problem}")]
-    Value { table: String, column: &'static str, id: String, problem: String },
+    Value { table: String, column: String, id: String, problem: String },
     #[error("the scan failed: {0}")]
     Failed(String),
     #[error(transparent)]
@@ -105,10 +111,10 @@ impl Source {
     /// # Errors
     ///
     /// A URL that the PostgreSQL driver cannot read, or TLS settings that cannot be met.
-    pub fn new(url: &DatabaseUrl, table: TableName) -> Result<Self, String> {
+    pub fn new(url: &DatabaseUrl, mapping: Mapping) -> Result<Self, String> {
         Ok(match url {
-            DatabaseUrl::Sqlite(path) => Self::Sqlite(SqliteSource::new(path.clone(), table)),
-            DatabaseUrl::Postgres(url) => Self::Postgres(Box::new(PostgresSource::new(url, table)?)),
+            DatabaseUrl::Sqlite(path) => Self::Sqlite(SqliteSource::new(path.clone(), mapping)),
+            DatabaseUrl::Postgres(url) => Self::Postgres(Box::new(PostgresSource::new(url, mapping)?)),
         })
     }
 

@@ -1,9 +1,10 @@
-//! What Headcount keeps for itself: keys, flags and the audit, in SQLite or PostgreSQL by the same SQL.
+//! What Headcount keeps for itself: keys, flags, the audit and its secrets, in SQLite or PostgreSQL by the same SQL.
 
 pub mod audit;
 pub mod flags;
 mod instance;
 pub mod keys;
+mod secrets;
 
 use crate::database_url::DatabaseUrl;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};

@@ -40,7 +40,7 @@ pub struct Metrics {
 
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct ExportLabels {
-    endpoint: &'static str,
+    endpoint: String,
     outcome: &'static str,
 }
 
@@ -100,14 +100,16 @@ impl Metrics {
     /// An export ended, one way or another.
     pub fn export_ended(
         &self,
-        profile: Profile,
+        profile: &Profile,
         outcome: Outcome,
         rows: u64,
         bytes: u64,
         duration: Duration,
     ) {
         self.in_flight.dec();
-        self.exports.get_or_create(&ExportLabels { endpoint: profile.name(), outcome: outcome.name() }).inc();
+        self.exports
+            .get_or_create(&ExportLabels { endpoint: profile.name.clone(), outcome: outcome.name() })
+            .inc();
         self.rows.inc_by(rows);
         self.bytes.inc_by(bytes);
         self.duration.observe(duration.as_secs_f64());

@@ -39,11 +39,6 @@ impl Timestamp {
         self.0
     }
 
-    /// Whole seconds since the epoch, rounded up: for comparing with a column of integer seconds.
-    pub fn seconds_rounded_up(self) -> i64 {
-        self.0.div_euclid(SECOND) + i64::from(self.0.rem_euclid(SECOND) != 0)
-    }
-
     /// Parses an RFC 3339 `date-time` (section 5.6), offset included. More than six fractional digits are
     /// rounded up, which keeps both `>=` and `<` exact against values of microsecond precision.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {

@@ -5,12 +5,13 @@ use crate::config::Config;
 use crate::plan::{Plan, Profile};
 use crate::store::Store;
 use anyhow::bail;
+use std::sync::Arc;
 
 pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
     eprintln!("listen     {}", config.listen);
     eprintln!("data_dir   {}", config.data_dir.display());
-    let embedded = if config.source.is_embedded { " (embedded)" } else { "" };
-    eprintln!("source     {}, table {}{embedded}", config.source.url, config.source.table);
+    let embedded = if config.source.embedded.is_some() { " (embedded)" } else { "" };
+    eprintln!("source     {}, table {}{embedded}", config.source.url, config.source.mapping.table);
     eprintln!("store      {}", config.store);
     eprintln!("exports    {} at the same time", config.limits.concurrent_exports);
     eprintln!();
@@ -23,8 +24,8 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
             eprintln!("problem  {what}: {problem}");
         }
     };
-    for profile in [Profile::Minimal, Profile::Full] {
-        report(&format!("source, {} export", profile.name()), check_source(config, profile).await);
+    for profile in &config.profiles {
+        report(&format!("source, {} export", profile.name), check_source(config, profile).await);
     }
     match open_store(config).await {
         Err(error) => report("store", Err(format!("{error:#}"))),
@@ -40,16 +41,16 @@ pub(super) async fn run(config: &Config) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn check_source(config: &Config, profile: Profile) -> Result<String, String> {
+async fn check_source(config: &Config, profile: &Arc<Profile>) -> Result<String, String> {
     let source = open_source(config).map_err(|error| format!("{error:#}"))?;
-    source.check(&Plan::new(profile)).await.map_err(|error| error.to_string())?;
+    source.check(&Plan::new(Arc::clone(profile))).await.map_err(|error| error.to_string())?;
     Ok("answers, and its columns have types that can be exported".to_owned())
 }
 
 /// Flags that are all off are no error, but somebody who asks what is missing wants to know.
 async fn check_flags(config: &Config, store: &Store) -> Result<String, String> {
-    let flags = store.flags(&config.features).await.map_err(|error| error.to_string())?;
-    let on: Vec<_> = flags.iter().filter(|flag| flag.enabled).map(|flag| flag.name.name()).collect();
+    let flags = store.flags(&config.flags).await.map_err(|error| error.to_string())?;
+    let on: Vec<_> = flags.iter().filter(|flag| flag.enabled).map(|flag| flag.name.as_str()).collect();
     if on.is_empty() {
         return Ok("all off; switch one on with: headcount flags enable users:export".to_owned());
     }

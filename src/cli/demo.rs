@@ -4,7 +4,6 @@ use super::{keys, open_embedded, open_store, serve};
 use crate::config::Config;
 use crate::sample;
 use crate::store::Store;
-use crate::store::flags::Flag;
 use crate::store::keys::KeyKind;
 use crate::timestamp::Timestamp;
 use anyhow::bail;
@@ -16,14 +15,14 @@ const EXPORT_NAME: &str = "demo-export";
 const LIFETIME: Duration = Duration::from_secs(7 * 86_400);
 
 pub(super) async fn run(config: Config, count: u32) -> anyhow::Result<()> {
-    if !config.source.is_embedded {
+    let Some(embedded) = &config.source.embedded else {
         bail!(
             "demo works on sample users of its own, but source.url is set to {}; \
              leave it out for a demo, or run: headcount serve",
             config.source.url
         );
-    }
-    let mut users = open_embedded(&config)?;
+    };
+    let mut users = open_embedded(&config, embedded)?;
     if users.is_empty()? {
         eprintln!("making {count} sample users in {}", config.data_dir.display());
         sample::fill(&mut users, count)?;
@@ -32,12 +31,21 @@ pub(super) async fn run(config: Config, count: u32) -> anyhow::Result<()> {
 
     let store = open_store(&config).await?;
     let now = Timestamp::now();
-    for flag in Flag::ALL {
+    for flag in &config.flags.known {
         store.set_flag(flag, true, now).await?;
     }
     revoke_earlier_keys(&store, now).await?;
-    let (_, standard) = keys::create(&store, STANDARD_NAME, KeyKind::Standard, &[], Some(LIFETIME)).await?;
-    let (_, export) = keys::create(&store, EXPORT_NAME, KeyKind::Export, &[], Some(LIFETIME)).await?;
+    let (_, standard) = keys::create(
+        &store,
+        STANDARD_NAME,
+        KeyKind::Standard,
+        KeyKind::Standard.usual_grants(),
+        Some(LIFETIME),
+    )
+    .await?;
+    let (_, export) =
+        keys::create(&store, EXPORT_NAME, KeyKind::Export, KeyKind::Export.usual_grants(), Some(LIFETIME))
+            .await?;
     drop(store);
 
     let data_dir = config.data_dir.display().to_string();

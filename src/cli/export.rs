@@ -3,13 +3,13 @@
 use super::{Usage, open_exporter, open_store};
 use crate::config::Config;
 use crate::export::{ExportBody, Exporter, StartError};
-use crate::plan::{Plan, Profile};
+use crate::plan::Plan;
 use crate::source::SourceError;
 use crate::store::audit;
 use crate::telemetry;
 use crate::timestamp::Timestamp;
 use anyhow::{Context, bail};
-use clap::{Args, ValueEnum};
+use clap::Args;
 use http_body_util::BodyExt;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use std::io::{IsTerminal, Write};
@@ -21,19 +21,14 @@ use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// Which columns: id, email, name; or all seven
-    profile: ProfileName,
+    /// Which: 'minimal' is id, email, name; 'full' is all seven columns; others are declared in the configuration
+    #[arg(value_name = "minimal|full|NAME")]
+    profile: String,
     /// Write to FILE, which appears when it is complete [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     #[command(flatten)]
     parameters: Parameters,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-enum ProfileName {
-    Minimal,
-    Full,
 }
 
 /// The parameters of the endpoints, as texts; the plan reads both the same way.
@@ -107,18 +102,16 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
     // What goes wrong is said once, by the error that ends the command.
     telemetry::start_logging(config.log_format, "off");
-    let profile = match arguments.profile {
-        ProfileName::Minimal => Profile::Minimal,
-        ProfileName::Full => Profile::Full,
-    };
+    let profile = config.profile(&arguments.profile).ok_or_else(|| {
+        let names: Vec<_> = config.profiles.iter().map(|profile| profile.name.as_str()).collect();
+        Usage(format!("there is no export '{}'; there are {}", arguments.profile, names.join(", ")))
+    })?;
     let plan =
         Plan::parse(profile, arguments.parameters.pairs()).map_err(|error| Usage(error.to_string()))?;
     let stopped = stopped()?;
-    if config.source.is_embedded && !config.data_dir.join("users.db").exists() {
-        eprintln!(
-            "warning: no source.url is set and there is no {} yet; this export will be empty",
-            config.data_dir.join("users.db").display()
-        );
+    if let Some(file) = config.source.embedded.as_deref().filter(|file| !file.exists()) {
+        let file = file.display();
+        eprintln!("warning: no source.url is set and there is no {file} yet; this export will be empty");
     }
     let store = open_store(&config).await?;
     let exporter = Arc::new(open_exporter(&config, &store).await?);
@@ -173,7 +166,7 @@ fn audit_request(plan: &Plan) -> audit::Request {
     audit::Request {
         id: crate::fresh_id(time),
         time,
-        endpoint: format!("cli export {}", plan.profile.name()),
+        endpoint: format!("cli export {}", plan.profile.name),
         key_id: None,
         key_name: None,
         client: "cli".to_owned(),

@@ -1,9 +1,9 @@
 //! `flags list`, `flags enable`, `flags disable`
 
 use super::table::table;
-use super::{open_store, print, print_json};
+use super::{Usage, open_store, print, print_json};
 use crate::config::Config;
-use crate::store::flags::{Flag, SetBy};
+use crate::store::flags::SetBy;
 use crate::timestamp::Timestamp;
 use clap::Subcommand;
 
@@ -16,16 +16,28 @@ pub(super) enum Command {
         json: bool,
     },
     /// Switch a flag on, on every instance within a second
-    Enable { name: Flag },
+    Enable {
+        /// The flag, see 'flags list'
+        name: String,
+    },
     /// Switch a flag off, on every instance within a second; running exports end as usual
-    Disable { name: Flag },
+    Disable {
+        /// The flag, see 'flags list'
+        name: String,
+    },
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
+    if let Command::Enable { name } | Command::Disable { name } = &command
+        && !config.flags.known.contains(name)
+    {
+        let known = config.flags.known.join(", ");
+        return Err(Usage(format!("there is no flag '{name}'; there are {known}")).into());
+    }
     let store = open_store(config).await?;
     let (flag, enabled) = match command {
         Command::List { json } => {
-            let flags = store.flags(&config.features).await?;
+            let flags = store.flags(&config.flags).await?;
             if json {
                 return print_json(&flags);
             }
@@ -33,14 +45,14 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             for flag in flags {
                 let state = if flag.enabled { "on" } else { "off" };
                 let set_by = if flag.set_by == SetBy::Config { "config" } else { "store" };
-                rows.push([flag.name.name(), state, set_by].map(str::to_owned).to_vec());
+                rows.push([&flag.name, state, set_by].map(str::to_owned).to_vec());
             }
             return print(&table(&rows));
         }
         Command::Enable { name } => (name, true),
         Command::Disable { name } => (name, false),
     };
-    store.set_flag(flag, enabled, Timestamp::now()).await?;
-    eprintln!("{} is {}", flag.name(), if enabled { "on" } else { "off" });
+    store.set_flag(&flag, enabled, Timestamp::now()).await?;
+    eprintln!("{flag} is {}", if enabled { "on" } else { "off" });
     Ok(())
 }

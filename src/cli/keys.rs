@@ -4,7 +4,7 @@ use super::table::{or_dash, table};
 use super::{Usage, open_store, print, print_json};
 use crate::config::Config;
 use crate::store::Store;
-use crate::store::keys::{ApiKey, Grant, KeyKind, Secret};
+use crate::store::keys::{ApiKey, KeyKind, Secret};
 use crate::timestamp::Timestamp;
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -21,7 +21,10 @@ pub(super) enum Command {
         kind: KeyKind,
         /// A grant: one that the kind lacks is added; naming some that it has keeps only those
         #[arg(long = "grant", value_name = "G")]
-        grants: Vec<Grant>,
+        grants: Vec<String>,
+        /// A grant that the kind has and this key should not
+        #[arg(long = "without", value_name = "G")]
+        without: Vec<String>,
         /// How long it is valid, as in 90d or 12h [default: until it is revoked]
         #[arg(long, value_name = "DURATION", value_parser = parse_lifetime)]
         expires: Option<Duration>,
@@ -53,12 +56,12 @@ const MAX_NAME_LENGTH: usize = 100;
 
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Create { name, kind, grants, expires } => {
+        Command::Create { name, kind, grants, without, expires } => {
             check_name(&name)?;
+            let grants = granted(config, kind, &grants, &without)?;
             let store = open_store(config).await?;
-            let (key, secret) = create(&store, &name, kind, &grants, expires).await?;
-            let names: Vec<_> = key.grants.iter().map(|grant| grant.name()).collect();
-            let (id, grants) = (&key.id, names.join(", "));
+            let (key, secret) = create(&store, &name, kind, grants, expires).await?;
+            let (id, grants) = (&key.id, key.grants.join(", "));
             eprintln!("made key {id} '{name}' with {grants} in {}; it is not shown again", config.store);
             print(&format!("{}\n", secret.reveal()))
         }
@@ -66,13 +69,33 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
         Command::Revoke { id } => {
             let store = open_store(config).await?;
             if !store.revoke_key(&id, Timestamp::now()).await? {
-                bail!("there is no such key, or it is revoked already: {id}; see: headcount keys list");
+                bail!(no_such_key(&id));
             }
             eprintln!("revoked {id}");
             Ok(())
         }
         Command::Rotate { id } => rotate(&open_store(config).await?, &id).await,
     }
+}
+
+/// The grants of a new key; each that is named must be one that some export needs.
+fn granted(
+    config: &Config,
+    kind: KeyKind,
+    named: &[String],
+    without: &[String],
+) -> anyhow::Result<Vec<String>> {
+    let known: Vec<_> = config.profiles.iter().map(|profile| profile.permission.as_str()).collect();
+    if let Some(unknown) = named.iter().chain(without).find(|grant| !known.contains(&grant.as_str())) {
+        let problem = format!("there is no grant '{unknown}'; there are {}", known.join(", "));
+        return Err(Usage(problem).into());
+    }
+    let mut grants = kind.grants_with(named);
+    grants.retain(|grant| !without.contains(grant));
+    if grants.is_empty() {
+        return Err(Usage("a key without any grant is of no use".to_owned()).into());
+    }
+    Ok(grants)
 }
 
 /// A name stands in the audit and in logs, on one line.
@@ -92,10 +115,10 @@ pub(super) async fn create(
     store: &Store,
     name: &str,
     kind: KeyKind,
-    grants: &[Grant],
+    grants: Vec<String>,
     expires: Option<Duration>,
 ) -> anyhow::Result<(ApiKey, Secret)> {
-    let (key, secret) = new_key(name, kind, kind.grants_with(grants), expires)?;
+    let (key, secret) = new_key(name, kind, grants, expires)?;
     store.add_key(&key, &secret).await?;
     Ok((key, secret))
 }
@@ -103,7 +126,7 @@ pub(super) async fn create(
 fn new_key(
     name: &str,
     kind: KeyKind,
-    grants: Vec<Grant>,
+    grants: Vec<String>,
     expires: Option<Duration>,
 ) -> anyhow::Result<(ApiKey, Secret)> {
     let created_at = Timestamp::now();
@@ -131,16 +154,18 @@ fn expiry(from: Timestamp, lifetime: Duration) -> anyhow::Result<Timestamp> {
         .ok_or_else(|| Usage("--expires is too far away".to_owned()).into())
 }
 
+fn no_such_key(id: &str) -> String {
+    format!("there is no such key, or it is revoked already: {id}; see: headcount keys list")
+}
+
 async fn rotate(store: &Store, id: &str) -> anyhow::Result<()> {
-    let unknown =
-        || format!("there is no such key, or it is revoked already: {id}; see: headcount keys list");
-    let old = store.find_key(id).await?.with_context(unknown)?;
+    let old = store.find_key(id).await?.with_context(|| no_such_key(id))?;
     let lifetime = old.expires_at.map(|expiry| {
         Duration::from_micros(expiry.micros().saturating_sub(old.created_at.micros()).max(0).unsigned_abs())
     });
     let (key, secret) = new_key(&old.name, old.kind, old.grants, lifetime)?;
     if !store.replace_key(id, &key, &secret, key.created_at).await? {
-        bail!(unknown());
+        bail!(no_such_key(id));
     }
     eprintln!("made key {} '{}' and revoked {id}; it is not shown again", key.id, key.name);
     print(&format!("{}\n", secret.reveal()))
@@ -153,12 +178,11 @@ fn list(keys: &[ApiKey], json: bool) -> anyhow::Result<()> {
     let heading = ["ID", "NAME", "KIND", "GRANTS", "CREATED", "EXPIRES", "LAST USED", "REVOKED"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
     for key in keys {
-        let grants: Vec<_> = key.grants.iter().map(|grant| grant.name()).collect();
         rows.push(vec![
             key.id.clone(),
             key.name.clone(),
             key.kind.name().to_owned(),
-            grants.join(","),
+            key.grants.join(","),
             key.created_at.to_string(),
             or_dash(key.expires_at),
             or_dash(key.last_used_at),

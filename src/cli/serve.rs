@@ -22,14 +22,14 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
 
     let store = open_store(&config).await?;
     let exporter = Arc::new(open_exporter(&config, &store).await?);
-    let flags = store.flags(&config.features).await?;
+    let flags = store.flags(&config.flags).await?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("cannot listen on {}; choose another address with --listen", config.listen)
     })?;
     let address = format!("http://{}", listener.local_addr()?);
     eprintln!(
         "users from {}, table {}; keys, flags and audit in {}",
-        config.source.url, config.source.table, config.store
+        config.source.url, config.source.mapping.table, config.store
     );
     print_flags(&flags);
     announce(&address, &flags);
@@ -49,7 +49,7 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
 
 fn print_flags(flags: &[FlagState]) {
     for flag in flags {
-        let (name, state) = (flag.name.name(), if flag.enabled { "on" } else { "off" });
+        let (name, state) = (&flag.name, if flag.enabled { "on" } else { "off" });
         if flag.enabled {
             eprintln!("{name}: {state}");
         } else {

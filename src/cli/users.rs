@@ -22,14 +22,14 @@ pub(super) enum Command {
 
 pub(super) fn run(config: &Config, command: &Command) -> anyhow::Result<()> {
     let Command::Import { file: path, exact } = command;
-    if !config.source.is_embedded {
+    let Some(embedded) = &config.source.embedded else {
         bail!(
             "source.url is set to {}, which is never written; leave it out to use the embedded table",
             config.source.url
         );
-    }
+    };
     let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
-    let mut users = open_embedded(config)?;
+    let mut users = open_embedded(config, embedded)?;
     let count = import::import(file, &mut users, *exact)
         .with_context(|| format!("{} is refused and nothing is loaded", path.display()))?;
     eprintln!("imported {count} users");

@@ -1,6 +1,7 @@
 //! RFC 4180, byte for byte as Python's `csv.writer` writes it by default.
 
-use super::{Value, append_uuid};
+use super::Value;
+use super::mask::Masks;
 
 /// The byte order mark in UTF-8 (Unicode 16.0 section 23.8), by which Excel knows the encoding.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -35,30 +36,21 @@ impl CsvEncoder {
 
     /// Appends one record.
     pub fn row(&self, out: &mut Vec<u8>, values: &[Value<'_>]) {
-        let start = out.len();
-        for (index, value) in values.iter().enumerate() {
-            if index > 0 {
-                out.push(b',');
-            }
-            self.field(out, value);
-        }
-        if out.len() == start {
-            // A lone empty field would be an empty line, which readers skip: it is written as "".
-            out.extend_from_slice(b"\"\"");
-        }
-        out.extend_from_slice(b"\r\n");
+        record(out, values, |out, _, value| self.field(out, value));
+    }
+
+    /// Appends one record of which some cells are masked.
+    pub fn masked_row(&self, out: &mut Vec<u8>, values: &[Value<'_>], masks: &mut Masks) {
+        record(out, values, |out, index, value| match masks.masked(index, value) {
+            Some(text) => self.text(out, text),
+            None => self.field(out, value),
+        });
     }
 
     fn field(&self, out: &mut Vec<u8>, value: &Value<'_>) {
         match *value {
-            Value::Null => {}
-            Value::Bool(true) => out.extend_from_slice(b"true"),
-            Value::Bool(false) => out.extend_from_slice(b"false"),
-            Value::Int(int) => out.extend_from_slice(itoa::Buffer::new().format(int).as_bytes()),
-            Value::Uuid(uuid) => append_uuid(out, uuid),
-            Value::Timestamp(timestamp) => timestamp.append_to(out),
-            Value::PrintedTimestamp(text) => out.extend_from_slice(text),
             Value::Text(text) => self.text(out, text),
+            _ => value.append_to(out),
         }
     }
 
@@ -77,6 +69,22 @@ impl CsvEncoder {
             append_quoted_if_needed(out, text);
         }
     }
+}
+
+#[inline]
+fn record(out: &mut Vec<u8>, values: &[Value<'_>], mut field: impl FnMut(&mut Vec<u8>, usize, &Value<'_>)) {
+    let start = out.len();
+    for (index, value) in values.iter().enumerate() {
+        if index > 0 {
+            out.push(b',');
+        }
+        field(out, index, value);
+    }
+    if out.len() == start {
+        // A lone empty field would be an empty line, which readers skip: it is written as "".
+        out.extend_from_slice(b"\"\"");
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
 /// Whether sanitized text gets a `'` in front: it starts with a formula character, or with a run of `'` before one,
@@ -184,7 +192,10 @@ mod tests {
             ("", ""),
             (" ", " "),
         ] {
-            assert_eq!(record(true, &[Value::Int(1), Value::Text(text.as_bytes())]), format!("1,{field}\r\n"));
+            assert_eq!(
+                record(true, &[Value::Int(1), Value::Text(text.as_bytes())]),
+                format!("1,{field}\r\n")
+            );
         }
     }
 
@@ -205,7 +216,10 @@ mod tests {
             ("'", "'"),
             ("a=1", "a=1"),
         ] {
-            assert_eq!(record(true, &[Value::Int(1), Value::Text(text.as_bytes())]), format!("1,{field}\r\n"));
+            assert_eq!(
+                record(true, &[Value::Int(1), Value::Text(text.as_bytes())]),
+                format!("1,{field}\r\n")
+            );
         }
         assert_eq!(record(false, &[Value::Int(1), Value::Text(b"=1")]), "1,=1\r\n");
         assert_eq!(record(true, &[Value::Int(-1), Value::Int(-2)]), "-1,-2\r\n");

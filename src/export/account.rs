@@ -14,7 +14,7 @@ use tokio_util::task::task_tracker::TaskTrackerToken;
 /// The account of one export. However it is dropped, the audit record gets its outcome exactly once.
 pub(super) struct Account {
     exporter: Arc<Exporter>,
-    profile: Profile,
+    profile: Arc<Profile>,
     request: Request,
     started: Instant,
     rows: u64,
@@ -29,7 +29,7 @@ pub(super) struct Account {
 impl Account {
     pub(super) fn open(
         exporter: Arc<Exporter>,
-        profile: Profile,
+        profile: Arc<Profile>,
         request: Request,
         slot: OwnedSemaphorePermit,
     ) -> Self {
@@ -74,7 +74,7 @@ impl Account {
     ) -> JoinHandle<Result<(), StoreError>> {
         self.is_settled = true;
         let duration = self.started.elapsed();
-        self.exporter.metrics.export_ended(self.profile, outcome, self.rows, self.bytes, duration);
+        self.exporter.metrics.export_ended(&self.profile, outcome, self.rows, self.bytes, duration);
         let closing = Closing {
             outcome,
             reason,

@@ -2,7 +2,8 @@
 
 use crate::encode::Value;
 use crate::encode::csv::CsvEncoder;
-use crate::plan::Column;
+use crate::encode::mask::Masks;
+use crate::plan::ProfileColumn;
 use crate::source::{Closed, RowSink, SourceError};
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -27,6 +28,7 @@ pub(super) enum Message {
 
 pub(super) struct ChunkWriter {
     encoder: CsvEncoder,
+    masks: Option<Masks>,
     buffer: Vec<u8>,
     full_at: usize,
     rows: u64,
@@ -34,10 +36,15 @@ pub(super) struct ChunkWriter {
 }
 
 impl ChunkWriter {
-    pub(super) fn new(encoder: CsvEncoder, columns: &[Column], sender: mpsc::Sender<Message>) -> Self {
+    pub(super) fn new(
+        encoder: CsvEncoder,
+        columns: &[ProfileColumn],
+        masks: Option<Masks>,
+        sender: mpsc::Sender<Message>,
+    ) -> Self {
         let mut buffer = Vec::with_capacity(FIRST_CHUNK + SLACK);
-        encoder.header(&mut buffer, columns.iter().map(|column| column.name()));
-        Self { encoder, buffer, full_at: FIRST_CHUNK, rows: 0, sender }
+        encoder.header(&mut buffer, columns.iter().map(ProfileColumn::shown_name));
+        Self { encoder, masks, buffer, full_at: FIRST_CHUNK, rows: 0, sender }
     }
 
     /// Hands on what is left.
@@ -54,7 +61,10 @@ impl ChunkWriter {
 
 impl RowSink for ChunkWriter {
     fn row(&mut self, values: &[Value<'_>]) {
-        self.encoder.row(&mut self.buffer, values);
+        match &mut self.masks {
+            None => self.encoder.row(&mut self.buffer, values),
+            Some(masks) => self.encoder.masked_row(&mut self.buffer, values, masks),
+        }
         self.rows += 1;
     }
 

@@ -1,28 +1,28 @@
 //! The OpenAPI document as a page: one response, no script, nothing loaded from elsewhere.
 
-use super::openapi;
+use super::App;
+use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use serde_json::Value;
 use std::fmt::Write;
-use std::sync::LazyLock;
-
-static PAGE: LazyLock<String> = LazyLock::new(|| page(&openapi::document()));
+use std::sync::Arc;
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\
     code,h2{font-family:ui-monospace,monospace}h2{font-size:1.1rem;margin-top:2.5rem;border-top:1px solid #8888}\
     h2 b{text-transform:uppercase}table{border-collapse:collapse}td,th{text-align:left;vertical-align:top;\
     padding:.2rem 1rem .2rem 0}:root{color-scheme:light dark}";
 
-pub(super) async fn serve() -> Response {
+pub(super) async fn serve(State(app): State<Arc<App>>) -> Response {
     let policy = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
                   frame-ancestors 'none'";
     let headers =
         [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy)];
-    (headers, PAGE.as_str()).into_response()
+    (headers, app.docs.clone()).into_response()
 }
 
-fn page(document: &Value) -> String {
+/// The page of a document.
+pub(super) fn page(document: &Value) -> String {
     let info = &document["info"];
     let mut html = format!(
         "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\">\

@@ -4,7 +4,6 @@ use crate::export::StartError;
 use crate::plan::ParameterError;
 use crate::source::SourceError;
 use crate::store::StoreError;
-use crate::store::keys::Grant;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -16,7 +15,7 @@ pub(super) enum ApiError {
     HttpVersion,
     FlagOff,
     InvalidKey(KeyProblem),
-    MissingGrant(Grant),
+    MissingGrant(String),
     Parameter(ParameterError),
     /// What is wrong with the form.
     Form(String),
@@ -70,7 +69,7 @@ impl ApiError {
             }
             Self::FlagOff => "Export feature not enabled".to_owned(),
             Self::InvalidKey(_) => "Invalid or missing API key".to_owned(),
-            Self::MissingGrant(grant) => format!("API key lacks the grant '{}'", grant.name()),
+            Self::MissingGrant(grant) => format!("API key lacks the grant '{grant}'"),
             Self::Parameter(error) => error.to_string(),
             Self::Form(problem) => problem.clone(),
             Self::TooManyFailedKeys(_) => "Too many failed API keys from this address".to_owned(),
@@ -85,7 +84,7 @@ impl ApiError {
     /// What the audit says of a refused request. Holds nothing that the caller wrote.
     pub(super) fn audit_reason(&self) -> String {
         match self {
-            Self::MissingGrant(grant) => format!("missing grant {}", grant.name()),
+            Self::MissingGrant(grant) => format!("missing grant {grant}"),
             Self::Parameter(ParameterError::Repeated(name) | ParameterError::Invalid { name, .. }) => {
                 format!("bad parameter {name}")
             }

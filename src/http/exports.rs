@@ -1,4 +1,4 @@
-//! `/export` and `/export-full`: flag, key, grant, parameters, capacity, data. The first that fails answers, and every
+//! The export endpoints: flag, key, grant, parameters, capacity, data. The first that fails answers, and every
 //! request leaves its record.
 
 use super::App;
@@ -9,8 +9,6 @@ use super::headers::{RequestId, attachment};
 use crate::export::StartError;
 use crate::plan::{Plan, Profile};
 use crate::store::audit::{self, Closing, Outcome};
-use crate::store::flags::Flag;
-use crate::store::keys::Grant;
 use crate::timestamp::Timestamp;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
@@ -21,51 +19,21 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-/// A profile on the web.
-#[derive(Debug)]
-pub(super) struct Endpoint {
-    pub(super) path: &'static str,
-    pub(super) profile: Profile,
-    pub(super) flag: Flag,
-    pub(super) grant: Grant,
-}
-
-/// The two exports.
-pub(super) static ENDPOINTS: &[Endpoint] = &[
-    Endpoint {
-        path: "/api/v1/users/export",
-        profile: Profile::Minimal,
-        flag: Flag::Export,
-        grant: Grant::Export,
-    },
-    Endpoint {
-        path: "/api/v1/users/export-full",
-        profile: Profile::Full,
-        flag: Flag::ExportFull,
-        grant: Grant::ExportFull,
-    },
-];
-
 /// A form of parameters, in bytes.
 const MAX_FORM: usize = 64 * 1024;
 const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers one request to an export endpoint.
-pub(super) async fn export(
-    State(app): State<Arc<App>>,
-    endpoint: &'static Endpoint,
-    request: Request,
-) -> Response {
+pub(super) async fn export(State(app): State<Arc<App>>, profile: Arc<Profile>, request: Request) -> Response {
     let started = Instant::now();
-    let mut record = audit_request(&app, endpoint, &request);
+    let mut record = audit_request(&app, &profile, &request);
     let is_head = request.method() == Method::HEAD;
-    let error = match admit(&app, endpoint, request, &mut record).await {
+    let error = match admit(&app, &profile, request, &mut record).await {
         Ok(plan) if is_head => match app.exporter.check(&plan, &record).await {
             // Of unknown length, as the export itself would be.
             Ok(()) => {
                 return download(
-                    &app,
-                    endpoint,
+                    &profile,
                     &record.id,
                     Body::from_stream(futures_util::stream::empty::<Result<Bytes, Infallible>>()),
                 );
@@ -73,7 +41,7 @@ pub(super) async fn export(
             Err(error) => ApiError::from(error),
         },
         Ok(plan) => match app.exporter.start(plan, record.clone()).await {
-            Ok(body) => return download(&app, endpoint, &record.id, Body::new(body)),
+            Ok(body) => return download(&profile, &record.id, Body::new(body)),
             Err(error) => {
                 let is_recorded = matches!(error, StartError::Source(_));
                 let error = ApiError::from(error);
@@ -94,34 +62,33 @@ pub(super) async fn export(
 /// Flag, key, grant and parameters. What is learned on the way goes into the record.
 async fn admit(
     app: &App,
-    endpoint: &Endpoint,
+    profile: &Arc<Profile>,
     request: Request,
     record: &mut audit::Request,
 ) -> Result<Plan, ApiError> {
     if request.version() < Version::HTTP_11 {
         return Err(ApiError::HttpVersion);
     }
-    if !app.store.is_enabled(endpoint.flag, &app.config.features).await? {
+    if !app.store.is_enabled(&profile.permission, &app.config.flags).await? {
         return Err(ApiError::FlagOff);
     }
     let client = client::address(app, &request);
-    authenticate(app, request.headers(), client, record).await?.require(endpoint.grant)?;
+    authenticate(app, request.headers(), client, record).await?.require(&profile.permission)?;
 
     let query = request.uri().query().unwrap_or_default().to_owned();
     let form = read_form(request).await?;
     let pairs = [decode(query.as_bytes())?, decode(&form)?].concat();
-    let plan =
-        Plan::parse(endpoint.profile, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+    let plan = Plan::parse(profile, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     record.filters = plan.summary();
     Ok(plan)
 }
 
-fn audit_request(app: &App, endpoint: &Endpoint, request: &Request) -> audit::Request {
+fn audit_request(app: &App, profile: &Arc<Profile>, request: &Request) -> audit::Request {
     let time = Timestamp::now();
     audit::Request {
         id: crate::fresh_id(time),
         time,
-        endpoint: endpoint.path.to_owned(),
+        endpoint: profile.path.clone(),
         key_id: None,
         key_name: None,
         client: client::address(app, request).to_string(),
@@ -170,15 +137,11 @@ fn decode(encoded: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
         .collect()
 }
 
-fn download(app: &App, endpoint: &Endpoint, export_id: &str, body: Body) -> Response {
-    let filename = match endpoint.profile {
-        Profile::Minimal => &app.config.filenames.minimal,
-        Profile::Full => &app.config.filenames.full,
-    };
+fn download(profile: &Profile, export_id: &str, body: Body) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
-    headers.insert(header::CONTENT_DISPOSITION, attachment(filename));
+    headers.insert(header::CONTENT_DISPOSITION, attachment(&profile.filename));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(export_id) {
         headers.insert("x-export-id", id);

@@ -2,8 +2,8 @@
 
 use super::App;
 use super::error::ApiError;
-use crate::plan::{Plan, Profile};
-use crate::store::flags::Flag;
+use crate::plan::Plan;
+use crate::store::flags;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -17,15 +17,15 @@ pub(super) const SIMPLE: &str = "/api/v1/users/export-simple";
 const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
 pub(super) async fn export_alive(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    flagged(&app, Flag::ExportAlive, serde_json::json!({"status": "users export alive"})).await
+    flagged(&app, flags::ALIVE, serde_json::json!({"status": "users export alive"})).await
 }
 
 pub(super) async fn export_simple(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
-    flagged(&app, Flag::ExportSimple, serde_json::json!({"users": "export simple status"})).await
+    flagged(&app, flags::SIMPLE, serde_json::json!({"users": "export simple status"})).await
 }
 
-async fn flagged(app: &App, flag: Flag, answer: serde_json::Value) -> Result<Response, ApiError> {
-    if app.store.is_enabled(flag, &app.config.features).await? {
+async fn flagged(app: &App, flag: &str, answer: serde_json::Value) -> Result<Response, ApiError> {
+    if app.store.is_enabled(flag, &app.config.flags).await? {
         Ok(json(StatusCode::OK, &answer))
     } else {
         Err(ApiError::FlagOff)
@@ -40,7 +40,7 @@ pub(super) async fn healthz() -> Response {
 /// The store and the source answer, and the users table fits.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let store = tokio::time::timeout(READY_TIMEOUT, app.store.ping());
-    let plan = Plan::new(Profile::Full);
+    let plan = Plan::covering(&app.config.profiles);
     let source = tokio::time::timeout(READY_TIMEOUT, app.exporter.source.check(&plan));
     let (store, source) = tokio::join!(store, source);
     let mut unready = Vec::new();

@@ -1,8 +1,9 @@
 //! The parameters of an export and how their texts become a [`Plan`].
 
-use super::{Column, Filter, Plan, Profile};
+use super::{Column, Filter, Plan, Profile, ProfileColumn};
 use crate::encode::csv::unsanitized;
 use crate::timestamp::Timestamp;
+use std::sync::Arc;
 
 /// A parameter as the API documents it.
 #[derive(Debug)]
@@ -114,10 +115,10 @@ impl Plan {
     ///
     /// The first pair that is unknown, repeated or has a value that does not fit.
     pub fn parse<'a>(
-        profile: Profile,
+        profile: &Arc<Profile>,
         pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
     ) -> Result<Self, ParameterError> {
-        let mut plan = Self::new(profile);
+        let mut plan = Self::new(Arc::clone(profile));
         let mut seen = Vec::new();
         for (name, value) in pairs {
             let Some(name) = PARAMETERS.iter().map(|known| known.name).find(|known| *known == name) else {
@@ -128,6 +129,9 @@ impl Plan {
             }
             seen.push(name);
             plan.take(name, value)?;
+        }
+        if plan.after.is_some() && profile.shows_masked_id() {
+            return Err(ParameterError::invalid("after", "cannot be used here, where ids are masked"));
         }
         if plan.sanitize {
             // A page's last id is given back as it was shown.
@@ -146,13 +150,13 @@ impl Plan {
             "format" => return Err(ParameterError::Format),
             "email" if value.is_empty() => {}
             "email" => self.filters.push(Filter::Email(value.to_owned())),
-            "fields" => self.columns = fields(self.profile, value)?,
-            "created_after" => self.filters.push(Filter::AtOrAfter(Column::CreatedAt, time(name, value)?)),
-            "created_before" => self.filters.push(Filter::Before(Column::CreatedAt, time(name, value)?)),
-            "updated_after" => self.filters.push(Filter::AtOrAfter(Column::UpdatedAt, time(name, value)?)),
-            "updated_before" => self.filters.push(Filter::Before(Column::UpdatedAt, time(name, value)?)),
-            "is_active" => self.filters.push(Filter::Is(Column::IsActive, boolean(name, value)?)),
-            "is_admin" => self.filters.push(Filter::Is(Column::IsAdmin, boolean(name, value)?)),
+            "fields" => self.columns = fields(&self.profile, value)?,
+            "created_after" => self.filters.push(Filter::AtOrAfter(Column::CREATED_AT, time(name, value)?)),
+            "created_before" => self.filters.push(Filter::Before(Column::CREATED_AT, time(name, value)?)),
+            "updated_after" => self.filters.push(Filter::AtOrAfter(Column::UPDATED_AT, time(name, value)?)),
+            "updated_before" => self.filters.push(Filter::Before(Column::UPDATED_AT, time(name, value)?)),
+            "is_active" => self.filters.push(Filter::Is(Column::IS_ACTIVE, boolean(name, value)?)),
+            "is_admin" => self.filters.push(Filter::Is(Column::IS_ADMIN, boolean(name, value)?)),
             "limit" => self.limit = Some(limit(value)?),
             "after" if value.is_empty() => {
                 return Err(ParameterError::invalid(
@@ -169,22 +173,21 @@ impl Plan {
     }
 }
 
-fn fields(profile: Profile, value: &str) -> Result<Vec<Column>, ParameterError> {
-    let mut columns = Vec::new();
+fn fields(profile: &Profile, value: &str) -> Result<Vec<ProfileColumn>, ParameterError> {
+    let mut columns: Vec<ProfileColumn> = Vec::new();
     for name in value.split(',') {
-        let Some(column) = profile.columns().iter().find(|column| column.name() == name) else {
-            let names: Vec<_> = profile.columns().iter().map(|column| column.name()).collect();
+        let Some(column) = profile.column(name) else {
             let problem = format!(
                 "names '{}', which is not a column here; the columns are {}",
                 shortened(name),
-                names.join(", ")
+                profile.column_names().join(", ")
             );
             return Err(ParameterError::invalid("fields", problem));
         };
         if columns.contains(column) {
             return Err(ParameterError::invalid("fields", format!("names '{name}' more than once")));
         }
-        columns.push(*column);
+        columns.push(column.clone());
     }
     Ok(columns)
 }
@@ -226,7 +229,7 @@ mod tests {
     use super::*;
 
     fn parse(query: &[(&str, &str)]) -> Result<Plan, String> {
-        Plan::parse(Profile::Full, query.iter().copied()).map_err(|error| error.to_string())
+        Plan::parse(&Arc::new(Profile::full()), query.iter().copied()).map_err(|error| error.to_string())
     }
 
     #[test]
@@ -248,9 +251,9 @@ mod tests {
     fn a_plan_holds_what_was_asked() {
         let plan =
             parse(&[("fields", "email,id"), ("email", "a@b.c"), ("is_admin", "false"), ("limit", "7")]);
-        let mut expected = Plan::new(Profile::Full);
-        expected.columns = vec![Column::Email, Column::Id];
-        expected.filters = vec![Filter::Email("a@b.c".into()), Filter::Is(Column::IsAdmin, false)];
+        let mut expected = Plan::new(Arc::new(Profile::full()));
+        expected.columns = vec![Column::EMAIL.into(), Column::ID.into()];
+        expected.filters = vec![Filter::Email("a@b.c".into()), Filter::Is(Column::IS_ADMIN, false)];
         expected.limit = Some(7);
         assert_eq!(plan, Ok(expected));
     }

@@ -4,15 +4,18 @@ mod copy;
 
 use super::query::{self, Dialect, Selection};
 use super::tls;
-use super::{Id, IdKind, MAX_COLUMNS, RowSink, SourceError, TableName};
+use super::{FEW_CELLS, Id, IdKind, MANY_CELLS, Mapping, RowSink, SourceError};
 use crate::encode::Value;
 use crate::plan::{Column, Filter, Kind, Plan};
+use crate::timestamp::Timestamp;
 use copy::{CopyReader, Wire};
 use futures_util::StreamExt;
 use std::pin::pin;
 use std::time::Duration;
 use tokio::task::JoinHandle;
-use tokio_postgres::{CancelToken, Client, Config};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{Kind as TypeKind, Type};
+use tokio_postgres::{CancelToken, Client, Config, CopyOutStream};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Used where the URL sets no `connect_timeout`.
@@ -22,11 +25,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 pub struct PostgresSource {
     config: Config,
     tls: MakeRustlsConnect,
-    table: TableName,
+    mapping: Mapping,
 }
 
 impl PostgresSource {
-    pub(super) fn new(url: &str, table: TableName) -> Result<Self, String> {
+    pub(super) fn new(url: &str, mapping: Mapping) -> Result<Self, String> {
         let (mut config, tls) = tls::connector(url)?;
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
@@ -34,27 +37,42 @@ impl PostgresSource {
         if config.get_application_name().is_none() {
             config.application_name("headcount");
         }
-        Ok(Self { config, tls, table })
+        Ok(Self { config, tls, mapping })
     }
 
-    pub(super) async fn scan<S: RowSink>(&self, plan: &Plan, mut sink: S) -> Result<S, SourceError> {
+    pub(super) async fn scan<S: RowSink>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
         let session = self.connect().await?;
         let query = self.prepare(&session.client, plan).await?;
         let copy = format!("COPY ({}) TO STDOUT (FORMAT binary)", query.sql);
         let stream = session.client.copy_out(&copy).await.map_err(|error| mismatch(&error))?;
+        let sink = if query.wires.len() <= FEW_CELLS {
+            self.push_rows::<_, FEW_CELLS>(stream, &query, sink).await?
+        } else {
+            self.push_rows::<_, MANY_CELLS>(stream, &query, sink).await?
+        };
+        session.finish();
+        Ok(sink)
+    }
+
+    async fn push_rows<S: RowSink, const CELLS: usize>(
+        &self,
+        stream: CopyOutStream,
+        query: &Query,
+        mut sink: S,
+    ) -> Result<S, SourceError> {
         let mut stream = pin!(stream);
-        let mut reader = CopyReader::default();
+        let mut reader = CopyReader::new(self.mapping.timestamps);
         while let Some(message) = stream.next().await {
             let message = message.map_err(|error| SourceError::Failed(error_text(&error)))?;
             let mut rest = reader.start_of(&message).map_err(SourceError::Failed)?;
             while !rest.is_empty() {
-                let mut values = [Value::Null; MAX_COLUMNS];
+                let mut values = [Value::Null; CELLS];
                 let row = reader
                     .row(&mut rest, &query.wires, &mut values)
-                    .map_err(|problem| self.value_error(&query, &values, problem))?;
+                    .map_err(|problem| self.value_error(query, &values, problem))?;
                 if row && matches!(values[query.selection.id_at()], Value::Null) {
                     let misfit = (query.selection.id_at(), "NULL is not an id".to_owned());
-                    return Err(self.value_error(&query, &values, misfit));
+                    return Err(self.value_error(query, &values, misfit));
                 }
                 if row {
                     sink.row(&values[..query.selection.shown()]);
@@ -65,7 +83,6 @@ impl PostgresSource {
             }
         }
         reader.finish().map_err(SourceError::Failed)?;
-        session.finish();
         Ok(sink)
     }
 
@@ -82,7 +99,7 @@ impl PostgresSource {
     pub(super) async fn estimate_rows(&self) -> Option<u64> {
         let session = self.connect().await.ok()?;
         let sql = "SELECT reltuples::float8 FROM pg_catalog.pg_class WHERE oid = to_regclass($1)";
-        let row = session.client.query_opt(sql, &[&self.table.quoted()]).await.ok()??;
+        let row = session.client.query_opt(sql, &[&self.mapping.table.quoted()]).await.ok()??;
         session.finish();
         // -1 means that the table was never analysed; a view has 0.
         let rows: f64 = row.get(0);
@@ -99,8 +116,9 @@ impl PostgresSource {
         });
         let session = Session { cancel: Some((client.cancel_token(), self.tls.clone())), client, connection };
         // With row security off, a policy that would hide users makes the statement fail instead of leaving them out.
-        let begin =
-            "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL row_security = off";
+        // Times without a zone are UTC, in text too.
+        let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+                     SET LOCAL row_security = off; SET LOCAL TimeZone = 'UTC'";
         session.client.batch_execute(begin).await.map_err(unreachable)?;
         Ok(session)
     }
@@ -110,46 +128,71 @@ impl PostgresSource {
         let touched = query::touched(plan);
         let types = self.column_types(client, &touched).await?;
         let selection = Selection::of(plan);
-        let mut dialect = PostgresDialect { types: &types, settings: Vec::new() };
-        let sql = query::select(plan, &selection, &self.table, &mut dialect)?;
+        let mut dialect = PostgresDialect { mapping: &self.mapping, types: &types, settings: Vec::new() };
+        let sql = query::select(plan, &selection, &self.mapping, &mut dialect)?;
         for (name, value) in dialect.settings {
             let set = "SELECT set_config($1, $2, true)";
             client.execute(set, &[&name, &value]).await.map_err(|error| mismatch(&error))?;
         }
-        let wires = selection.columns().iter().map(|column| types.of(*column).wire()).collect();
+        let wires = selection.columns().iter().map(|column| types.of(column).wire()).collect();
         Ok(Query { sql, selection, wires })
     }
 
+    /// Asks the server what the columns and expressions are; nothing is run.
     async fn column_types(&self, client: &Client, touched: &[Column]) -> Result<ColumnTypes, SourceError> {
-        // A domain is read as the type it stands on.
-        let sql = "SELECT a.attname::text, coalesce(b.typname, t.typname)::text, t.typtype = 'e' \
-                   FROM pg_catalog.pg_attribute a \
-                   JOIN pg_catalog.pg_type t ON t.oid = a.atttypid \
-                   LEFT JOIN pg_catalog.pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype \
-                   WHERE a.attrelid = to_regclass($1) AND a.attnum > 0 AND NOT a.attisdropped";
-        let rows = client.query(sql, &[&self.table.quoted()]).await.map_err(|error| mismatch(&error))?;
-        if rows.is_empty() {
-            let problem = format!("there is no table {}, or the role may not see it", self.table);
-            return Err(SourceError::Mismatch(problem));
-        }
+        let selected: Vec<_> = touched.iter().map(|column| self.mapping.sql(column)).collect();
+        let statement = match client.prepare(&self.probe(&selected.join(", "))).await {
+            Ok(statement) => statement,
+            Err(error) => return Err(self.blame(client, touched, &error).await),
+        };
         let mut types = ColumnTypes(Vec::new());
-        for column in touched {
-            let Some(row) = rows.iter().find(|row| row.get::<_, &str>(0) == column.name()) else {
-                let problem = format!("table {} has no column {}", self.table, column.name());
-                return Err(SourceError::Mismatch(problem));
-            };
-            let (name, is_enum) = (row.get(1), row.get(2));
-            let column_type = ColumnType::of(*column, name, is_enum).ok_or_else(|| {
+        for (column, described) in touched.iter().zip(statement.columns()) {
+            let column_type = ColumnType::of(column.kind(), described.type_()).ok_or_else(|| {
                 SourceError::Mismatch(format!(
-                    "table {}, column {}: type {name} cannot be exported as {}",
-                    self.table,
-                    column.name(),
-                    expected(*column)
+                    "table {}, {}: type {} cannot be exported as {}",
+                    self.mapping.table,
+                    self.mapping.described(column),
+                    described.type_().name(),
+                    expected(column)
                 ))
             })?;
-            types.0.push((*column, column_type));
+            types.0.push((column.clone(), column_type));
         }
         Ok(types)
+    }
+
+    fn probe(&self, selected: &str) -> String {
+        let mut sql = format!("SELECT {selected} FROM {}", self.mapping.table.quoted());
+        if let Some(filter) = &self.mapping.filter {
+            sql.push_str(&format!(" WHERE ({filter})"));
+        }
+        sql
+    }
+
+    /// Which column or expression it is that the server does not understand.
+    async fn blame(&self, client: &Client, touched: &[Column], error: &tokio_postgres::Error) -> SourceError {
+        let table = &self.mapping.table;
+        if error.as_db_error().is_none() {
+            return SourceError::Unreachable(error_text(error));
+        }
+        if error.code() == Some(&SqlState::UNDEFINED_TABLE) {
+            let problem = format!("there is no table {table}, or the role may not see it");
+            return SourceError::Mismatch(problem);
+        }
+        // After an error a transaction answers nothing more.
+        let _ = client.batch_execute("ROLLBACK").await;
+        for column in touched {
+            let Err(error) = client.prepare(&self.probe(&self.mapping.sql(column))).await else {
+                continue;
+            };
+            let described = self.mapping.described(column);
+            let is_own = self.mapping.own_column(column).is_some();
+            return SourceError::Mismatch(match error.code() {
+                Some(&SqlState::UNDEFINED_COLUMN) if is_own => format!("table {table} has no {described}"),
+                _ => format!("table {table}, {described}: {}", error_text(&error)),
+            });
+        }
+        mismatch(error)
     }
 
     fn value_error(
@@ -160,8 +203,8 @@ impl PostgresSource {
     ) -> SourceError {
         let id_at = query.selection.id_at();
         SourceError::Value {
-            table: self.table.to_string(),
-            column: query.selection.columns().get(at).map_or("?", |column| column.name()),
+            table: self.mapping.table.to_string(),
+            column: query.selection.columns().get(at).map_or("?", Column::name).to_owned(),
             id: match values.get(id_at) {
                 Some(Value::Int(id)) => id.to_string(),
                 Some(Value::Text(id)) => String::from_utf8_lossy(id).escape_debug().to_string(),
@@ -219,28 +262,39 @@ enum ColumnType {
     Text,
     /// `citext`: compares without case.
     CaseInsensitiveText,
+    /// A number that is cast to text.
+    Number,
     TimestampTz,
     Timestamp,
     Date,
-    /// Integer seconds since 1970.
-    EpochSeconds,
+    /// In the unit that the mapping says.
+    Epoch,
+    /// A time as text.
+    TimeText,
 }
 
 impl ColumnType {
-    fn of(column: Column, name: &str, is_enum: bool) -> Option<Self> {
-        Some(match (column.kind(), name) {
-            (Kind::Id, "int2" | "int4" | "int8") => Self::Int,
-            (Kind::Id, "uuid") => Self::Uuid,
+    /// `None` where the type does not fit the kind of the column, or cannot be exported at all.
+    fn of(kind: Kind, column_type: &Type) -> Option<Self> {
+        let is_enum = matches!(column_type.kind(), TypeKind::Enum(_));
+        Some(match (kind, column_type.name()) {
+            (Kind::Id | Kind::AsStored, "int2" | "int4" | "int8") => Self::Int,
+            (Kind::Id | Kind::AsStored, "uuid") => Self::Uuid,
             (Kind::Id | Kind::Text, "citext") => Self::CaseInsensitiveText,
             (Kind::Id | Kind::Text, "text" | "varchar" | "bpchar" | "name") => Self::Text,
             (Kind::Text, "uuid" | "int2" | "int4" | "int8") => Self::Text,
             (Kind::Id | Kind::Text, _) if is_enum => Self::Text,
-            (Kind::Timestamp, "timestamptz") => Self::TimestampTz,
-            (Kind::Timestamp, "timestamp") => Self::Timestamp,
+            (Kind::Timestamp | Kind::AsStored, "timestamptz") => Self::TimestampTz,
+            (Kind::Timestamp | Kind::AsStored, "timestamp") => Self::Timestamp,
             (Kind::Timestamp, "date") => Self::Date,
-            (Kind::Timestamp, "int4" | "int8") => Self::EpochSeconds,
-            (Kind::Bool, "bool") => Self::Bool,
+            (Kind::Timestamp, "int4" | "int8") => Self::Epoch,
+            (Kind::Timestamp, "text" | "varchar" | "bpchar") => Self::TimeText,
+            (Kind::Bool | Kind::AsStored, "bool") => Self::Bool,
             (Kind::Bool, "int2" | "int4" | "int8") => Self::BoolInt,
+            (Kind::AsStored, "numeric" | "float4" | "float8") => Self::Number,
+            (Kind::AsStored, "bytea") => return None,
+            // Every type has a text form; it is what people know from psql.
+            (Kind::AsStored, _) => Self::Text,
             _ => return None,
         })
     }
@@ -252,19 +306,22 @@ impl ColumnType {
             Self::Int => Wire::Int,
             Self::Uuid => Wire::Uuid,
             Self::Text | Self::CaseInsensitiveText => Wire::Text,
+            Self::Number => Wire::Number,
             Self::TimestampTz | Self::Timestamp => Wire::Timestamp,
             Self::Date => Wire::Date,
-            Self::EpochSeconds => Wire::EpochSeconds,
+            Self::Epoch => Wire::Epoch,
+            Self::TimeText => Wire::TimeText,
         }
     }
 }
 
-fn expected(column: Column) -> &'static str {
+fn expected(column: &Column) -> &'static str {
     match column.kind() {
         Kind::Id => "an id (integer, uuid or text)",
         Kind::Text => "text",
-        Kind::Timestamp => "a time (timestamptz, timestamp, date or integer seconds since 1970)",
+        Kind::Timestamp => "a time (timestamptz, timestamp, date, text, or an integer since 1970)",
         Kind::Bool => "a boolean (boolean, or integer 0 and 1)",
+        Kind::AsStored => "text; map an expression such as encode(…, 'hex')",
     }
 }
 
@@ -272,8 +329,8 @@ fn expected(column: Column) -> &'static str {
 struct ColumnTypes(Vec<(Column, ColumnType)>);
 
 impl ColumnTypes {
-    fn of(&self, column: Column) -> ColumnType {
-        let known = self.0.iter().find(|(known, _)| *known == column);
+    fn of(&self, column: &Column) -> ColumnType {
+        let known = self.0.iter().find(|(known, _)| known == column);
         known.map_or(ColumnType::Text, |(_, column_type)| *column_type)
     }
 }
@@ -281,6 +338,7 @@ impl ColumnTypes {
 /// `COPY` takes no parameters, so the request's values become settings of the transaction, which the statement reads
 /// by name: none of them is ever part of SQL.
 struct PostgresDialect<'a> {
+    mapping: &'a Mapping,
     types: &'a ColumnTypes,
     settings: Vec<(String, String)>,
 }
@@ -293,16 +351,21 @@ impl PostgresDialect<'_> {
         sql
     }
 
-    fn compare_time(&mut self, column: Column, operator: &str, time: crate::timestamp::Timestamp) -> String {
-        let name = query::column(column);
+    fn compare_time(&mut self, column: &Column, operator: &str, time: Timestamp) -> String {
+        let name = self.mapping.sql(column);
         match self.types.of(column) {
-            ColumnType::EpochSeconds => {
-                let seconds = self.setting(time.seconds_rounded_up().to_string());
-                format!("{name} {operator} {seconds}::bigint")
+            ColumnType::Epoch => {
+                let bound = self.mapping.timestamps.first_integer_from(time);
+                let bound = self.setting(bound.to_string());
+                format!("{name} {operator} {bound}::bigint")
             }
             ColumnType::TimestampTz => {
                 let time = self.setting(time.to_string());
                 format!("{name} {operator} {time}::timestamptz")
+            }
+            ColumnType::TimeText => {
+                let time = self.setting(time.to_string());
+                format!("{name}::timestamptz {operator} {time}::timestamptz")
             }
             _ => {
                 let time = self.setting(time.to_string());
@@ -313,19 +376,19 @@ impl PostgresDialect<'_> {
 }
 
 impl Dialect for PostgresDialect<'_> {
-    fn select(&self, column: Column) -> String {
-        let name = query::column(column);
-        match self.types.of(column) {
-            ColumnType::Text | ColumnType::CaseInsensitiveText => format!("{name}::text"),
-            _ => name,
+    fn select(&self, column: &Column) -> String {
+        let sql = self.mapping.sql(column);
+        match self.types.of(column).wire() {
+            Wire::Text | Wire::Number | Wire::TimeText => format!("{sql}::text"),
+            _ => sql,
         }
     }
 
     fn condition(&mut self, filter: &Filter) -> String {
         match filter {
             Filter::Email(email) => {
-                let (column, value) = (query::column(Column::Email), self.setting(email.clone()));
-                match self.types.of(Column::Email) {
+                let (column, value) = (self.mapping.sql(&Column::EMAIL), self.setting(email.clone()));
+                match self.types.of(&Column::EMAIL) {
                     // The first comparison can use the index, the second makes it exact.
                     ColumnType::CaseInsensitiveText => {
                         format!("{column} = {value}::citext AND {column}::text = {value}")
@@ -333,18 +396,18 @@ impl Dialect for PostgresDialect<'_> {
                     _ => format!("{column} = {value}"),
                 }
             }
-            Filter::AtOrAfter(column, time) => self.compare_time(*column, ">=", *time),
-            Filter::Before(column, time) => self.compare_time(*column, "<", *time),
-            Filter::Is(column, value) => match self.types.of(*column) {
-                ColumnType::BoolInt => format!("{} = {}", query::column(*column), i32::from(*value)),
-                _ => format!("{} = {value}", query::column(*column)),
+            Filter::AtOrAfter(column, time) => self.compare_time(column, ">=", *time),
+            Filter::Before(column, time) => self.compare_time(column, "<", *time),
+            Filter::Is(column, value) => match self.types.of(column) {
+                ColumnType::BoolInt => format!("{} = {}", self.mapping.sql(column), i32::from(*value)),
+                _ => format!("{} = {value}", self.mapping.sql(column)),
             },
         }
     }
 
     fn after(&mut self, after: &str) -> Result<String, SourceError> {
-        let column = query::column(Column::Id);
-        let (id_kind, cast) = match self.types.of(Column::Id) {
+        let column = self.mapping.sql(&Column::ID);
+        let (id_kind, cast) = match self.types.of(&Column::ID) {
             ColumnType::Int => (IdKind::Integer, "::bigint"),
             ColumnType::Uuid => (IdKind::Uuid, "::uuid"),
             ColumnType::CaseInsensitiveText => (IdKind::Text, "::citext"),

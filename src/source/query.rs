@@ -1,13 +1,12 @@
 //! A plan as SQL. What both databases share is here; how each writes a column or a condition is its [`Dialect`].
 
-use super::SourceError;
-use super::table::{TableName, quote};
+use super::{Mapping, SourceError};
 use crate::plan::{Column, Filter, Plan};
 
 /// How one database says it. Values from the request travel beside the SQL, never in it.
 pub(super) trait Dialect {
     /// A column in the select list.
-    fn select(&self, column: Column) -> String;
+    fn select(&self, column: &Column) -> String;
 
     /// A condition; its value is kept by the dialect for binding.
     fn condition(&mut self, filter: &Filter) -> String;
@@ -25,10 +24,10 @@ pub(super) struct Selection {
 
 impl Selection {
     pub(super) fn of(plan: &Plan) -> Self {
-        let mut columns = plan.columns.clone();
+        let mut columns: Vec<_> = plan.columns.iter().map(|shown| shown.column.clone()).collect();
         let shown = columns.len();
-        let id_at = columns.iter().position(|column| *column == Column::Id).unwrap_or_else(|| {
-            columns.push(Column::Id);
+        let id_at = columns.iter().position(|column| *column == Column::ID).unwrap_or_else(|| {
+            columns.push(Column::ID);
             shown
         });
         Self { columns, shown, id_at }
@@ -53,11 +52,11 @@ impl Selection {
 /// Every column that the plan touches, shown or not.
 pub(super) fn touched(plan: &Plan) -> Vec<Column> {
     let filtered = plan.filters.iter().map(|filter| match filter {
-        Filter::Email(_) => Column::Email,
-        Filter::AtOrAfter(column, _) | Filter::Before(column, _) | Filter::Is(column, _) => *column,
+        Filter::Email(_) => Column::EMAIL,
+        Filter::AtOrAfter(column, _) | Filter::Before(column, _) | Filter::Is(column, _) => column.clone(),
     });
-    let mut columns = Selection::of(plan).columns;
-    for column in filtered {
+    let mut columns: Vec<Column> = Vec::new();
+    for column in Selection::of(plan).columns.into_iter().chain(filtered) {
         if !columns.contains(&column) {
             columns.push(column);
         }
@@ -69,29 +68,25 @@ pub(super) fn touched(plan: &Plan) -> Vec<Column> {
 pub(super) fn select(
     plan: &Plan,
     selection: &Selection,
-    table: &TableName,
+    mapping: &Mapping,
     dialect: &mut impl Dialect,
 ) -> Result<String, SourceError> {
-    let columns: Vec<_> = selection.columns().iter().map(|column| dialect.select(*column)).collect();
-    let mut conditions: Vec<_> = plan.filters.iter().map(|filter| dialect.condition(filter)).collect();
+    let columns: Vec<_> = selection.columns().iter().map(|column| dialect.select(column)).collect();
+    let mut conditions: Vec<_> = mapping.filter.iter().map(|filter| format!("({filter})")).collect();
+    conditions.extend(plan.filters.iter().map(|filter| dialect.condition(filter)));
     if let Some(after) = &plan.after {
         conditions.push(dialect.after(after)?);
     }
 
-    let mut sql = format!("SELECT {} FROM {}", columns.join(", "), table.quoted());
+    let mut sql = format!("SELECT {} FROM {}", columns.join(", "), mapping.table.quoted());
     if !conditions.is_empty() {
         sql.push_str(" WHERE ");
         sql.push_str(&conditions.join(" AND "));
     }
     sql.push_str(" ORDER BY ");
-    sql.push_str(&column(Column::Id));
+    sql.push_str(&mapping.order());
     if let Some(limit) = plan.limit {
         sql.push_str(&format!(" LIMIT {limit}"));
     }
     Ok(sql)
-}
-
-/// A column's name, quoted.
-pub(super) fn column(column: Column) -> String {
-    quote(column.name())
 }

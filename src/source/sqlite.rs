@@ -1,10 +1,11 @@
 //! Scans a SQLite file: one statement, one read transaction, on a thread of its own.
 
 use super::query::{self, Dialect, Selection};
-use super::{Id, IdKind, MAX_COLUMNS, RowSink, SourceError, TableName, parse_uuid};
-use crate::encode::Value;
+use super::{FEW_CELLS, Id, IdKind, MANY_CELLS, Mapping, RowSink, SourceError, Timestamps, parse_uuid};
+use crate::encode::{Value, append_uuid};
 use crate::plan::{Column, Filter, Kind, Plan};
 use crate::timestamp::Timestamp;
+use rusqlite::config::DbConfig;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{Value as Bound, ValueRef};
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags};
@@ -23,12 +24,12 @@ const SEQUENTIAL_CACHE: i64 = -256;
 #[derive(Clone)]
 pub struct SqliteSource {
     path: PathBuf,
-    table: TableName,
+    mapping: Mapping,
 }
 
 impl SqliteSource {
-    pub(super) fn new(path: PathBuf, table: TableName) -> Self {
-        Self { path, table }
+    pub(super) fn new(path: PathBuf, mapping: Mapping) -> Self {
+        Self { path, mapping }
     }
 
     pub(super) async fn scan<S: RowSink + 'static>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
@@ -41,8 +42,15 @@ impl SqliteSource {
         .await?;
         // Dropping this future must stop the thread even inside one long step of SQLite.
         let _stop = InterruptOnDrop(connection.get_interrupt_handle());
-        let table = self.table.clone();
-        blocking(move || push_rows(&connection, &query, &table, sink)).await
+        let mapping = self.mapping.clone();
+        blocking(move || {
+            if query.selection.columns().len() <= FEW_CELLS {
+                push_rows::<_, FEW_CELLS>(&connection, &query, &mapping, sink)
+            } else {
+                push_rows::<_, MANY_CELLS>(&connection, &query, &mapping, sink)
+            }
+        })
+        .await
     }
 
     pub(super) async fn check(&self, plan: &Plan) -> Result<(), SourceError> {
@@ -59,7 +67,10 @@ impl SqliteSource {
     pub(super) async fn estimate_rows(&self) -> Option<u64> {
         let source = self.clone();
         let count = blocking(move || {
-            let sql = format!("SELECT count(*) FROM {}", source.table.quoted());
+            let mut sql = format!("SELECT count(*) FROM {}", source.mapping.table.quoted());
+            if let Some(filter) = &source.mapping.filter {
+                sql.push_str(&format!(" WHERE ({filter})"));
+            }
             source.open()?.query_row(&sql, [], |row| row.get::<_, i64>(0)).map_err(|error| failed(&error))
         });
         count.await.ok().map(i64::unsigned_abs)
@@ -71,25 +82,28 @@ impl SqliteSource {
             Connection::open_with_flags(&self.path, flags).map_err(|error| unreadable(&error))?;
         connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| unreadable(&error))?;
         connection.pragma_update(None, "query_only", true).map_err(|error| unreadable(&error))?;
-        add_micros_function(&connection, self.table.to_string()).map_err(|error| unreadable(&error))?;
+        // Without this a misspelt "column" in an expression would be the same text in every row.
+        connection
+            .set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)
+            .map_err(|error| unreadable(&error))?;
+        add_micros_function(&connection, &self.mapping).map_err(|error| unreadable(&error))?;
         Ok(connection)
     }
 
     fn query(&self, connection: &Connection, plan: &Plan) -> Result<Query, SourceError> {
         let declared = self.declared_types(connection)?;
-        let declared_type = |column: Column| {
-            declared
-                .iter()
-                .find(|(name, _)| name.eq_ignore_ascii_case(column.name()))
-                .map(|(_, declared)| declared.as_str())
+        let declared_type = |column: &Column| {
+            let own = self.mapping.own_column(column)?;
+            let found = declared.iter().find(|(name, _)| name.eq_ignore_ascii_case(own));
+            found.map(|(_, declared)| declared.to_ascii_uppercase())
         };
         for column in query::touched(plan) {
-            if declared_type(column).is_none() {
-                let problem = format!("table {} has no column {}", self.table, column.name());
-                return Err(SourceError::Mismatch(problem));
+            if self.mapping.own_column(&column).is_some() && declared_type(&column).is_none() {
+                let (table, column) = (&self.mapping.table, self.mapping.described(&column));
+                return Err(SourceError::Mismatch(format!("table {table} has no {column}")));
             }
         }
-        let ids = self.ids(connection, declared_type(Column::Id).unwrap_or_default())?;
+        let ids = self.ids(connection, &declared_type(&Column::ID).unwrap_or_default())?;
         if ids.kind == IdKind::Integer {
             // In the order of its pages a table is read once: what stays in the processor's cache is faster.
             connection
@@ -97,22 +111,30 @@ impl SqliteSource {
                 .map_err(|error| unreadable(&error))?;
         }
         let selection = Selection::of(plan);
-        let mut dialect = SqliteDialect { ids, bound: Vec::new() };
-        let sql = query::select(plan, &selection, &self.table, &mut dialect)?;
-        Ok(Query { sql, bound: dialect.bound, selection, id_kind: ids.kind })
+        let kinds = selection
+            .columns()
+            .iter()
+            .map(|column| match column.kind() {
+                Kind::AsStored => kind_of(&declared_type(column).unwrap_or_default()),
+                kind => kind,
+            })
+            .collect();
+        let mut dialect = SqliteDialect { mapping: &self.mapping, ids, bound: Vec::new() };
+        let sql = query::select(plan, &selection, &self.mapping, &mut dialect)?;
+        Ok(Query { sql, bound: dialect.bound, selection, kinds, id_kind: ids.kind })
     }
 
     /// Names and declared types of the table's columns.
     fn declared_types(&self, connection: &Connection) -> Result<Vec<(String, String)>, SourceError> {
         let mut statement = connection
-            .prepare("SELECT name, type FROM pragma_table_info(?1)")
+            .prepare("SELECT name, type FROM pragma_table_xinfo(?1)")
             .map_err(|error| unreadable(&error))?;
         let columns = statement
-            .query_map([self.table.name()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .query_map([self.mapping.table.name()], |row| Ok((row.get(0)?, row.get(1)?)))
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| unreadable(&error))?;
         if columns.is_empty() {
-            let problem = format!("there is no table {} in {}", self.table, self.path.display());
+            let problem = format!("there is no table {} in {}", self.mapping.table, self.path.display());
             return Err(SourceError::Mismatch(problem));
         }
         Ok(columns)
@@ -120,11 +142,10 @@ impl SqliteSource {
 
     /// What the ids are, from the declared type and, where that says little, from the first row.
     fn ids(&self, connection: &Connection, declared: &str) -> Result<Ids, SourceError> {
-        let declared = declared.to_ascii_uppercase();
         let sql = format!(
             "SELECT typeof({id}), length({id}) FROM {table} ORDER BY {id} LIMIT 1",
-            id = query::column(Column::Id),
-            table = self.table.quoted()
+            id = self.mapping.sql(&Column::ID),
+            table = self.mapping.table.quoted()
         );
         let first: Option<(String, Option<i64>)> =
             match connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?))) {
@@ -171,29 +192,39 @@ struct Query {
     sql: String,
     bound: Vec<Bound>,
     selection: Selection,
+    /// What each selected column is read as.
+    kinds: Vec<Kind>,
     id_kind: IdKind,
 }
 
-fn push_rows<S: RowSink>(
+/// How a further column is read, by its declared type: SQLite itself has neither times nor booleans.
+fn kind_of(declared: &str) -> Kind {
+    match declared {
+        _ if declared.starts_with("BOOL") => Kind::Bool,
+        _ if declared.starts_with("DATETIME") || declared.starts_with("TIMESTAMP") => Kind::Timestamp,
+        _ => Kind::AsStored,
+    }
+}
+
+fn push_rows<S: RowSink, const CELLS: usize>(
     connection: &Connection,
     query: &Query,
-    table: &TableName,
+    mapping: &Mapping,
     mut sink: S,
 ) -> Result<S, SourceError> {
     let runtime = Handle::current();
     let mut statement = connection.prepare(&query.sql).map_err(|error| mismatch(&error))?;
     let mut rows =
         statement.query(rusqlite::params_from_iter(&query.bound)).map_err(|error| failed(&error))?;
-    let columns = query.selection.columns();
     let shown = query.selection.shown();
     while let Some(row) = rows.next().map_err(|error| failed(&error))? {
-        let mut values = [Value::Null; MAX_COLUMNS];
-        for (at, column) in columns.iter().enumerate() {
+        let mut values = [Value::Null; CELLS];
+        for (at, (kind, value)) in query.kinds.iter().zip(&mut values).enumerate() {
             let cell = row.get_ref(at).map_err(|error| failed(&error))?;
-            decode(column.kind(), query.id_kind, cell, &mut values[at]).map_err(|expected| {
+            decode(*kind, query.id_kind, mapping.timestamps, cell, value).map_err(|expected| {
                 SourceError::Value {
-                    table: table.to_string(),
-                    column: column.name(),
+                    table: mapping.table.to_string(),
+                    column: query.selection.columns()[at].name().to_owned(),
                     id: row.get_ref(query.selection.id_at()).map_or_else(|_| "?".to_owned(), shown_id),
                     problem: misfit(cell, expected),
                 }
@@ -213,6 +244,7 @@ fn push_rows<S: RowSink>(
 fn decode<'a>(
     kind: Kind,
     id_kind: IdKind,
+    timestamps: Timestamps,
     cell: ValueRef<'a>,
     value: &mut Value<'a>,
 ) -> Result<(), &'static str> {
@@ -226,28 +258,27 @@ fn decode<'a>(
             Value::Uuid(sixteen.or_else(|| parse_uuid(bytes)).ok_or("a UUID")?)
         }
         (Kind::Id, _) if id_kind == IdKind::Uuid => return Err("a UUID"),
-        (Kind::Id | Kind::Text, ValueRef::Integer(int)) => Value::Int(int),
-        (Kind::Id | Kind::Text, ValueRef::Text(bytes)) => {
+        (Kind::Id | Kind::Text | Kind::AsStored, ValueRef::Integer(int)) => Value::Int(int),
+        (Kind::Id | Kind::Text | Kind::AsStored, ValueRef::Text(bytes)) => {
             Value::text(bytes).ok_or("valid UTF-8")?
         }
-        (Kind::Id | Kind::Text, _) => return Err("text"),
+        (Kind::Text | Kind::AsStored, ValueRef::Real(real)) => Value::Float(real),
+        (Kind::Id | Kind::Text | Kind::AsStored, _) => return Err("text"),
         (Kind::Bool, ValueRef::Integer(int @ (0 | 1))) => Value::Bool(int == 1),
         (Kind::Bool, _) => return Err("a boolean (0 or 1)"),
-        (Kind::Timestamp, ValueRef::Text(text)) if Timestamp::is_printed_form(text) => {
-            Value::PrintedTimestamp(text)
+        (Kind::Timestamp, ValueRef::Text(text)) if Timestamp::is_printed_form(text) => Value::Printed(text),
+        (Kind::Timestamp, cell) => {
+            Value::Timestamp(timestamp(cell, timestamps).ok_or_else(|| timestamps.expected())?)
         }
-        (Kind::Timestamp, cell) => Value::Timestamp(timestamp(cell).ok_or(EXPECTED_TIME)?),
     };
     Ok(())
 }
 
-const EXPECTED_TIME: &str = "a time (ISO 8601 text, or integer seconds since 1970)";
-
-/// Text as [`Timestamp::parse_database_text`] reads it, or integer seconds since the epoch.
-fn timestamp(cell: ValueRef<'_>) -> Option<Timestamp> {
+/// Text as [`Timestamp::parse_database_text`] reads it, or an integer in the table's unit.
+fn timestamp(cell: ValueRef<'_>, timestamps: Timestamps) -> Option<Timestamp> {
     match cell {
         ValueRef::Text(text) => Timestamp::parse_database_text(text),
-        ValueRef::Integer(seconds) => Timestamp::from_seconds(seconds),
+        ValueRef::Integer(integer) => timestamps.of_integer(integer),
         _ => None,
     }
 }
@@ -280,15 +311,16 @@ const MICROS_FUNCTION: &str = "headcount_micros";
 
 /// Adds `headcount_micros(cell, column, id)`: the time in a cell in microseconds, read exactly as the export reads it,
 /// so that a filter and a cell never disagree about what a text means.
-fn add_micros_function(connection: &Connection, table: String) -> rusqlite::Result<()> {
+fn add_micros_function(connection: &Connection, mapping: &Mapping) -> rusqlite::Result<()> {
+    let (table, timestamps) = (mapping.table.to_string(), mapping.timestamps);
     let flags =
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
     connection.create_scalar_function(MICROS_FUNCTION, 3, flags, move |context| match context.get_raw(0) {
         ValueRef::Null => Ok(None),
-        cell => timestamp(cell).map(|time| Some(time.micros())).ok_or_else(|| {
+        cell => timestamp(cell, timestamps).map(|time| Some(time.micros())).ok_or_else(|| {
             let column: String = context.get(1).unwrap_or_default();
             let id = shown_id(context.get_raw(2));
-            let problem = misfit(cell, EXPECTED_TIME);
+            let problem = misfit(cell, timestamps.expected());
             let text = format!("table {table}, column {column}, id {id}: {problem}");
             rusqlite::Error::UserFunctionError(text.into())
         }),
@@ -309,47 +341,45 @@ enum UuidForm {
     Hyphenated,
 }
 
-struct SqliteDialect {
+struct SqliteDialect<'a> {
+    mapping: &'a Mapping,
     ids: Ids,
     bound: Vec<Bound>,
 }
 
-impl SqliteDialect {
+impl SqliteDialect<'_> {
     fn bind(&mut self, value: Bound) -> String {
         self.bound.push(value);
         format!("?{}", self.bound.len())
     }
 
-    fn micros(column: Column) -> String {
-        format!(
-            "{MICROS_FUNCTION}({}, '{}', {})",
-            query::column(column),
-            column.name(),
-            query::column(Column::Id)
-        )
+    fn micros(&self, column: &Column) -> String {
+        let (cell, id) = (self.mapping.sql(column), self.mapping.sql(&Column::ID));
+        format!("{MICROS_FUNCTION}({cell}, '{}', {id})", column.name())
     }
 }
 
-impl Dialect for SqliteDialect {
-    fn select(&self, column: Column) -> String {
-        query::column(column)
+impl Dialect for SqliteDialect<'_> {
+    fn select(&self, column: &Column) -> String {
+        self.mapping.sql(column)
     }
 
     fn condition(&mut self, filter: &Filter) -> String {
         match filter {
             Filter::Email(email) => {
-                let (column, value) = (query::column(Column::Email), self.bind(Bound::Text(email.clone())));
+                let column = self.mapping.sql(&Column::EMAIL);
+                let value = self.bind(Bound::Text(email.clone()));
                 // The first comparison can use an index whatever its collation, the second makes it exact.
                 format!("{column} = {value} AND {column} = {value} COLLATE BINARY")
             }
             Filter::AtOrAfter(column, time) => {
-                format!("{} >= {}", Self::micros(*column), self.bind(Bound::Integer(time.micros())))
+                format!("{} >= {}", self.micros(column), self.bind(Bound::Integer(time.micros())))
             }
             Filter::Before(column, time) => {
-                format!("{} < {}", Self::micros(*column), self.bind(Bound::Integer(time.micros())))
+                format!("{} < {}", self.micros(column), self.bind(Bound::Integer(time.micros())))
             }
             Filter::Is(column, value) => {
-                format!("{} = {}", query::column(*column), self.bind(Bound::Integer(i64::from(*value))))
+                format!("{} = {}", self.mapping.sql(column), self.bind(Bound::Integer(i64::from(*value))))
             }
         }
     }
@@ -361,16 +391,17 @@ impl Dialect for SqliteDialect {
             Id::Uuid(uuid) => match self.ids.uuid_form {
                 UuidForm::Bytes => Bound::Blob(uuid.to_vec()),
                 UuidForm::Plain => Bound::Text(crate::hex(&uuid)),
-                UuidForm::Hyphenated => Bound::Text(hyphenated(&uuid)),
+                UuidForm::Hyphenated => Bound::Text(hyphenated(uuid)),
             },
         };
-        Ok(format!("{} > {}", query::column(Column::Id), self.bind(value)))
+        Ok(format!("{} > {}", self.mapping.sql(&Column::ID), self.bind(value)))
     }
 }
 
-fn hyphenated(uuid: &[u8; 16]) -> String {
-    let hex = crate::hex(uuid);
-    format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
+fn hyphenated(uuid: [u8; 16]) -> String {
+    let mut text = Vec::with_capacity(36);
+    append_uuid(&mut text, uuid);
+    String::from_utf8(text).unwrap_or_default()
 }
 
 fn unreadable(error: &rusqlite::Error) -> SourceError {

@@ -25,6 +25,13 @@ impl TableName {
     }
 }
 
+impl From<&str> for TableName {
+    /// A table without a schema, by its very name.
+    fn from(name: &str) -> Self {
+        Self { schema: None, name: name.to_owned() }
+    }
+}
+
 impl FromStr for TableName {
     type Err = String;
 

@@ -2,52 +2,28 @@
 
 use super::{Store, StoreError};
 use crate::timestamp::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use sqlx::Row;
 
-/// One of the four endpoints, as something that can be switched.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
-pub enum Flag {
-    #[serde(rename = "users:export")]
-    #[value(name = "users:export")]
-    Export,
-    #[serde(rename = "users:export_full")]
-    #[value(name = "users:export_full")]
-    ExportFull,
-    #[serde(rename = "users:export_alive")]
-    #[value(name = "users:export_alive")]
-    ExportAlive,
-    #[serde(rename = "users:export_simple")]
-    #[value(name = "users:export_simple")]
-    ExportSimple,
-}
-
-impl Flag {
-    /// Every flag, in the order in which they are listed.
-    pub const ALL: [Self; 4] = [Self::Export, Self::ExportFull, Self::ExportAlive, Self::ExportSimple];
-
-    /// As it stands in the configuration, in the store and in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Export => "users:export",
-            Self::ExportFull => "users:export_full",
-            Self::ExportAlive => "users:export_alive",
-            Self::ExportSimple => "users:export_simple",
-        }
-    }
-
-    /// The flag of this name.
-    pub fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|flag| flag.name() == name)
-    }
-}
+/// `GET /api/v1/users/export-alive`.
+pub const ALIVE: &str = "users:export_alive";
+/// `GET /api/v1/users/export-simple`.
+pub const SIMPLE: &str = "users:export_simple";
 
 /// Whether a flag is on, and who says so.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct FlagState {
-    pub name: Flag,
+    pub name: String,
     pub enabled: bool,
     pub set_by: SetBy,
+}
+
+/// The flags that there are, and which of them the configuration switches on.
+#[derive(Clone, Debug, Default)]
+pub struct Flags {
+    /// In the order in which they are listed.
+    pub known: Vec<String>,
+    pub features: Vec<String>,
 }
 
 /// Who decided a flag.
@@ -59,21 +35,25 @@ pub enum SetBy {
 }
 
 impl Store {
-    /// The state of every flag, where `features` are those that the configuration switches on.
+    /// The state of every flag.
     ///
     /// # Errors
     ///
     /// The store cannot be reached.
-    pub async fn flags(&self, features: &[Flag]) -> Result<[FlagState; 4], StoreError> {
+    pub async fn flags(&self, flags: &Flags) -> Result<Vec<FlagState>, StoreError> {
         let rows = sqlx::query("SELECT name, enabled FROM headcount_flags").fetch_all(&self.pool).await?;
-        let mut states = Flag::ALL.map(|name| FlagState {
-            name,
-            enabled: features.contains(&name),
-            set_by: SetBy::Config,
-        });
+        let mut states: Vec<_> = flags
+            .known
+            .iter()
+            .map(|name| FlagState {
+                name: name.clone(),
+                enabled: flags.features.contains(name),
+                set_by: SetBy::Config,
+            })
+            .collect();
         for row in rows {
             let name: String = row.try_get("name")?;
-            if let Some(state) = states.iter_mut().find(|state| state.name.name() == name) {
+            if let Some(state) = states.iter_mut().find(|state| state.name == name) {
                 state.enabled = row.try_get::<i64, _>("enabled")? != 0;
                 state.set_by = SetBy::Store;
             }
@@ -86,8 +66,8 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached.
-    pub async fn is_enabled(&self, flag: Flag, features: &[Flag]) -> Result<bool, StoreError> {
-        let states = self.flags(features).await?;
+    pub async fn is_enabled(&self, flag: &str, flags: &Flags) -> Result<bool, StoreError> {
+        let states = self.flags(flags).await?;
         Ok(states.iter().any(|state| state.name == flag && state.enabled))
     }
 
@@ -96,15 +76,10 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached.
-    pub async fn set_flag(&self, flag: Flag, enabled: bool, now: Timestamp) -> Result<(), StoreError> {
+    pub async fn set_flag(&self, flag: &str, enabled: bool, now: Timestamp) -> Result<(), StoreError> {
         let sql = "INSERT INTO headcount_flags (name, enabled, changed_at) VALUES ($1, $2, $3) \
                    ON CONFLICT (name) DO UPDATE SET enabled = excluded.enabled, changed_at = excluded.changed_at";
-        sqlx::query(sql)
-            .bind(flag.name())
-            .bind(i64::from(enabled))
-            .bind(now.micros())
-            .execute(&self.pool)
-            .await?;
+        sqlx::query(sql).bind(flag).bind(i64::from(enabled)).bind(now.micros()).execute(&self.pool).await?;
         Ok(())
     }
 }

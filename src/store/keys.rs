@@ -8,32 +8,10 @@ use sqlx::Row;
 use sqlx::any::AnyRow;
 use std::fmt;
 
-/// Something that a key allows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
-pub enum Grant {
-    #[serde(rename = "users:export")]
-    #[value(name = "users:export")]
-    Export,
-    #[serde(rename = "users:export_full")]
-    #[value(name = "users:export_full")]
-    ExportFull,
-}
-
-impl Grant {
-    const ALL: [Self; 2] = [Self::Export, Self::ExportFull];
-
-    /// As it stands in the store, in JSON and in error texts.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Export => "users:export",
-            Self::ExportFull => "users:export_full",
-        }
-    }
-
-    fn from_name(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|grant| grant.name() == name)
-    }
-}
+/// The grant of the minimal export.
+pub const EXPORT: &str = "users:export";
+/// The grant of the full export.
+pub const EXPORT_FULL: &str = "users:export_full";
 
 /// What a key is for, which decides its prefix and its usual grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
@@ -53,20 +31,26 @@ impl KeyKind {
     }
 
     /// The grants that a key of this kind has unless told otherwise.
-    pub fn usual_grants(self) -> Vec<Grant> {
+    pub fn usual_grants(self) -> Vec<String> {
         match self {
-            Self::Standard => vec![Grant::Export],
-            Self::Export => Grant::ALL.to_vec(),
+            Self::Standard => vec![EXPORT.to_owned()],
+            Self::Export => vec![EXPORT.to_owned(), EXPORT_FULL.to_owned()],
         }
     }
 
     /// The grants of a key for which `named` were asked: naming some of the usual ones keeps only those, any other
     /// is added.
-    pub fn grants_with(self, named: &[Grant]) -> Vec<Grant> {
+    pub fn grants_with(self, named: &[String]) -> Vec<String> {
         let usual = self.usual_grants();
         let narrows = named.iter().any(|grant| usual.contains(grant));
-        let has = |grant: &Grant| named.contains(grant) || (!narrows && usual.contains(grant));
-        Grant::ALL.into_iter().filter(has).collect()
+        let mut grants = if narrows { Vec::new() } else { usual };
+        for grant in named {
+            if !grants.contains(grant) {
+                grants.push(grant.clone());
+            }
+        }
+        grants.sort();
+        grants
     }
 
     fn prefix(self) -> &'static str {
@@ -83,7 +67,7 @@ pub struct ApiKey {
     pub id: String,
     pub name: String,
     pub kind: KeyKind,
-    pub grants: Vec<Grant>,
+    pub grants: Vec<String>,
     pub created_at: Timestamp,
     pub expires_at: Option<Timestamp>,
     pub last_used_at: Option<Timestamp>,
@@ -274,14 +258,13 @@ async fn insert_key(
     key: &ApiKey,
     secret: &Secret,
 ) -> Result<(), StoreError> {
-    let grants: Vec<_> = key.grants.iter().map(|grant| grant.name()).collect();
     let sql = "INSERT INTO headcount_keys (id, name, kind, grants, hash, created_at, expires_at) \
                VALUES ($1, $2, $3, $4, $5, $6, $7)";
     sqlx::query(sql)
         .bind(&key.id)
         .bind(&key.name)
         .bind(key.kind.name())
-        .bind(grants.join(" "))
+        .bind(key.grants.join(" "))
         .bind(crate::hex(&hash(secret.reveal())))
         .bind(key.created_at.micros())
         .bind(key.expires_at.map(Timestamp::micros))
@@ -293,7 +276,6 @@ async fn insert_key(
 fn read_key(row: &AnyRow) -> Result<ApiKey, StoreError> {
     let kind: String = row.try_get("kind")?;
     let grants: String = row.try_get("grants")?;
-    let grants: Option<Vec<_>> = grants.split_whitespace().map(Grant::from_name).collect();
     let unreadable = |what: String| StoreError::Unreadable(what);
     Ok(ApiKey {
         id: row.try_get("id")?,
@@ -303,7 +285,7 @@ fn read_key(row: &AnyRow) -> Result<ApiKey, StoreError> {
             "export" => KeyKind::Export,
             _ => return Err(unreadable(format!("a key of kind {kind}"))),
         },
-        grants: grants.ok_or_else(|| unreadable("a key with a grant".to_owned()))?,
+        grants: grants.split_whitespace().map(str::to_owned).collect(),
         created_at: super::audit::time(row.try_get("created_at")?)?,
         expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(super::audit::time).transpose()?,
         last_used_at: row.try_get::<Option<i64>, _>("last_used_at")?.map(super::audit::time).transpose()?,
@@ -356,14 +338,17 @@ mod tests {
 
     #[test]
     fn grants_are_added_or_narrowed() {
-        use Grant::{Export, ExportFull};
+        let support = "users:export_support";
         for (kind, named, grants) in [
-            (KeyKind::Standard, vec![], vec![Export]),
-            (KeyKind::Export, vec![], vec![Export, ExportFull]),
-            (KeyKind::Standard, vec![ExportFull], vec![Export, ExportFull]),
-            (KeyKind::Export, vec![Export], vec![Export]),
-            (KeyKind::Export, vec![ExportFull], vec![ExportFull]),
+            (KeyKind::Standard, vec![], vec![EXPORT]),
+            (KeyKind::Export, vec![], vec![EXPORT, EXPORT_FULL]),
+            (KeyKind::Standard, vec![EXPORT_FULL], vec![EXPORT, EXPORT_FULL]),
+            (KeyKind::Export, vec![EXPORT], vec![EXPORT]),
+            (KeyKind::Export, vec![EXPORT_FULL], vec![EXPORT_FULL]),
+            (KeyKind::Standard, vec![support], vec![EXPORT, support]),
+            (KeyKind::Export, vec![EXPORT, support], vec![EXPORT, support]),
         ] {
+            let named: Vec<_> = named.into_iter().map(str::to_owned).collect();
             assert_eq!(kind.grants_with(&named), grants);
         }
     }

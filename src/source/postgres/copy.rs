@@ -1,6 +1,7 @@
 //! Reads the binary format of `COPY` (PostgreSQL manual, `COPY`, "Binary Format").
 
 use crate::encode::Value;
+use crate::source::Timestamps;
 use crate::timestamp::Timestamp;
 
 /// How the bytes of a column are to be read.
@@ -15,7 +16,12 @@ pub(super) enum Wire {
     Timestamp,
     /// Days since 2000.
     Date,
-    EpochSeconds,
+    /// An integer since 1970, in the unit that the mapping says.
+    Epoch,
+    /// A time as text.
+    TimeText,
+    /// A number as text.
+    Number,
 }
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
@@ -24,13 +30,18 @@ const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 const DAY: i64 = 86_400_000_000;
 
 /// What has been seen of the stream.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct CopyReader {
+    timestamps: Timestamps,
     started: bool,
     ended: bool,
 }
 
 impl CopyReader {
+    pub(super) fn new(timestamps: Timestamps) -> Self {
+        Self { timestamps, started: false, ended: false }
+    }
+
     /// The rows in a message: all of it, but for the header in front of the first one.
     pub(super) fn start_of<'a>(&mut self, message: &'a [u8]) -> Result<&'a [u8], String> {
         if self.started {
@@ -72,7 +83,7 @@ impl CopyReader {
             let cell = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length));
             let (cell, after) = cell.ok_or_else(|| broken(at, CUT))?;
             *rest = after;
-            match decode(*wire, cell) {
+            match decode(*wire, self.timestamps, cell) {
                 Ok(value) => values[at] = value,
                 Err(problem) => misfit = misfit.or(Some((at, problem))),
             }
@@ -88,7 +99,7 @@ impl CopyReader {
 
 const CUT: &str = "the server sent a cut row";
 
-fn decode(wire: Wire, cell: &[u8]) -> Result<Value<'_>, &'static str> {
+fn decode(wire: Wire, timestamps: Timestamps, cell: &[u8]) -> Result<Value<'_>, &'static str> {
     match wire {
         Wire::Text => Value::text(cell).ok_or("this text is not valid UTF-8"),
         Wire::Int => integer(cell).map(Value::Int).ok_or("these bytes are not an integer"),
@@ -115,10 +126,14 @@ fn decode(wire: Wire, cell: &[u8]) -> Result<Value<'_>, &'static str> {
                 .map(Value::Timestamp)
                 .ok_or("this date is infinite or not in the years 0000 to 9999")
         }
-        Wire::EpochSeconds => integer(cell)
-            .and_then(Timestamp::from_seconds)
+        Wire::Epoch => integer(cell)
+            .and_then(|integer| timestamps.of_integer(integer))
             .map(Value::Timestamp)
-            .ok_or("this integer is not a time in seconds since 1970"),
+            .ok_or("this integer is not a time in the years 0000 to 9999; see source.timestamps"),
+        Wire::TimeText => Timestamp::parse_database_text(cell)
+            .map(Value::Timestamp)
+            .ok_or("this text is not an ISO 8601 time"),
+        Wire::Number => Ok(Value::Printed(cell)),
     }
 }
 
@@ -167,7 +182,7 @@ mod tests {
     fn header_row_and_trailer() {
         let row = message(&[None, Some("é".as_bytes()), Some(&7_i32.to_be_bytes())]);
         let first = [SIGNATURE, &[0; 8], &row].concat();
-        let mut reader = CopyReader::default();
+        let mut reader = CopyReader::new(Timestamps::Auto);
         let mut values = [Value::Null; 3];
         let mut rest = reader.start_of(&first).expect("a header");
         assert_eq!(reader.row(&mut rest, &WIRES, &mut values), Ok(true));
@@ -179,14 +194,14 @@ mod tests {
 
     #[test]
     fn a_stream_without_trailer_is_an_error() {
-        assert!(CopyReader::default().finish().is_err());
+        assert!(CopyReader::new(Timestamps::Auto).finish().is_err());
     }
 
     #[test]
     fn a_cell_that_does_not_fit_is_named_and_the_id_is_still_read() {
         let row = message(&[Some(&i64::MAX.to_be_bytes()), Some(b"x"), Some(&7_i64.to_be_bytes())]);
         let mut values = [Value::Null; 3];
-        let error = CopyReader::default().row(&mut &row[..], &WIRES, &mut values);
+        let error = CopyReader::new(Timestamps::Auto).row(&mut &row[..], &WIRES, &mut values);
         assert_eq!(error.map_err(|(at, _)| at), Err(0));
         assert_eq!(values[2], Value::Int(7));
     }
@@ -194,7 +209,7 @@ mod tests {
     proptest! {
         #[test]
         fn garbage_is_never_more_than_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let mut reader = CopyReader::default();
+            let mut reader = CopyReader::new(Timestamps::Auto);
             let _ = reader.start_of(&bytes);
             let mut rest = &bytes[..];
             let mut values = [Value::Null; 3];

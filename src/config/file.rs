@@ -1,0 +1,107 @@
+//! `headcount.toml` as it is written.
+
+use super::LogFormat;
+use crate::encode::mask::Mask;
+use crate::source::Timestamps;
+use anyhow::Context;
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+/// The file that is read from the working directory unless another is named.
+pub(crate) const FILE_NAME: &str = "headcount.toml";
+
+/// The file as it is written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ConfigFile {
+    pub(super) listen: Option<String>,
+    pub(super) data_dir: Option<PathBuf>,
+    pub(super) features: Option<Vec<String>>,
+    pub(super) trusted_proxies: Vec<String>,
+    pub(super) source: SourceSection,
+    pub(super) store: StoreSection,
+    pub(super) exports: BTreeMap<String, ExportSection>,
+    pub(super) log: LogSection,
+    pub(super) limits: LimitsSection,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct SourceSection {
+    pub(super) url: Option<String>,
+    pub(super) table: Option<String>,
+    pub(super) columns: toml::Table,
+    #[serde(rename = "where")]
+    pub(super) filter: Option<String>,
+    pub(super) timestamps: Timestamps,
+    pub(super) allow_sensitive: Vec<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct StoreSection {
+    pub(super) url: Option<String>,
+}
+
+// Written by hand because the URLs can hold passwords.
+impl fmt::Debug for SourceSection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SourceSection").field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Debug for StoreSection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StoreSection").finish_non_exhaustive()
+    }
+}
+
+/// Columns are read by hand: serde's own error for "a name or a table" says nothing.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ExportSection {
+    pub(super) columns: Option<Vec<toml::Value>>,
+    pub(super) filename: Option<String>,
+    pub(super) mask: BTreeMap<String, Mask>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LogSection {
+    pub(super) format: Option<LogFormat>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct LimitsSection {
+    pub(super) concurrent_exports: Option<usize>,
+    pub(super) shutdown_grace: Option<String>,
+    pub(super) failed_keys_per_minute: Option<u32>,
+    pub(super) requests_per_minute: Option<u32>,
+}
+
+/// Reads the file; one that nobody named may be missing.
+pub(super) fn read_file(named: Option<&Path>) -> anyhow::Result<(PathBuf, ConfigFile)> {
+    let path = named.unwrap_or(Path::new(FILE_NAME));
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
+    };
+    let file = toml::from_str(&text).map_err(|error| {
+        // The whole error would quote the line, and the line could hold a password.
+        let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
+        let key = error.span().and_then(|_| text.lines().nth(line - 1)).and_then(key_of_line);
+        let key = key.map_or_else(String::new, |key| format!(", key '{key}'"));
+        anyhow::anyhow!("{}, line {line}{key}: {}", path.display(), error.message())
+    })?;
+    Ok((path.to_owned(), file))
+}
+
+/// What stands before the `=`, or the section's name.
+fn key_of_line(line: &str) -> Option<&str> {
+    let key = line.split('=').next()?.trim().trim_matches(['[', ']']);
+    (!key.is_empty()).then_some(key)
+}

@@ -1,0 +1,102 @@
+//! `[source]` as a [`Mapping`].
+
+use super::environment::Layers;
+use super::file::SourceSection;
+use crate::plan::{Column, Kind};
+use crate::sensitive;
+use crate::source::{Expression, Mapping, TableName};
+
+const EXPECTED: &str =
+    "expected a column's name, or a table with 'column' or 'sql', as in { sql = \"status = 'active'\" }";
+
+/// Reads where the columns are. Nothing that looks like a credential may be among them unless the file allows it by name.
+pub(super) fn mapping(layers: &Layers<'_>, section: SourceSection) -> anyhow::Result<Mapping> {
+    let table: TableName = match layers.pick("source.table", section.table)? {
+        Some(table) => table,
+        None => TableName::from(DEFAULT_TABLE),
+    };
+    let mut columns = Vec::new();
+    for (name, value) in &section.columns {
+        let key = format!("source.columns.{name}");
+        let (column, expression) = layers.in_file(&key, column(name, value))?;
+        layers.in_file(&key, refuse_sensitive(&column, &expression, &section.allow_sensitive))?;
+        columns.push((column, expression));
+    }
+    let filter = section.filter.map(|filter| {
+        let is_empty = filter.trim().is_empty();
+        let parsed = if is_empty { Err("expected an SQL condition".to_owned()) } else { Ok(filter) };
+        layers.in_file("source.where", parsed)
+    });
+    Ok(Mapping { table, columns, filter: filter.transpose()?, timestamps: section.timestamps })
+}
+
+const DEFAULT_TABLE: &str = "users";
+
+fn column(name: &str, value: &toml::Value) -> Result<(Column, Expression), String> {
+    let (expression, kind) = match value {
+        toml::Value::String(own) => (Expression::Column(own.clone()), None),
+        toml::Value::Table(table) => detailed(table)?,
+        _ => return Err(EXPECTED.to_owned()),
+    };
+    let (Expression::Column(text) | Expression::Sql(text)) = &expression;
+    if text.trim().is_empty() || text.contains('\0') {
+        return Err(EXPECTED.to_owned());
+    }
+    if let Some(contract) = Column::CONTRACT.into_iter().find(|column| column.name() == name) {
+        if kind.is_some() {
+            return Err(format!("'type' is only for further columns; the type of '{name}' is fixed"));
+        }
+        return Ok((contract, expression));
+    }
+    let is_usable = !name.is_empty()
+        && name.len() <= 63
+        && !name.contains([',', '\''])
+        && !name.chars().any(char::is_control);
+    if !is_usable {
+        return Err("expected a name of 1 to 63 bytes without commas and single quotes".to_owned());
+    }
+    Ok((Column::further(name.to_owned(), kind.unwrap_or(Kind::AsStored)), expression))
+}
+
+fn detailed(table: &toml::Table) -> Result<(Expression, Option<Kind>), String> {
+    if let Some(unknown) = table.keys().find(|key| !matches!(key.as_str(), "column" | "sql" | "type")) {
+        return Err(format!("unknown key '{unknown}', {EXPECTED}"));
+    }
+    let text = |key: &str| match table.get(key) {
+        None => Ok(None),
+        Some(toml::Value::String(text)) => Ok(Some(text.clone())),
+        Some(_) => Err(format!("'{key}' must be text")),
+    };
+    let expression = match (text("column")?, text("sql")?) {
+        (Some(column), None) => Expression::Column(column),
+        (None, Some(sql)) => Expression::Sql(sql),
+        _ => return Err(EXPECTED.to_owned()),
+    };
+    let kind = match text("type")?.as_deref() {
+        None => None,
+        Some("text") => Some(Kind::Text),
+        Some("timestamp") => Some(Kind::Timestamp),
+        Some("boolean") => Some(Kind::Bool),
+        Some(_) => return Err("'type' must be 'text', 'timestamp' or 'boolean'".to_owned()),
+    };
+    Ok((expression, kind))
+}
+
+/// By name; what the cells look like is for `init` and `check` to say, which read some.
+fn refuse_sensitive(column: &Column, expression: &Expression, allowed: &[String]) -> Result<(), String> {
+    let mut names = vec![column.name().to_owned()];
+    match expression {
+        Expression::Column(own) => names.push(own.clone()),
+        Expression::Sql(sql) => names.extend(sensitive::identifiers(sql)),
+    }
+    for name in names {
+        let Some(word) = sensitive::by_name(&name) else { continue };
+        if !allowed.contains(&name) {
+            return Err(format!(
+                "'{name}' looks like a credential ({word}) and is not exported; \
+                 if it is none, list it in source.allow_sensitive = [\"{name}\"]"
+            ));
+        }
+    }
+    Ok(())
+}

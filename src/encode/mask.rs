@@ -1,0 +1,141 @@
+//! Personal values made less so, cell by cell.
+
+use super::Value;
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::fmt;
+
+/// How a personal value is made less so. NULL stays NULL.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Mask {
+    /// A token that is the same wherever the value is the same, so that joins still work: the first 16 bytes of its
+    /// HMAC-SHA-256 (RFC 2104) in hexadecimal.
+    Pseudonym,
+    /// Its first character, and the domain of an address: `j***@example.com`.
+    Partial,
+    /// Nothing of it: `[redacted]`.
+    Redact,
+}
+
+const REDACTED: &[u8] = b"[redacted]";
+const TOKEN_BYTES: usize = 16;
+
+/// The key of this deployment's pseudonyms. `Debug` shows nothing.
+#[derive(Clone)]
+pub struct PseudonymKey(Hmac<Sha256>);
+
+impl PseudonymKey {
+    /// A key of 256 bits.
+    pub fn new(key: &[u8; 32]) -> Self {
+        // HMAC itself fills a key up to the block with zeros (RFC 2104 section 2).
+        let mut block = [0; 64];
+        block[..32].copy_from_slice(key);
+        Self(Hmac::new(&block.into()))
+    }
+
+    fn token(&self, text: &[u8]) -> String {
+        let digest = self.0.clone().chain_update(text).finalize().into_bytes();
+        crate::hex(&digest[..TOKEN_BYTES])
+    }
+}
+
+impl fmt::Debug for PseudonymKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("PseudonymKey(…)")
+    }
+}
+
+/// The masks of an export's columns, in their order.
+#[derive(Debug)]
+pub struct Masks {
+    key: PseudonymKey,
+    columns: Vec<Option<Mask>>,
+    printed: Vec<u8>,
+}
+
+impl Masks {
+    /// `None` if no column has one.
+    pub fn of(key: &PseudonymKey, columns: impl Iterator<Item = Option<Mask>>) -> Option<Self> {
+        let columns: Vec<_> = columns.collect();
+        let any = columns.iter().any(Option::is_some);
+        any.then(|| Self { key: key.clone(), columns, printed: Vec::new() })
+    }
+
+    /// The text to show instead of the cell in column `index`; `None` where it is shown as it is.
+    pub(super) fn masked(&mut self, index: usize, value: &Value<'_>) -> Option<&[u8]> {
+        let mask = (*self.columns.get(index)?)?;
+        if matches!(value, Value::Null) {
+            return None;
+        }
+        self.printed.clear();
+        value.append_to(&mut self.printed);
+        match mask {
+            Mask::Pseudonym => self.printed = self.key.token(&self.printed).into_bytes(),
+            Mask::Partial => self.printed = partial(&self.printed),
+            Mask::Redact => self.printed = REDACTED.to_vec(),
+        }
+        Some(&self.printed)
+    }
+}
+
+/// What is left of a text that is shown in part. Of `j@example.com` the first character would be all, so it is hidden too.
+pub fn partial(text: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(text);
+    let (personal, domain) = match text.rfind('@') {
+        Some(at) => text.split_at(at),
+        None => (&*text, ""),
+    };
+    let mut characters = personal.chars();
+    let first = characters.next().filter(|_| characters.next().is_some());
+    first.into_iter().chain("***".chars()).chain(domain.chars()).collect::<String>().into_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn masked(mask: Mask, value: Value<'_>) -> Option<String> {
+        let mut masks = Masks::of(&PseudonymKey::new(&[7; 32]), [None, Some(mask)].into_iter())?;
+        masks.masked(1, &value).map(|text| String::from_utf8_lossy(text).into_owned())
+    }
+
+    #[test]
+    fn partial_shows_a_character_and_the_domain() {
+        for (text, shown) in [
+            ("jane@example.com", "j***@example.com"),
+            ("j@example.com", "***@example.com"),
+            ("Ärzte", "Ä***"),
+            ("\"a@b\"@example.com", "\"***@example.com"),
+            ("x", "***"),
+            ("", "***"),
+        ] {
+            assert_eq!(masked(Mask::Partial, Value::Text(text.as_bytes())).as_deref(), Some(shown));
+        }
+    }
+
+    #[test]
+    fn a_pseudonym_is_the_start_of_the_hmac() {
+        // Python: hmac.new(bytes([7] * 32), b"jane@example.com", "sha256").hexdigest()[:32]
+        let token = masked(Mask::Pseudonym, Value::Text(b"jane@example.com"));
+        assert_eq!(token.as_deref(), Some("805d462cb2ab8c4c1bed35895911194c"));
+        assert_eq!(masked(Mask::Pseudonym, Value::Int(17)), masked(Mask::Pseudonym, Value::Text(b"17")));
+        assert_eq!(format!("{:?}", PseudonymKey::new(&[7; 32])), "PseudonymKey(…)");
+    }
+
+    #[test]
+    fn nothing_of_a_redacted_value_is_left_and_null_stays_null() {
+        assert_eq!(masked(Mask::Redact, Value::Bool(true)).as_deref(), Some("[redacted]"));
+        for mask in [Mask::Pseudonym, Mask::Partial, Mask::Redact] {
+            assert_eq!(masked(mask, Value::Null), None);
+        }
+    }
+
+    #[test]
+    fn columns_without_a_mask_are_left_alone() {
+        let key = PseudonymKey::new(&[7; 32]);
+        assert!(Masks::of(&key, [None, None].into_iter()).is_none());
+        let masks = Masks::of(&key, [None, Some(Mask::Redact)].into_iter());
+        assert!(masks.is_some_and(|mut masks| masks.masked(0, &Value::Int(1)).is_none()));
+    }
+}

@@ -1,0 +1,94 @@
+//! A declared set of columns: what one export may show, and what guards it.
+
+use super::Column;
+use crate::encode::mask::Mask;
+
+/// One export: its columns, the name of its file, and the permission that it needs.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Profile {
+    /// On the command line, in metrics and in the audit.
+    pub name: String,
+    /// Of its endpoint.
+    pub path: String,
+    /// In their default order; never empty, no name twice.
+    pub columns: Vec<ProfileColumn>,
+    /// What a download is called.
+    pub filename: String,
+    /// The name of its feature flag and of its grant: they are the same.
+    pub permission: String,
+}
+
+/// A column as a profile shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProfileColumn {
+    pub column: Column,
+    /// Its name in the header and in `fields`, where that is not the column's own.
+    pub renamed: Option<String>,
+    pub mask: Option<Mask>,
+}
+
+/// The path under which every export is.
+const BASE: &str = "/api/v1/users";
+
+impl Profile {
+    /// `id,email,name`.
+    pub fn minimal() -> Self {
+        Self {
+            name: "minimal".to_owned(),
+            path: format!("{BASE}/export"),
+            columns: [Column::ID, Column::EMAIL, Column::NAME].map(ProfileColumn::from).to_vec(),
+            filename: "users_export.csv".to_owned(),
+            permission: "users:export".to_owned(),
+        }
+    }
+
+    /// All columns of the contract.
+    pub fn full() -> Self {
+        Self {
+            name: "full".to_owned(),
+            path: format!("{BASE}/export-full"),
+            columns: Column::CONTRACT.map(ProfileColumn::from).to_vec(),
+            filename: "users_full_export.csv".to_owned(),
+            permission: "users:export_full".to_owned(),
+        }
+    }
+
+    /// One that the configuration declares.
+    pub fn declared(name: &str, columns: Vec<ProfileColumn>) -> Self {
+        Self {
+            name: name.to_owned(),
+            path: format!("{BASE}/exports/profiles/{name}"),
+            columns,
+            filename: format!("users_{name}_export.csv"),
+            permission: format!("users:export_{name}"),
+        }
+    }
+
+    /// The column that the header calls `name`.
+    pub fn column(&self, name: &str) -> Option<&ProfileColumn> {
+        self.columns.iter().find(|column| column.shown_name() == name)
+    }
+
+    /// Whether ids are shown, but not as they are: what is shown cannot be given back as `after`.
+    pub fn shows_masked_id(&self) -> bool {
+        self.columns.iter().any(|shown| shown.column == Column::ID && shown.mask.is_some())
+    }
+
+    /// The names in the header.
+    pub fn column_names(&self) -> Vec<&str> {
+        self.columns.iter().map(ProfileColumn::shown_name).collect()
+    }
+}
+
+impl ProfileColumn {
+    /// Its name in the header and in `fields`.
+    pub fn shown_name(&self) -> &str {
+        self.renamed.as_deref().unwrap_or(self.column.name())
+    }
+}
+
+impl From<Column> for ProfileColumn {
+    fn from(column: Column) -> Self {
+        Self { column, renamed: None, mask: None }
+    }
+}
