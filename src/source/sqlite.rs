@@ -1,13 +1,16 @@
 //! Scans a SQLite file: one statement, one read transaction, on a thread of its own.
 
-use super::query::{self, Dialect, Selection};
-use super::{FEW_CELLS, Id, IdKind, MANY_CELLS, Mapping, RowSink, SourceError, Timestamps, parse_uuid};
-use crate::encode::{Value, append_uuid};
-use crate::plan::{Column, Filter, Kind, Plan};
-use crate::timestamp::Timestamp;
+mod decode;
+mod dialect;
+
+use super::query::{self, Selection};
+use super::{FEW_CELLS, IdKind, MANY_CELLS, Mapping, RowSink, SourceError};
+use crate::encode::Value;
+use crate::plan::{Column, Kind, Plan};
+use decode::{decode, misfit, shown_id};
+use dialect::{Ids, SqliteDialect, UuidForm, add_micros_function};
 use rusqlite::config::DbConfig;
-use rusqlite::functions::FunctionFlags;
-use rusqlite::types::{Value as Bound, ValueRef};
+use rusqlite::types::Value as Bound;
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -236,172 +239,6 @@ fn push_rows<S: RowSink, const CELLS: usize>(
         }
     }
     Ok(sink)
-}
-
-/// Reads a cell as the column's kind wants it, or says what was expected. SQLite lets any value stand in any column.
-///
-/// The value is written in place: returned, it would be copied twice a cell, which is measurable.
-fn decode<'a>(
-    kind: Kind,
-    id_kind: IdKind,
-    timestamps: Timestamps,
-    cell: ValueRef<'a>,
-    value: &mut Value<'a>,
-) -> Result<(), &'static str> {
-    *value = match (kind, cell) {
-        (Kind::Id, ValueRef::Null) => return Err("an id"),
-        (_, ValueRef::Null) => Value::Null,
-        (Kind::Id, ValueRef::Integer(int)) if id_kind == IdKind::Integer => Value::Int(int),
-        (Kind::Id, _) if id_kind == IdKind::Integer => return Err("an integer id"),
-        (Kind::Id, ValueRef::Text(bytes) | ValueRef::Blob(bytes)) if id_kind == IdKind::Uuid => {
-            let sixteen = <[u8; 16]>::try_from(bytes).ok();
-            Value::Uuid(sixteen.or_else(|| parse_uuid(bytes)).ok_or("a UUID")?)
-        }
-        (Kind::Id, _) if id_kind == IdKind::Uuid => return Err("a UUID"),
-        (Kind::Id | Kind::Text | Kind::AsStored, ValueRef::Integer(int)) => Value::Int(int),
-        (Kind::Id | Kind::Text | Kind::AsStored, ValueRef::Text(bytes)) => {
-            Value::text(bytes).ok_or("valid UTF-8")?
-        }
-        (Kind::Text | Kind::AsStored, ValueRef::Real(real)) => Value::Float(real),
-        (Kind::Id | Kind::Text | Kind::AsStored, _) => return Err("text"),
-        (Kind::Bool, ValueRef::Integer(int @ (0 | 1))) => Value::Bool(int == 1),
-        (Kind::Bool, _) => return Err("a boolean (0 or 1)"),
-        (Kind::Timestamp, ValueRef::Text(text)) if Timestamp::is_printed_form(text) => Value::Printed(text),
-        (Kind::Timestamp, cell) => {
-            Value::Timestamp(timestamp(cell, timestamps).ok_or_else(|| timestamps.expected())?)
-        }
-    };
-    Ok(())
-}
-
-/// Text as [`Timestamp::parse_database_text`] reads it, or an integer in the table's unit.
-fn timestamp(cell: ValueRef<'_>, timestamps: Timestamps) -> Option<Timestamp> {
-    match cell {
-        ValueRef::Text(text) => Timestamp::parse_database_text(text),
-        ValueRef::Integer(integer) => timestamps.of_integer(integer),
-        _ => None,
-    }
-}
-
-fn misfit(cell: ValueRef<'_>, expected: &str) -> String {
-    format!("{} is not {expected}", described(cell))
-}
-
-/// What a cell is, without what it says: error texts carry no user data.
-fn described(cell: ValueRef<'_>) -> String {
-    match cell {
-        ValueRef::Null => "NULL".to_owned(),
-        ValueRef::Integer(_) => "this integer".to_owned(),
-        ValueRef::Real(_) => "this floating point number".to_owned(),
-        ValueRef::Text(text) => format!("this text of {} bytes", text.len()),
-        ValueRef::Blob(blob) => format!("this blob of {} bytes", blob.len()),
-    }
-}
-
-fn shown_id(cell: ValueRef<'_>) -> String {
-    match cell {
-        ValueRef::Integer(id) => id.to_string(),
-        ValueRef::Text(id) => String::from_utf8_lossy(id).escape_debug().to_string(),
-        ValueRef::Blob(id) => crate::hex(id),
-        _ => "?".to_owned(),
-    }
-}
-
-const MICROS_FUNCTION: &str = "headcount_micros";
-
-/// Adds `headcount_micros(cell, column, id)`: the time in a cell in microseconds, read exactly as the export reads it,
-/// so that a filter and a cell never disagree about what a text means.
-fn add_micros_function(connection: &Connection, mapping: &Mapping) -> rusqlite::Result<()> {
-    let (table, timestamps) = (mapping.table.to_string(), mapping.timestamps);
-    let flags =
-        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
-    connection.create_scalar_function(MICROS_FUNCTION, 3, flags, move |context| match context.get_raw(0) {
-        ValueRef::Null => Ok(None),
-        cell => timestamp(cell, timestamps).map(|time| Some(time.micros())).ok_or_else(|| {
-            let column: String = context.get(1).unwrap_or_default();
-            let id = shown_id(context.get_raw(2));
-            let problem = misfit(cell, timestamps.expected());
-            let text = format!("table {table}, column {column}, id {id}: {problem}");
-            rusqlite::Error::UserFunctionError(text.into())
-        }),
-    })
-}
-
-#[derive(Clone, Copy)]
-struct Ids {
-    kind: IdKind,
-    uuid_form: UuidForm,
-}
-
-/// How a table stores its UUIDs.
-#[derive(Clone, Copy)]
-enum UuidForm {
-    Bytes,
-    Plain,
-    Hyphenated,
-}
-
-struct SqliteDialect<'a> {
-    mapping: &'a Mapping,
-    ids: Ids,
-    bound: Vec<Bound>,
-}
-
-impl SqliteDialect<'_> {
-    fn bind(&mut self, value: Bound) -> String {
-        self.bound.push(value);
-        format!("?{}", self.bound.len())
-    }
-
-    fn micros(&self, column: &Column) -> String {
-        let (cell, id) = (self.mapping.sql(column), self.mapping.sql(&Column::ID));
-        format!("{MICROS_FUNCTION}({cell}, '{}', {id})", column.name())
-    }
-}
-
-impl Dialect for SqliteDialect<'_> {
-    fn select(&self, column: &Column) -> String {
-        self.mapping.sql(column)
-    }
-
-    fn condition(&mut self, filter: &Filter) -> String {
-        match filter {
-            Filter::Email(email) => {
-                let column = self.mapping.sql(&Column::EMAIL);
-                let value = self.bind(Bound::Text(email.clone()));
-                // The first comparison can use an index whatever its collation, the second makes it exact.
-                format!("{column} = {value} AND {column} = {value} COLLATE BINARY")
-            }
-            Filter::AtOrAfter(column, time) => {
-                format!("{} >= {}", self.micros(column), self.bind(Bound::Integer(time.micros())))
-            }
-            Filter::Before(column, time) => {
-                format!("{} < {}", self.micros(column), self.bind(Bound::Integer(time.micros())))
-            }
-            Filter::Is(column, value) => {
-                format!("{} = {}", self.mapping.sql(column), self.bind(Bound::Integer(i64::from(*value))))
-            }
-        }
-    }
-
-    fn after(&mut self, after: &str) -> Result<String, SourceError> {
-        let value = match self.ids.kind.parse(after)? {
-            Id::Integer(id) => Bound::Integer(id),
-            Id::Text(id) => Bound::Text(id),
-            Id::Uuid(uuid) => match self.ids.uuid_form {
-                UuidForm::Bytes => Bound::Blob(uuid.to_vec()),
-                UuidForm::Plain => Bound::Text(crate::hex(&uuid)),
-                UuidForm::Hyphenated => Bound::Text(hyphenated(uuid)),
-            },
-        };
-        Ok(format!("{} > {}", self.mapping.sql(&Column::ID), self.bind(value)))
-    }
-}
-
-fn hyphenated(uuid: [u8; 16]) -> String {
-    let mut text = Vec::with_capacity(36);
-    append_uuid(&mut text, uuid);
-    String::from_utf8(text).unwrap_or_default()
 }
 
 fn unreadable(error: &rusqlite::Error) -> SourceError {

@@ -1,0 +1,181 @@
+//! Columns and conditions as PostgreSQL says them.
+
+use super::copy::Wire;
+use crate::plan::{Column, Filter, Kind};
+use crate::source::query::Dialect;
+use crate::source::{Id, IdKind, Mapping, SourceError};
+use crate::timestamp::Timestamp;
+use tokio_postgres::types::{Kind as TypeKind, Type};
+
+/// How a column is stored, as far as it matters for SQL and for reading it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ColumnType {
+    Bool,
+    /// 0 or 1.
+    BoolInt,
+    Int,
+    Uuid,
+    /// Text, or a type that is cast to it.
+    Text,
+    /// `citext`: compares without case.
+    CaseInsensitiveText,
+    /// A number that is cast to text.
+    Number,
+    TimestampTz,
+    Timestamp,
+    Date,
+    /// In the unit that the mapping says.
+    Epoch,
+    /// A time as text.
+    TimeText,
+}
+
+impl ColumnType {
+    /// `None` where the type does not fit the kind of the column, or cannot be exported at all.
+    pub(super) fn of(kind: Kind, column_type: &Type) -> Option<Self> {
+        let is_enum = matches!(column_type.kind(), TypeKind::Enum(_));
+        Some(match (kind, column_type.name()) {
+            (Kind::Id | Kind::AsStored, "int2" | "int4" | "int8") => Self::Int,
+            (Kind::Id | Kind::AsStored, "uuid") => Self::Uuid,
+            (Kind::Id | Kind::Text, "citext") => Self::CaseInsensitiveText,
+            (Kind::Id | Kind::Text, "text" | "varchar" | "bpchar" | "name") => Self::Text,
+            (Kind::Text, "uuid" | "int2" | "int4" | "int8") => Self::Text,
+            (Kind::Id | Kind::Text, _) if is_enum => Self::Text,
+            (Kind::Timestamp | Kind::AsStored, "timestamptz") => Self::TimestampTz,
+            (Kind::Timestamp | Kind::AsStored, "timestamp") => Self::Timestamp,
+            (Kind::Timestamp, "date") => Self::Date,
+            (Kind::Timestamp, "int4" | "int8") => Self::Epoch,
+            (Kind::Timestamp, "text" | "varchar" | "bpchar") => Self::TimeText,
+            (Kind::Bool | Kind::AsStored, "bool") => Self::Bool,
+            (Kind::Bool, "int2" | "int4" | "int8") => Self::BoolInt,
+            (Kind::AsStored, "numeric" | "float4" | "float8") => Self::Number,
+            (Kind::AsStored, "bytea") => return None,
+            // Every type has a text form; it is what people know from psql.
+            (Kind::AsStored, _) => Self::Text,
+            _ => return None,
+        })
+    }
+
+    pub(super) fn wire(self) -> Wire {
+        match self {
+            Self::Bool => Wire::Bool,
+            Self::BoolInt => Wire::BoolInt,
+            Self::Int => Wire::Int,
+            Self::Uuid => Wire::Uuid,
+            Self::Text | Self::CaseInsensitiveText => Wire::Text,
+            Self::Number => Wire::Number,
+            Self::TimestampTz | Self::Timestamp => Wire::Timestamp,
+            Self::Date => Wire::Date,
+            Self::Epoch => Wire::Epoch,
+            Self::TimeText => Wire::TimeText,
+        }
+    }
+}
+
+/// What a column of this kind may be.
+pub(super) fn expected(column: &Column) -> &'static str {
+    match column.kind() {
+        Kind::Id => "an id (integer, uuid or text)",
+        Kind::Text => "text",
+        Kind::Timestamp => "a time (timestamptz, timestamp, date, text, or an integer since 1970)",
+        Kind::Bool => "a boolean (boolean, or integer 0 and 1)",
+        Kind::AsStored => "text; map an expression such as encode(…, 'hex')",
+    }
+}
+
+/// The types of the columns that a plan touches.
+pub(super) struct ColumnTypes(pub(super) Vec<(Column, ColumnType)>);
+
+impl ColumnTypes {
+    pub(super) fn of(&self, column: &Column) -> ColumnType {
+        let known = self.0.iter().find(|(known, _)| known == column);
+        known.map_or(ColumnType::Text, |(_, column_type)| *column_type)
+    }
+}
+
+/// `COPY` takes no parameters, so the request's values become settings of the transaction, which the statement reads
+/// by name: none of them is ever part of SQL.
+pub(super) struct PostgresDialect<'a> {
+    pub(super) mapping: &'a Mapping,
+    pub(super) types: &'a ColumnTypes,
+    pub(super) settings: Vec<(String, String)>,
+}
+
+impl PostgresDialect<'_> {
+    fn setting(&mut self, value: String) -> String {
+        let name = format!("headcount.value{}", self.settings.len());
+        let sql = format!("current_setting('{name}')");
+        self.settings.push((name, value));
+        sql
+    }
+
+    fn compare_time(&mut self, column: &Column, operator: &str, time: Timestamp) -> String {
+        let name = self.mapping.sql(column);
+        match self.types.of(column) {
+            ColumnType::Epoch => {
+                let bound = self.mapping.timestamps.first_integer_from(time);
+                let bound = self.setting(bound.to_string());
+                format!("{name} {operator} {bound}::bigint")
+            }
+            ColumnType::TimestampTz => {
+                let time = self.setting(time.to_string());
+                format!("{name} {operator} {time}::timestamptz")
+            }
+            ColumnType::TimeText => {
+                let time = self.setting(time.to_string());
+                format!("{name}::timestamptz {operator} {time}::timestamptz")
+            }
+            _ => {
+                let time = self.setting(time.to_string());
+                format!("{name} {operator} ({time}::timestamptz AT TIME ZONE 'UTC')")
+            }
+        }
+    }
+}
+
+impl Dialect for PostgresDialect<'_> {
+    fn select(&self, column: &Column) -> String {
+        let sql = self.mapping.sql(column);
+        match self.types.of(column).wire() {
+            Wire::Text | Wire::Number | Wire::TimeText => format!("{sql}::text"),
+            _ => sql,
+        }
+    }
+
+    fn condition(&mut self, filter: &Filter) -> String {
+        match filter {
+            Filter::Email(email) => {
+                let (column, value) = (self.mapping.sql(&Column::EMAIL), self.setting(email.clone()));
+                match self.types.of(&Column::EMAIL) {
+                    // The first comparison can use the index, the second makes it exact.
+                    ColumnType::CaseInsensitiveText => {
+                        format!("{column} = {value}::citext AND {column}::text = {value}")
+                    }
+                    _ => format!("{column} = {value}"),
+                }
+            }
+            Filter::AtOrAfter(column, time) => self.compare_time(column, ">=", *time),
+            Filter::Before(column, time) => self.compare_time(column, "<", *time),
+            Filter::Is(column, value) => match self.types.of(column) {
+                ColumnType::BoolInt => format!("{} = {}", self.mapping.sql(column), i32::from(*value)),
+                _ => format!("{} = {value}", self.mapping.sql(column)),
+            },
+        }
+    }
+
+    fn after(&mut self, after: &str) -> Result<String, SourceError> {
+        let column = self.mapping.sql(&Column::ID);
+        let (id_kind, cast) = match self.types.of(&Column::ID) {
+            ColumnType::Int => (IdKind::Integer, "::bigint"),
+            ColumnType::Uuid => (IdKind::Uuid, "::uuid"),
+            ColumnType::CaseInsensitiveText => (IdKind::Text, "::citext"),
+            _ => (IdKind::Text, ""),
+        };
+        let value = match id_kind.parse(after)? {
+            Id::Integer(id) => id.to_string(),
+            Id::Uuid(id) => crate::hex(&id),
+            Id::Text(id) => id,
+        };
+        Ok(format!("{column} > {}{cast}", self.setting(value)))
+    }
+}

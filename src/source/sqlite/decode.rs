@@ -1,0 +1,76 @@
+//! Cells as SQLite gives them. It lets any value stand in any column.
+
+use crate::encode::Value;
+use crate::plan::Kind;
+use crate::source::{IdKind, Timestamps, parse_uuid};
+use crate::timestamp::Timestamp;
+use rusqlite::types::ValueRef;
+
+/// Reads a cell as the column's kind wants it, or says what was expected. SQLite lets any value stand in any column.
+///
+/// The value is written in place: returned, it would be copied twice a cell, which is measurable.
+pub(super) fn decode<'a>(
+    kind: Kind,
+    id_kind: IdKind,
+    timestamps: Timestamps,
+    cell: ValueRef<'a>,
+    value: &mut Value<'a>,
+) -> Result<(), &'static str> {
+    *value = match (kind, cell) {
+        (Kind::Id, ValueRef::Null) => return Err("an id"),
+        (_, ValueRef::Null) => Value::Null,
+        (Kind::Id, ValueRef::Integer(int)) if id_kind == IdKind::Integer => Value::Int(int),
+        (Kind::Id, _) if id_kind == IdKind::Integer => return Err("an integer id"),
+        (Kind::Id, ValueRef::Text(bytes) | ValueRef::Blob(bytes)) if id_kind == IdKind::Uuid => {
+            let sixteen = <[u8; 16]>::try_from(bytes).ok();
+            Value::Uuid(sixteen.or_else(|| parse_uuid(bytes)).ok_or("a UUID")?)
+        }
+        (Kind::Id, _) if id_kind == IdKind::Uuid => return Err("a UUID"),
+        (Kind::Id | Kind::Text | Kind::AsStored, ValueRef::Integer(int)) => Value::Int(int),
+        (Kind::Id | Kind::Text | Kind::AsStored, ValueRef::Text(bytes)) => {
+            Value::text(bytes).ok_or("valid UTF-8")?
+        }
+        (Kind::Text | Kind::AsStored, ValueRef::Real(real)) => Value::Float(real),
+        (Kind::Id | Kind::Text | Kind::AsStored, _) => return Err("text"),
+        (Kind::Bool, ValueRef::Integer(int @ (0 | 1))) => Value::Bool(int == 1),
+        (Kind::Bool, _) => return Err("a boolean (0 or 1)"),
+        (Kind::Timestamp, ValueRef::Text(text)) if Timestamp::is_printed_form(text) => Value::Printed(text),
+        (Kind::Timestamp, cell) => {
+            Value::Timestamp(timestamp(cell, timestamps).ok_or_else(|| timestamps.expected())?)
+        }
+    };
+    Ok(())
+}
+
+/// Text as [`Timestamp::parse_database_text`] reads it, or an integer in the table's unit.
+pub(super) fn timestamp(cell: ValueRef<'_>, timestamps: Timestamps) -> Option<Timestamp> {
+    match cell {
+        ValueRef::Text(text) => Timestamp::parse_database_text(text),
+        ValueRef::Integer(integer) => timestamps.of_integer(integer),
+        _ => None,
+    }
+}
+
+pub(super) fn misfit(cell: ValueRef<'_>, expected: &str) -> String {
+    format!("{} is not {expected}", described(cell))
+}
+
+/// What a cell is, without what it says: error texts carry no user data.
+fn described(cell: ValueRef<'_>) -> String {
+    match cell {
+        ValueRef::Null => "NULL".to_owned(),
+        ValueRef::Integer(_) => "this integer".to_owned(),
+        ValueRef::Real(_) => "this floating point number".to_owned(),
+        ValueRef::Text(text) => format!("this text of {} bytes", text.len()),
+        ValueRef::Blob(blob) => format!("this blob of {} bytes", blob.len()),
+    }
+}
+
+pub(super) fn shown_id(cell: ValueRef<'_>) -> String {
+    match cell {
+        ValueRef::Integer(id) => id.to_string(),
+        ValueRef::Text(id) => String::from_utf8_lossy(id).escape_debug().to_string(),
+        ValueRef::Blob(id) => crate::hex(id),
+        _ => "?".to_owned(),
+    }
+}

@@ -1,0 +1,107 @@
+//! Columns and conditions as SQLite says them.
+
+use super::decode::{misfit, shown_id, timestamp};
+use crate::encode::append_uuid;
+use crate::plan::{Column, Filter};
+use crate::source::query::Dialect;
+use crate::source::{Id, IdKind, Mapping, SourceError};
+use rusqlite::Connection;
+use rusqlite::functions::FunctionFlags;
+use rusqlite::types::{Value as Bound, ValueRef};
+
+const MICROS_FUNCTION: &str = "headcount_micros";
+
+/// Adds `headcount_micros(cell, column, id)`: the time in a cell in microseconds, read exactly as the export reads it,
+/// so that a filter and a cell never disagree about what a text means.
+pub(super) fn add_micros_function(connection: &Connection, mapping: &Mapping) -> rusqlite::Result<()> {
+    let (table, timestamps) = (mapping.table.to_string(), mapping.timestamps);
+    let flags =
+        FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
+    connection.create_scalar_function(MICROS_FUNCTION, 3, flags, move |context| match context.get_raw(0) {
+        ValueRef::Null => Ok(None),
+        cell => timestamp(cell, timestamps).map(|time| Some(time.micros())).ok_or_else(|| {
+            let column: String = context.get(1).unwrap_or_default();
+            let id = shown_id(context.get_raw(2));
+            let problem = misfit(cell, timestamps.expected());
+            let text = format!("table {table}, column {column}, id {id}: {problem}");
+            rusqlite::Error::UserFunctionError(text.into())
+        }),
+    })
+}
+
+#[derive(Clone, Copy)]
+pub(super) struct Ids {
+    pub(super) kind: IdKind,
+    pub(super) uuid_form: UuidForm,
+}
+
+/// How a table stores its UUIDs.
+#[derive(Clone, Copy)]
+pub(super) enum UuidForm {
+    Bytes,
+    Plain,
+    Hyphenated,
+}
+
+pub(super) struct SqliteDialect<'a> {
+    pub(super) mapping: &'a Mapping,
+    pub(super) ids: Ids,
+    pub(super) bound: Vec<Bound>,
+}
+
+impl SqliteDialect<'_> {
+    fn bind(&mut self, value: Bound) -> String {
+        self.bound.push(value);
+        format!("?{}", self.bound.len())
+    }
+
+    fn micros(&self, column: &Column) -> String {
+        let (cell, id) = (self.mapping.sql(column), self.mapping.sql(&Column::ID));
+        format!("{MICROS_FUNCTION}({cell}, '{}', {id})", column.name())
+    }
+}
+
+impl Dialect for SqliteDialect<'_> {
+    fn select(&self, column: &Column) -> String {
+        self.mapping.sql(column)
+    }
+
+    fn condition(&mut self, filter: &Filter) -> String {
+        match filter {
+            Filter::Email(email) => {
+                let column = self.mapping.sql(&Column::EMAIL);
+                let value = self.bind(Bound::Text(email.clone()));
+                // The first comparison can use an index whatever its collation, the second makes it exact.
+                format!("{column} = {value} AND {column} = {value} COLLATE BINARY")
+            }
+            Filter::AtOrAfter(column, time) => {
+                format!("{} >= {}", self.micros(column), self.bind(Bound::Integer(time.micros())))
+            }
+            Filter::Before(column, time) => {
+                format!("{} < {}", self.micros(column), self.bind(Bound::Integer(time.micros())))
+            }
+            Filter::Is(column, value) => {
+                format!("{} = {}", self.mapping.sql(column), self.bind(Bound::Integer(i64::from(*value))))
+            }
+        }
+    }
+
+    fn after(&mut self, after: &str) -> Result<String, SourceError> {
+        let value = match self.ids.kind.parse(after)? {
+            Id::Integer(id) => Bound::Integer(id),
+            Id::Text(id) => Bound::Text(id),
+            Id::Uuid(uuid) => match self.ids.uuid_form {
+                UuidForm::Bytes => Bound::Blob(uuid.to_vec()),
+                UuidForm::Plain => Bound::Text(crate::hex(&uuid)),
+                UuidForm::Hyphenated => Bound::Text(hyphenated(uuid)),
+            },
+        };
+        Ok(format!("{} > {}", self.mapping.sql(&Column::ID), self.bind(value)))
+    }
+}
+
+fn hyphenated(uuid: [u8; 16]) -> String {
+    let mut text = Vec::with_capacity(36);
+    append_uuid(&mut text, uuid);
+    String::from_utf8(text).unwrap_or_default()
+}
