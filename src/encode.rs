@@ -28,6 +28,7 @@ impl<'a> Value<'a> {
     }
 
     /// Appends the value as it is printed, whatever the format around it.
+    #[inline]
     fn append_to(&self, out: &mut Vec<u8>) {
         match *self {
             Self::Null => {}

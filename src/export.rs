@@ -2,9 +2,11 @@
 
 mod account;
 mod body;
+mod preflight;
 mod writer;
 
 pub use body::{Broken, ExportBody};
+pub use preflight::Preflight;
 
 use crate::encode::csv::CsvEncoder;
 use crate::encode::mask::{Masks, PseudonymKey};
@@ -88,9 +90,26 @@ impl Exporter {
     pub async fn check(&self, plan: &Plan, request: &Request) -> Result<(), StartError> {
         let _slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| StartError::Busy)?;
         self.source.check(plan).await?;
+        self.record_look(request, "head").await
+    }
+
+    /// Describes the export that a plan would be, instead of running it.
+    ///
+    /// # Errors
+    ///
+    /// As an export would fail before its first row. Nothing is recorded then.
+    pub async fn preflight(&self, plan: &Plan, request: &Request) -> Result<Preflight, StartError> {
+        let _slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| StartError::Busy)?;
+        let described = self.describe(plan).await?;
+        self.record_look(request, "preflight").await?;
+        Ok(described)
+    }
+
+    /// Records a request that was answered without an export.
+    async fn record_look(&self, request: &Request, reason: &str) -> Result<(), StartError> {
         let closing = Closing {
             outcome: Outcome::Completed,
-            reason: Some("head".to_owned()),
+            reason: Some(reason.to_owned()),
             rows: 0,
             bytes: 0,
             sha256: None,

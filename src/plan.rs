@@ -101,6 +101,8 @@ pub struct Plan {
     pub bom: bool,
     /// Whether text that looks like a formula is marked.
     pub sanitize: bool,
+    /// Whether the export is only to be described.
+    pub preflight: bool,
 }
 
 impl Plan {
@@ -114,6 +116,7 @@ impl Plan {
             after: None,
             bom: false,
             sanitize: true,
+            preflight: false,
         }
     }
 
@@ -159,6 +162,9 @@ impl Plan {
         }
         if !self.sanitize {
             summary.insert("sanitize".into(), false.into());
+        }
+        if self.preflight {
+            summary.insert("preflight".into(), true.into());
         }
         summary
     }

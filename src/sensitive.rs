@@ -1,5 +1,9 @@
 //! What looks like a credential.
 
+mod personal;
+
+pub use personal::{Sensitivity, sensitivity};
+
 /// stub
 pub fn by_name(name: &str) -> Option<&'static str> {
     ["password", "secret", "token", "hash"].into_iter().find(|word| name.contains(word))

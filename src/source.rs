@@ -2,6 +2,7 @@
 //! it knows neither format nor HTTP.
 
 pub mod embedded;
+mod inspection;
 mod mapping;
 mod postgres;
 mod query;
@@ -12,6 +13,7 @@ mod tls;
 use crate::database_url::DatabaseUrl;
 use crate::encode::Value;
 use crate::plan::{ParameterError, Plan};
+pub use inspection::{Estimate, Inspection};
 pub use mapping::{Expression, Mapping, Timestamps};
 use postgres::PostgresSource;
 use sqlite::SqliteSource;
@@ -144,16 +146,28 @@ impl Source {
         }
     }
 
-    /// About how many rows the plan will give; `None` where that cannot be told cheaply.
-    pub async fn estimate_rows(&self, plan: &Plan) -> Option<u64> {
-        if !plan.filters.is_empty() || plan.after.is_some() {
-            return None;
+    /// What the plan would cost, without running it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Source::scan`] would fail before its first row.
+    pub async fn estimate(&self, plan: &Plan) -> Result<Estimate, SourceError> {
+        match self {
+            Self::Sqlite(source) => source.estimate(plan).await,
+            Self::Postgres(source) => source.estimate(plan).await,
         }
-        let rows = match self {
-            Self::Sqlite(source) => source.estimate_rows().await,
-            Self::Postgres(source) => source.estimate_rows().await,
-        }?;
-        Some(rows.min(plan.limit.map_or(u64::MAX, i64::unsigned_abs)))
+    }
+
+    /// What an administrator should know about the database, the table, and what this role may do with it.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be reached.
+    pub async fn inspect(&self) -> Result<Inspection, SourceError> {
+        match self {
+            Self::Sqlite(source) => source.inspect().await,
+            Self::Postgres(source) => source.inspect().await,
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! `export minimal|full`
 
-use super::{Usage, open_exporter, open_store};
+use super::{Usage, open_exporter, open_store, print_json};
 use crate::config::Config;
 use crate::export::{ExportBody, Exporter, StartError};
 use crate::plan::Plan;
@@ -27,6 +27,9 @@ pub(super) struct Arguments {
     /// Write to FILE, which appears when it is complete [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Say what the export would be, as JSON, instead of exporting
+    #[arg(long, conflicts_with = "output")]
+    preflight: bool,
     #[command(flatten)]
     parameters: Parameters,
 }
@@ -106,8 +109,9 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
         let names: Vec<_> = config.profiles.iter().map(|profile| profile.name.as_str()).collect();
         Usage(format!("there is no export '{}'; there are {}", arguments.profile, names.join(", ")))
     })?;
-    let plan =
+    let mut plan =
         Plan::parse(profile, arguments.parameters.pairs()).map_err(|error| Usage(error.to_string()))?;
+    plan.preflight = arguments.preflight;
     let stopped = stopped()?;
     if let Some(file) = config.source.embedded.as_deref().filter(|file| !file.exists()) {
         let file = file.display();
@@ -115,6 +119,10 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     }
     let store = open_store(&config).await?;
     let exporter = Arc::new(open_exporter(&config, &store).await?);
+    if arguments.preflight {
+        let request = audit_request(&plan);
+        return print_json(&exporter.preflight(&plan, &request).await?);
+    }
     let exporting = tokio::spawn(export(Arc::clone(&exporter), plan, arguments.output));
     let abort = exporting.abort_handle();
     let result = tokio::select! {
@@ -197,7 +205,7 @@ async fn progress_bar(exporter: &Exporter, plan: &Plan, to_file: bool) -> Progre
     if would_mix || !std::io::stderr().is_terminal() {
         return ProgressBar::hidden();
     }
-    let (bar, template) = match exporter.source.estimate_rows(plan).await {
+    let (bar, template) = match exporter.source.estimate(plan).await.ok().and_then(|estimate| estimate.rows) {
         Some(rows) => (
             ProgressBar::new(rows),
             "{bar:30} {human_pos} of about {human_len} users, {msg}, {per_sec}, {eta} left",

@@ -34,14 +34,20 @@ impl CsvEncoder {
         out.extend_from_slice(b"\r\n");
     }
 
-    /// Appends one record.
-    pub fn row(&self, out: &mut Vec<u8>, values: &[Value<'_>]) {
-        record(out, values, |out, _, value| self.field(out, value));
+    /// Appends one record, with or without masks.
+    pub fn record(&self, out: &mut Vec<u8>, values: &[Value<'_>], masks: Option<&mut Masks>) {
+        match masks {
+            None => self.row(out, values),
+            Some(masks) => self.masked_row(out, values, masks),
+        }
     }
 
-    /// Appends one record of which some cells are masked.
-    pub fn masked_row(&self, out: &mut Vec<u8>, values: &[Value<'_>], masks: &mut Masks) {
-        record(out, values, |out, index, value| match masks.masked(index, value) {
+    fn row(&self, out: &mut Vec<u8>, values: &[Value<'_>]) {
+        join(out, values, |out, _, value| self.field(out, value));
+    }
+
+    fn masked_row(&self, out: &mut Vec<u8>, values: &[Value<'_>], masks: &mut Masks) {
+        join(out, values, |out, index, value| match masks.masked(index, value) {
             Some(text) => self.text(out, text),
             None => self.field(out, value),
         });
@@ -72,7 +78,7 @@ impl CsvEncoder {
 }
 
 #[inline]
-fn record(out: &mut Vec<u8>, values: &[Value<'_>], mut field: impl FnMut(&mut Vec<u8>, usize, &Value<'_>)) {
+fn join(out: &mut Vec<u8>, values: &[Value<'_>], mut field: impl FnMut(&mut Vec<u8>, usize, &Value<'_>)) {
     let start = out.len();
     for (index, value) in values.iter().enumerate() {
         if index > 0 {

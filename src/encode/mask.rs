@@ -6,7 +6,7 @@ use sha2::Sha256;
 use std::fmt;
 
 /// How a personal value is made less so. NULL stays NULL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Mask {
     /// A token that is the same wherever the value is the same, so that joins still work: the first 16 bytes of its

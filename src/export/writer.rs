@@ -61,10 +61,7 @@ impl ChunkWriter {
 
 impl RowSink for ChunkWriter {
     fn row(&mut self, values: &[Value<'_>]) {
-        match &mut self.masks {
-            None => self.encoder.row(&mut self.buffer, values),
-            Some(masks) => self.encoder.masked_row(&mut self.buffer, values, masks),
-        }
+        self.encoder.record(&mut self.buffer, values, self.masks.as_mut());
         self.rows += 1;
     }
 

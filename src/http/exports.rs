@@ -10,6 +10,7 @@ use crate::export::StartError;
 use crate::plan::{Plan, Profile};
 use crate::store::audit::{self, Closing, Outcome};
 use crate::timestamp::Timestamp;
+use axum::Json;
 use axum::body::{Body, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Version, header};
@@ -28,35 +29,52 @@ pub(super) async fn export(State(app): State<Arc<App>>, profile: Arc<Profile>, r
     let started = Instant::now();
     let mut record = audit_request(&app, &profile, &request);
     let is_head = request.method() == Method::HEAD;
-    let error = match admit(&app, &profile, request, &mut record).await {
-        Ok(plan) if is_head => match app.exporter.check(&plan, &record).await {
-            // Of unknown length, as the export itself would be.
-            Ok(()) => {
-                return download(
-                    &profile,
-                    &record.id,
-                    Body::from_stream(futures_util::stream::empty::<Result<Bytes, Infallible>>()),
-                );
-            }
-            Err(error) => ApiError::from(error),
+    let refusal = match admit(&app, &profile, request, &mut record).await {
+        Ok(plan) => match answer(&app, &profile, plan, is_head, &record).await {
+            Ok(response) => return response,
+            Err(refusal) => refusal,
         },
-        Ok(plan) => match app.exporter.start(plan, record.clone()).await {
-            Ok(body) => return download(&profile, &record.id, Body::new(body)),
-            Err(error) => {
-                let is_recorded = matches!(error, StartError::Source(_));
-                let error = ApiError::from(error);
-                if is_recorded {
-                    app.exporter.metrics.refused(error.metric_reason());
-                    return error.into_response();
-                }
-                error
-            }
-        },
-        Err(error) => error,
+        Err(error) => Refusal { error, is_recorded: false },
     };
-    app.exporter.metrics.refused(error.metric_reason());
-    record_refusal(app, record, &error, started.elapsed()).await;
-    error.into_response()
+    app.exporter.metrics.refused(refusal.error.metric_reason());
+    if !refusal.is_recorded {
+        record_refusal(app, record, &refusal.error, started.elapsed()).await;
+    }
+    refusal.error.into_response()
+}
+
+struct Refusal {
+    error: ApiError,
+    is_recorded: bool,
+}
+
+/// Runs what the plan asks for: an export, or a look at one.
+async fn answer(
+    app: &App,
+    profile: &Profile,
+    plan: Plan,
+    is_head: bool,
+    record: &audit::Request,
+) -> Result<Response, Refusal> {
+    let unrecorded = |error: StartError| Refusal { error: error.into(), is_recorded: false };
+    if plan.preflight {
+        let described = app.exporter.preflight(&plan, record).await.map_err(unrecorded)?;
+        let mut response = Json(described).into_response();
+        mark(&mut response, &record.id);
+        return Ok(response);
+    }
+    if is_head {
+        app.exporter.check(&plan, record).await.map_err(unrecorded)?;
+        // Of unknown length, as the export itself would be.
+        let nothing = futures_util::stream::empty::<Result<Bytes, Infallible>>();
+        return Ok(download(profile, &record.id, Body::from_stream(nothing)));
+    }
+    match app.exporter.start(plan, record.clone()).await {
+        Ok(body) => Ok(download(profile, &record.id, Body::new(body))),
+        Err(error) => {
+            Err(Refusal { is_recorded: matches!(error, StartError::Source(_)), error: error.into() })
+        }
+    }
 }
 
 /// Flag, key, grant and parameters. What is learned on the way goes into the record.
@@ -142,11 +160,17 @@ fn download(profile: &Profile, export_id: &str, body: Body) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
     headers.insert(header::CONTENT_DISPOSITION, attachment(&profile.filename));
+    mark(&mut response, export_id);
+    response
+}
+
+/// What every answer to an admitted request has: the id of its record, and nobody may keep it.
+fn mark(response: &mut Response, export_id: &str) {
+    let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     if let Ok(id) = HeaderValue::from_str(export_id) {
         headers.insert("x-export-id", id);
     }
-    response
 }
 
 /// Writes the record of a request that got no export, even if the client does not wait for it.

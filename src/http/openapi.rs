@@ -76,7 +76,41 @@ pub(super) fn document(profiles: &[Arc<Profile>]) -> Value {
                         "status_code": {"type": "integer", "description": "The status of the response."},
                     },
                 },
+                "Preflight": preflight_schema(),
             },
+        },
+    })
+}
+
+/// What `preflight=true` answers.
+fn preflight_schema() -> Value {
+    let maybe_count =
+        |description: &str| json!({"type": ["integer", "null"], "minimum": 0, "description": description});
+    let truth = |description: &str| json!({"type": "boolean", "description": description});
+    json!({
+        "type": "object",
+        "required": [
+            "export", "columns", "filters", "estimated_rows", "estimated_bytes", "uses_index", "sorts"
+        ],
+        "properties": {
+            "export": {"type": "string", "description": "The name of the export."},
+            "columns": {
+                "type": "array",
+                "items": {
+                    "type": "object",
+                    "required": ["name", "sensitivity", "mask"],
+                    "properties": {
+                        "name": {"type": "string"},
+                        "sensitivity": {"enum": ["credential", "personal", "identifier", "other"]},
+                        "mask": {"enum": ["pseudonym", "partial", "redact", null]},
+                    },
+                },
+            },
+            "filters": {"type": "object", "description": "What the audit keeps of the parameters."},
+            "estimated_rows": maybe_count("Null where the database cannot tell in time."),
+            "estimated_bytes": maybe_count("Uncompressed, from the length of the first rows of the table."),
+            "uses_index": truth("Whether an index finds the rows, so that not all of them are looked at."),
+            "sorts": truth("Whether no index has the order of the ids: the first byte comes after the last row is read."),
         },
     })
 }
@@ -131,7 +165,10 @@ fn export_operation(profile: &Profile, method: &str) -> Value {
                 "X-Export-Id": text_header("The id of the audit record."),
                 "X-Request-Id": text_header("The id under which the request stands in the log."),
             },
-            "content": {"text/csv": {"schema": {"type": "string"}}},
+            "content": {
+                "text/csv": {"schema": {"type": "string"}},
+                "application/json": {"schema": {"$ref": "#/components/schemas/Preflight"}},
+            },
         },
     });
     for (status, description) in [
@@ -187,7 +224,7 @@ fn schema(parameter: &Parameter, profile: &Profile) -> Value {
         "email" => schema["pattern"] = "^[^\\u0000]*$".into(),
         // How ids look is the table's affair; digits fit integers and text.
         "after" => schema["pattern"] = "^[0-9]{1,18}$".into(),
-        "bom" => schema["default"] = false.into(),
+        "bom" | "preflight" => schema["default"] = false.into(),
         "sanitize" => schema["default"] = true.into(),
         _ => {}
     }

@@ -81,6 +81,11 @@ pub const PARAMETERS: &[Parameter] = &[
         description: "`false` leaves out the `'` in front of text that a spreadsheet would take for a formula.",
         schema: ("boolean", None),
     },
+    Parameter {
+        name: "preflight",
+        description: "`true` answers with what the export would be, as JSON, instead of the export.",
+        schema: ("boolean", None),
+    },
 ];
 
 /// A parameter that cannot be used. Its text is for the caller.
@@ -167,6 +172,7 @@ impl Plan {
             "after" => self.after = Some(value.to_owned()),
             "bom" => self.bom = boolean(name, value)?,
             "sanitize" => self.sanitize = boolean(name, value)?,
+            "preflight" => self.preflight = boolean(name, value)?,
             unlisted => unreachable!("parameter {unlisted} is documented but not read"),
         }
         Ok(())

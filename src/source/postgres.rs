@@ -2,6 +2,7 @@
 
 mod copy;
 mod dialect;
+mod inspect;
 
 use super::query::{self, Selection};
 use super::tls;
@@ -94,16 +95,6 @@ impl PostgresSource {
         session.client.simple_query(&explain).await.map_err(|error| mismatch(&error))?;
         session.finish();
         Ok(())
-    }
-
-    pub(super) async fn estimate_rows(&self) -> Option<u64> {
-        let session = self.connect().await.ok()?;
-        let sql = "SELECT reltuples::float8 FROM pg_catalog.pg_class WHERE oid = to_regclass($1)";
-        let row = session.client.query_opt(sql, &[&self.mapping.table.quoted()]).await.ok()??;
-        session.finish();
-        // -1 means that the table was never analysed; a view has 0.
-        let rows: f64 = row.get(0);
-        (rows > 0.0).then_some(rows as u64)
     }
 
     /// Connects and opens the transaction that every statement of an export runs in: one snapshot, no writing.

@@ -2,6 +2,7 @@
 
 mod decode;
 mod dialect;
+mod inspect;
 
 use super::query::{self, Selection};
 use super::{FEW_CELLS, IdKind, MANY_CELLS, Mapping, RowSink, SourceError};
@@ -65,18 +66,6 @@ impl SqliteSource {
             Ok(())
         })
         .await
-    }
-
-    pub(super) async fn estimate_rows(&self) -> Option<u64> {
-        let source = self.clone();
-        let count = blocking(move || {
-            let mut sql = format!("SELECT count(*) FROM {}", source.mapping.table.quoted());
-            if let Some(filter) = &source.mapping.filter {
-                sql.push_str(&format!(" WHERE ({filter})"));
-            }
-            source.open()?.query_row(&sql, [], |row| row.get::<_, i64>(0)).map_err(|error| failed(&error))
-        });
-        count.await.ok().map(i64::unsigned_abs)
     }
 
     fn open(&self) -> Result<Connection, SourceError> {

@@ -1,0 +1,94 @@
+//! How sensitive a column is, by its name: for those who decide what may leave, not for what may not.
+
+use super::by_name;
+use serde::Serialize;
+
+/// How sensitive what a column holds is likely to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Sensitivity {
+    /// Lets somebody in. Exported only where the configuration allows it by name.
+    Credential,
+    /// Says who somebody is or how they are reached or live.
+    Personal,
+    /// Stands for a person in this system.
+    Identifier,
+    /// Nothing that its name tells.
+    Other,
+}
+
+/// Words of which one in a name makes it personal.
+const PERSONAL: [&str; 36] = [
+    "email",
+    "mail",
+    "name",
+    "phone",
+    "mobile",
+    "telephone",
+    "fax",
+    "address",
+    "street",
+    "city",
+    "zip",
+    "postcode",
+    "postal",
+    "birth",
+    "birthday",
+    "dob",
+    "age",
+    "gender",
+    "sex",
+    "nationality",
+    "ssn",
+    "passport",
+    "tax",
+    "iban",
+    "ip",
+    "location",
+    "latitude",
+    "longitude",
+    "avatar",
+    "photo",
+    "picture",
+    "bio",
+    "religion",
+    "language",
+    "contact",
+    "username",
+];
+
+/// What the name of a column tells.
+pub fn sensitivity(name: &str) -> Sensitivity {
+    if by_name(name).is_some() {
+        return Sensitivity::Credential;
+    }
+    if name.split(|c: char| !c.is_alphanumeric()).any(|word| PERSONAL.contains(&word.to_lowercase().as_str()))
+    {
+        return Sensitivity::Personal;
+    }
+    if name.eq_ignore_ascii_case("id") || name.to_lowercase().ends_with("_id") {
+        return Sensitivity::Identifier;
+    }
+    Sensitivity::Other
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_how_sensitive_a_column_is() {
+        for (name, expected) in [
+            ("email", Sensitivity::Personal),
+            ("phone_number", Sensitivity::Personal),
+            ("last_login_ip", Sensitivity::Personal),
+            ("id", Sensitivity::Identifier),
+            ("customer_id", Sensitivity::Identifier),
+            ("password_hash", Sensitivity::Credential),
+            ("created_at", Sensitivity::Other),
+            ("page", Sensitivity::Other),
+        ] {
+            assert_eq!(sensitivity(name), expected, "{name}");
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! What PostgreSQL says of a plan, of the role and of the table.
+
+use super::{PostgresSource, error_text, mismatch};
+use crate::plan::Plan;
+use crate::sensitive;
+use crate::source::{Estimate, Inspection, SourceError};
+use crate::timestamp::Timestamp;
+use serde_json::Value;
+use tokio_postgres::SimpleQueryMessage;
+
+impl PostgresSource {
+    pub(in crate::source) async fn estimate(&self, plan: &Plan) -> Result<Estimate, SourceError> {
+        let session = self.connect().await?;
+        let query = self.prepare(&session.client, plan).await?;
+        let explain = format!("EXPLAIN (FORMAT JSON) {}", query.sql);
+        let answer = session.client.simple_query(&explain).await.map_err(|error| mismatch(&error))?;
+        session.finish();
+        let text = answer.iter().find_map(|message| match message {
+            SimpleQueryMessage::Row(row) => row.get(0),
+            _ => None,
+        });
+        let explained: Value = serde_json::from_str(text.unwrap_or_default())
+            .map_err(|error| SourceError::Failed(format!("EXPLAIN cannot be read: {error}")))?;
+        let top = &explained[0]["Plan"];
+        Ok(Estimate {
+            rows: top["Plan Rows"].as_u64(),
+            uses_index: any_node(top, &|node| node.get("Index Cond").is_some()),
+            sorts: any_node(top, &|node| {
+                node["Node Type"].as_str().is_some_and(|kind| kind.ends_with("Sort"))
+            }),
+        })
+    }
+
+    pub(in crate::source) async fn inspect(&self) -> Result<Inspection, SourceError> {
+        let session = self.connect().await?;
+        let failed = |error: tokio_postgres::Error| SourceError::Failed(error_text(&error));
+        let row = session.client.query_one(ABOUT, &[&self.mapping.table.quoted()]).await.map_err(failed)?;
+        let rows = session.client.query(READABLE, &[&self.mapping.table.quoted()]).await.map_err(failed)?;
+        session.finish();
+        let table = &self.mapping.table;
+        let excess = [
+            ("is_superuser", "is a superuser".to_owned()),
+            ("can_create", "may create roles or databases".to_owned()),
+            ("can_write", format!("may write table {table}")),
+            ("owns", format!("owns table {table}")),
+        ];
+        let excess =
+            excess.into_iter().filter(|(column, _)| row.get::<_, Option<bool>>(*column) == Some(true));
+        Ok(Inspection {
+            version: format!("PostgreSQL {}", row.get::<_, &str>("version")),
+            is_encrypted: row.get("is_encrypted"),
+            is_read_only: row.get("is_read_only"),
+            excess: excess.map(|(_, words)| words).collect(),
+            readable_credentials: rows
+                .iter()
+                .map(|row| row.get::<_, String>(0))
+                .filter(|name| sensitive::by_name(name).is_some())
+                .collect(),
+            clock: Timestamp::from_micros(row.get("clock")),
+        })
+    }
+}
+
+/// A connection without an address is one through a socket on the same machine.
+const ABOUT: &str = "
+    SELECT current_setting('server_version') AS version,
+           (SELECT ssl FROM pg_catalog.pg_stat_ssl
+             WHERE pid = pg_backend_pid() AND inet_client_addr() IS NOT NULL
+               AND NOT (inet_client_addr() <<= '127.0.0.0/8' OR inet_client_addr() = '::1')) AS is_encrypted,
+           current_setting('transaction_read_only')::bool AS is_read_only,
+           rolsuper AS is_superuser,
+           rolcreaterole OR rolcreatedb AS can_create,
+           has_table_privilege(to_regclass($1), 'INSERT, UPDATE, DELETE, TRUNCATE') AS can_write,
+           (SELECT relowner = r.oid FROM pg_catalog.pg_class WHERE pg_class.oid = to_regclass($1)) AS owns,
+           (extract(epoch FROM clock_timestamp()) * 1000000)::int8 AS clock
+      FROM pg_catalog.pg_roles r
+     WHERE rolname = current_user";
+
+const READABLE: &str = "
+    SELECT attname::text
+      FROM pg_catalog.pg_attribute
+     WHERE attrelid = to_regclass($1) AND attnum > 0 AND NOT attisdropped
+       AND has_column_privilege(attrelid, attnum, 'SELECT')
+     ORDER BY attnum";
+
+/// Whether a node of the plan, or one below it, is as asked.
+fn any_node(node: &Value, is_it: &impl Fn(&Value) -> bool) -> bool {
+    is_it(node)
+        || node["Plans"].as_array().is_some_and(|below| below.iter().any(|node| any_node(node, is_it)))
+}
