@@ -70,8 +70,12 @@ enum Command {
     /// Fill the embedded users table
     #[command(subcommand)]
     Users(users::Command),
-    /// Say what is configured, what answers and what is missing
-    Check,
+    /// Say what is configured, what answers, what is missing, and what to do about it
+    Check {
+        /// As a JSON array
+        #[arg(long)]
+        json: bool,
+    },
     /// Print the OpenAPI document
     Openapi,
 }
@@ -121,7 +125,7 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             Command::Flags(command) => flags::run(&config, command).await,
             Command::Audit(command) => audit::run(&config, command).await,
             Command::Users(command) => users::run(&config, &command),
-            Command::Check => check::run(&config).await,
+            Command::Check { json } => check::run(&config, json).await,
             Command::Openapi => print(&crate::http::openapi::text(&config.profiles)),
         }
     });

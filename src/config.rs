@@ -42,6 +42,8 @@ pub struct Config {
 pub struct SourceConfig {
     pub url: DatabaseUrl,
     pub mapping: Mapping,
+    /// Columns that may leave though they look like credentials.
+    pub allow_sensitive: Vec<String>,
     /// The file of our own table, which we may create and fill; `None` where a URL is set.
     pub embedded: Option<PathBuf>,
 }
@@ -117,6 +119,7 @@ impl Config {
             .unwrap_or_else(|| PathBuf::from("headcount-data"));
         let source_url: Option<DatabaseUrl> = layers.pick("source.url", file.source.url.clone())?;
         let own_users = data_dir.join("users.db");
+        let allow_sensitive = file.source.allow_sensitive.clone();
         let mapping = mapping::mapping(&layers, file.source)?;
         let profiles = exports::profiles(&layers, file.exports, &mapping)?;
         let known = known_flags(&profiles);
@@ -143,6 +146,7 @@ impl Config {
                 embedded: source_url.is_none().then(|| own_users.clone()),
                 url: source_url.unwrap_or(DatabaseUrl::Sqlite(own_users)),
                 mapping,
+                allow_sensitive,
             },
             store: layers
                 .pick("store.url", file.store.url)?

@@ -11,6 +11,8 @@ pub mod config;
 pub mod database_url;
 // The web: endpoints, keys, errors, and the server.
 pub mod http;
+// What is wrong, why it matters, what to do.
+pub mod doctor;
 // What is to be exported, validated once.
 pub mod plan;
 // Runs an export from its slot to its audit record.

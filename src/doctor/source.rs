@@ -1,0 +1,218 @@
+//! The users table: can it be read, by whom, and does it hold what the configuration says?
+
+use super::Finding;
+use crate::config::Config;
+use crate::database_url::DatabaseUrl;
+use crate::encode::Value;
+use crate::plan::{Plan, Profile};
+use crate::sensitive;
+use crate::source::{Closed, Inspection, RowSink, Source, SourceError};
+use crate::timestamp::Timestamp;
+use std::sync::Arc;
+
+pub(super) const UNREACHABLE: &str = "without its source nothing is exported";
+
+/// Rows that are read to see whether values fit their columns.
+const SAMPLE: i64 = 200;
+/// How far two clocks may be apart, in microseconds.
+const SKEW: i64 = 5_000_000;
+/// What one core encodes in a second, roughly: for an estimate of the time that an export takes.
+const ROWS_PER_SECOND: u64 = 1_500_000;
+
+/// Looks at the source.
+pub(super) async fn examine(config: &Config, source: &Source, now: Timestamp) -> Vec<Finding> {
+    let inspection = match source.inspect().await {
+        Ok(inspection) => inspection,
+        Err(error) => {
+            let remedy = "see whether the database runs, and whether source.url and source.table name it";
+            return vec![Finding::problem("source", error.to_string(), UNREACHABLE, remedy)];
+        }
+    };
+    let mut findings = vec![Finding::ok("source", inspection.version.clone())];
+    findings.push(read_only(&inspection));
+    findings.extend(encryption(&inspection));
+    findings.push(privileges(config, &inspection));
+    findings.extend(clock(&inspection, now));
+    let mut fits = true;
+    for profile in &config.profiles {
+        let finding = mapping(config, source, profile).await;
+        fits &= finding.level == super::Level::Ok;
+        findings.push(finding);
+    }
+    if fits {
+        findings.extend(size(config, source).await);
+        findings.extend(values(config, source).await);
+    }
+    findings
+}
+
+fn read_only(inspection: &Inspection) -> Finding {
+    if inspection.is_read_only {
+        return Finding::ok("read-only", "this session can write nothing");
+    }
+    let why = "a source must never be written";
+    Finding::problem("read-only", "this session could write", why, "report this as a bug")
+}
+
+fn encryption(inspection: &Inspection) -> Option<Finding> {
+    Some(match inspection.is_encrypted? {
+        true => Finding::ok("encryption", "the connection to the source is encrypted"),
+        false => Finding::warning(
+            "encryption",
+            "the connection to the source is not encrypted",
+            "users travel in clear between the database and here",
+            "add ?sslmode=verify-full to source.url, where the server has a certificate",
+        ),
+    })
+}
+
+fn privileges(config: &Config, inspection: &Inspection) -> Finding {
+    let mut excess = inspection.excess.clone();
+    if !inspection.readable_credentials.is_empty() {
+        excess.push(format!("may read {}", inspection.readable_credentials.join(", ")));
+    }
+    // A file has no privileges by column, and what is ours may be written.
+    if excess.is_empty() || matches!(config.source.url, DatabaseUrl::Sqlite(_)) {
+        return Finding::ok("privileges", "no more than reading needs");
+    }
+    Finding::warning(
+        "privileges",
+        format!("the role {}", excess.join(", ")),
+        "whoever gets hold of source.url could do the same",
+        "make a role that may read the exported columns only: headcount init --print writes the statements",
+    )
+}
+
+fn clock(inspection: &Inspection, now: Timestamp) -> Option<Finding> {
+    let skew = inspection.clock?.micros() - now.micros();
+    if skew.abs() <= SKEW {
+        return Some(Finding::ok("clock", "the database's clock agrees with this machine's"));
+    }
+    let seconds = skew.abs() / 1_000_000;
+    let direction = if skew > 0 { "ahead of" } else { "behind" };
+    Some(Finding::warning(
+        "clock",
+        format!("the database's clock is {seconds} s {direction} this machine's"),
+        "keys expire, and created_after and its like select, by different clocks",
+        "let both machines follow the same time server (NTP)",
+    ))
+}
+
+/// Whether the export of a profile could start.
+async fn mapping(config: &Config, source: &Source, profile: &Arc<Profile>) -> Finding {
+    let Err(error) = source.check(&Plan::new(Arc::clone(profile))).await else {
+        return Finding::ok(
+            "mapping",
+            format!("every column of the {} export is there and fits", profile.name),
+        );
+    };
+    let text = error.to_string();
+    let table = &config.source.mapping.table;
+    // insufficient_privilege (PostgreSQL manual, appendix A).
+    let remedy = if text.contains("SQLSTATE 42501") {
+        format!("GRANT SELECT ON {table} TO the role in source.url, on the exported columns at least")
+    } else {
+        "correct source.table and [source.columns], or write them anew with: headcount init --print"
+            .to_owned()
+    };
+    let finding = format!("{} export: {text}", profile.name);
+    Finding::problem("mapping", finding, "this export answers 503", remedy)
+}
+
+async fn size(config: &Config, source: &Source) -> Vec<Finding> {
+    let Some(full) = config.profile("full") else { return Vec::new() };
+    let estimate = match source.estimate(&Plan::new(Arc::clone(full))).await {
+        Ok(estimate) => estimate,
+        Err(error) => {
+            let why = "how long exports take cannot be told";
+            return vec![Finding::warning("size", error.to_string(), why, "see the cause")];
+        }
+    };
+    let mut findings = Vec::new();
+    match estimate.rows {
+        Some(rows) => {
+            let seconds = rows.div_ceil(ROWS_PER_SECOND);
+            findings.push(Finding::ok(
+                "size",
+                format!("about {rows} users, a full export takes about {seconds} s"),
+            ));
+        }
+        None => findings.push(Finding::ok("size", "more users than can be counted in two seconds")),
+    }
+    findings.push(if estimate.sorts {
+        Finding::warning(
+            "order",
+            "no index has the order of the ids",
+            "every export sorts the whole table before its first byte, and every page of a paged export again",
+            format!("CREATE INDEX on the id of {}, or map an indexed column to it", config.source.mapping.table),
+        )
+    } else {
+        Finding::ok("order", "the table is read in the order of its ids, without sorting")
+    });
+    findings
+}
+
+/// Reads some rows for what only values show: types that do not fit, and credentials under innocent names.
+async fn values(config: &Config, source: &Source) -> Vec<Finding> {
+    let plan = Plan { limit: Some(SAMPLE), ..Plan::covering(&config.profiles) };
+    let sample = Sample { texts: vec![Vec::new(); plan.columns.len()] };
+    let sample = match source.scan(&plan, sample).await {
+        Ok(sample) => sample,
+        Err(error) => {
+            let remedy = match error {
+                SourceError::Value { .. } => "correct the row, or map an expression that copes with it",
+                _ => "see the cause",
+            };
+            return vec![Finding::problem(
+                "values",
+                error.to_string(),
+                "an export breaks off at this row",
+                remedy,
+            )];
+        }
+    };
+    let mut findings = Vec::new();
+    for (shown, texts) in plan.columns.iter().zip(&sample.texts) {
+        let name = shown.column.name();
+        if let Some(kind) = sensitive::by_content(texts.iter().map(String::as_str))
+            && !config.source.allow_sensitive.iter().any(|allowed| allowed == name)
+        {
+            findings.push(Finding::problem(
+                "sensitive",
+                format!("column {name} holds what looks like {kind}"),
+                "credentials must not leave, whatever their column is called",
+                format!("take {name} out of [source.columns], or list it in source.allow_sensitive"),
+            ));
+        }
+    }
+    if findings.is_empty() {
+        findings.push(Finding::ok(
+            "values",
+            format!("the first {SAMPLE} rows fit, and none looks like a credential"),
+        ));
+    }
+    findings
+}
+
+/// A sink that keeps the texts of a few rows, by column.
+struct Sample {
+    texts: Vec<Vec<String>>,
+}
+
+impl RowSink for Sample {
+    fn row(&mut self, values: &[Value<'_>]) {
+        for (texts, value) in self.texts.iter_mut().zip(values) {
+            if let Value::Text(text) = value {
+                texts.push(String::from_utf8_lossy(text).into_owned());
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    async fn flush(&mut self) -> Result<(), Closed> {
+        Ok(())
+    }
+}
