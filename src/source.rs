@@ -1,6 +1,7 @@
 //! The users table, read-only. A source pushes rows, borrowed from the database's own buffers, into a [`RowSink`];
 //! it knows neither format nor HTTP.
 
+pub mod catalogue;
 pub mod embedded;
 mod postgres;
 mod query;
@@ -14,6 +15,7 @@ use crate::plan::{ParameterError, Plan};
 use postgres::PostgresSource;
 use sqlite::SqliteSource;
 pub use table::TableName;
+pub(crate) use table::quote;
 
 /// More columns than any plan shows, the id that is read for error messages included.
 const MAX_COLUMNS: usize = 8;

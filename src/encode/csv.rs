@@ -184,7 +184,10 @@ mod tests {
             ("", ""),
             (" ", " "),
         ] {
-            assert_eq!(record(true, &[Value::Int(1), Value::Text(text.as_bytes())]), format!("1,{field}\r\n"));
+            assert_eq!(
+                record(true, &[Value::Int(1), Value::Text(text.as_bytes())]),
+                format!("1,{field}\r\n")
+            );
         }
     }
 
@@ -205,7 +208,10 @@ mod tests {
             ("'", "'"),
             ("a=1", "a=1"),
         ] {
-            assert_eq!(record(true, &[Value::Int(1), Value::Text(text.as_bytes())]), format!("1,{field}\r\n"));
+            assert_eq!(
+                record(true, &[Value::Int(1), Value::Text(text.as_bytes())]),
+                format!("1,{field}\r\n")
+            );
         }
         assert_eq!(record(false, &[Value::Int(1), Value::Text(b"=1")]), "1,=1\r\n");
         assert_eq!(record(true, &[Value::Int(-1), Value::Int(-2)]), "-1,-2\r\n");

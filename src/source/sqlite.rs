@@ -227,9 +227,7 @@ fn decode<'a>(
         }
         (Kind::Id, _) if id_kind == IdKind::Uuid => return Err("a UUID"),
         (Kind::Id | Kind::Text, ValueRef::Integer(int)) => Value::Int(int),
-        (Kind::Id | Kind::Text, ValueRef::Text(bytes)) => {
-            Value::text(bytes).ok_or("valid UTF-8")?
-        }
+        (Kind::Id | Kind::Text, ValueRef::Text(bytes)) => Value::text(bytes).ok_or("valid UTF-8")?,
         (Kind::Id | Kind::Text, _) => return Err("text"),
         (Kind::Bool, ValueRef::Integer(int @ (0 | 1))) => Value::Bool(int == 1),
         (Kind::Bool, _) => return Err("a boolean (0 or 1)"),
