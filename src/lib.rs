@@ -17,6 +17,8 @@ pub mod plan;
 pub mod export;
 // The users table, read-only, on SQLite and PostgreSQL.
 pub mod source;
+// Recognises credentials by their names and contents.
+pub mod sensitive;
 // Rows to bytes.
 pub mod encode;
 // Keys, flags and the audit.
