@@ -14,7 +14,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 /// The file that is read from the working directory unless another is named.
-const FILE_NAME: &str = "headcount.toml";
+pub(crate) const FILE_NAME: &str = "headcount.toml";
 
 /// Everything that can be set, validated.
 #[derive(Debug)]

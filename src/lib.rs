@@ -23,6 +23,8 @@ pub mod sensitive;
 pub mod encode;
 // Keys, flags and the audit.
 pub mod store;
+// From a catalogue to a configuration.
+pub mod init;
 // Loads a CSV into the embedded users table.
 pub mod import;
 // Deterministic users to try things with.

@@ -25,9 +25,9 @@ pub fn identifiers(sql: &str) -> Vec<String> {
                 let end =
                     rest.find(|c| !is_start(c) && !c.is_ascii_digit() && c != '$').unwrap_or(rest.len());
                 let (word, after) = rest.split_at(end);
-                if after.starts_with('\'') {
+                if let Some(inside) = after.strip_prefix('\'') {
                     // E'…', B'…', N'…', X'…', U&'…' without its &: a literal's kind, not a name.
-                    after_string(&after[1..], word.eq_ignore_ascii_case("e"))
+                    after_string(inside, word.eq_ignore_ascii_case("e"))
                 } else {
                     names.push(word.to_owned());
                     after

@@ -140,7 +140,8 @@ impl Session {
         // With row security off, a policy that would hide users makes a sample fail, as it would an export.
         let begin = format!(
             "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-             SET LOCAL row_security = off; SET LOCAL statement_timeout = {}",
+             SET LOCAL row_security = off; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = ISO; \
+             SET LOCAL statement_timeout = {}",
             TIMEOUT.as_millis()
         );
         session.client.batch_execute(&begin).await.map_err(unreachable)?;
