@@ -246,14 +246,19 @@ impl<'a> Subject<'a> {
             columns,
             timestamps: preset.map_or(Timestamps::Auto, |preset| preset.timestamps),
             condition: preset.and_then(|preset| preset.condition(self.table)),
-            suggestions: preset
-                .map_or_else(|| guess::conditions(self), |preset| preset.suggestions(self.table)),
+            suggestions: self.suggestions(preset),
             warnings: Vec::new(),
             left_alone: self.left_alone(),
         };
         times::settle(&mut proposal, self);
         proposal.warnings.extend(check::of_mapping(&proposal, self));
         Ok(proposal)
+    }
+
+    /// The preset's conditions, or, where it has none, those that the names suggest.
+    fn suggestions(self, preset: Option<&Preset>) -> Vec<Condition> {
+        let known = preset.map_or_else(Vec::new, |preset| preset.suggestions(self.table));
+        if known.is_empty() { guess::conditions(self) } else { known }
     }
 
     fn left_alone(self) -> Vec<LeftAlone> {

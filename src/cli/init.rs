@@ -61,7 +61,7 @@ pub(super) async fn run(
     }
     let (url, from_environment) = address::find(arguments.url.as_deref(), config, data_dir)?;
     eprintln!(
-        "reading the catalogue of {url}; then, as a sample, at most {SAMPLE} rows of one table; nothing else"
+        "reading the catalogue of {url} and, as a sample, at most {SAMPLE} rows of the users table; no more"
     );
     let mut dialogue = Dialogue::new(arguments.yes);
     let catalogue = catalogue::read(&url).await?;
@@ -119,9 +119,14 @@ fn choose_table<'a>(
         }
         None => presets::recognise(catalogue).map(|(_, tables)| tables).unwrap_or_default(),
     };
+    if let (Some(preset), []) = (&arguments.preset, &known[..]) {
+        let listed = tables::listed(catalogue.tables.iter());
+        let problem =
+            format!("--preset {preset} fits no table here; name one with --table NAME. There are: {listed}");
+        return Err(Usage(problem).into());
+    }
     let contenders = match known[..] {
         [table] => return Ok((table, String::new())),
-        [] if arguments.preset.is_some() => Vec::new(),
         [] => rank::contenders(&candidates),
         _ => {
             let is_known = |candidate: &rank::Candidate<'_>| {

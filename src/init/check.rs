@@ -1,6 +1,6 @@
 //! What is wrong with a proposal, as far as it shows: in the mapping, and in a few rows read through it.
 
-use super::{Field, Mapped, Origin, Proposal, Subject, Timestamps};
+use super::{Confidence, Field, Mapped, Origin, Proposal, Subject, Timestamps};
 use crate::sensitive;
 use crate::source::catalogue::{Row, Sample};
 use crate::source::quote;
@@ -12,7 +12,8 @@ pub(super) fn of_mapping(proposal: &Proposal, subject: Subject<'_>) -> Vec<Strin
     let mut warnings = Vec::new();
     for mapped in &proposal.columns {
         match &mapped.from {
-            Origin::Nothing if proposal.preset.is_none() => {
+            // A preset that knows why there is nothing is sure of it.
+            Origin::Nothing if mapped.confidence == Confidence::Low => {
                 warnings.push(format!(
                     "{}: {}, so it is empty for everybody",
                     mapped.field.name(),
@@ -112,7 +113,6 @@ fn is_time(cell: &str, timestamps: Timestamps) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::init::Confidence;
 
     fn problem(field: Field, cells: &[Option<&str>]) -> Option<String> {
         let mapped =

@@ -57,20 +57,20 @@ fn score<'a>(catalogue: &'a Catalogue, table: &'a Table) -> Option<Candidate<'a>
             .iter()
             .any(|column| column.is_unique && names::email_rank(&column.name, table).is_some());
     let points = [
-        (table_name(table.name.name()), "the table's name"),
-        (if has_email { 30 } else { 0 }, "an address"),
-        (if has_unique_email { 3 } else { 0 }, "which is unique"),
-        (if has_password { 15 } else { 0 }, "a password"),
-        (if has_login { 8 } else { 0 }, "a login"),
-        (if has(Field::Name) { 5 } else { 0 }, "a name"),
-        (if has(Field::CreatedAt) { 5 } else { 0 }, "a time of creation"),
-        (if has(Field::UpdatedAt) { 2 } else { 0 }, "a time of change"),
+        (table_name(table.name.name()), "a fitting name"),
+        (if has_email { 30 } else { 0 }, "addresses"),
+        (if has_unique_email { 3 } else { 0 }, "each only once"),
+        (if has_password { 15 } else { 0 }, "passwords"),
+        (if has_login { 8 } else { 0 }, "logins"),
+        (if has(Field::Name) { 5 } else { 0 }, "names"),
+        (if has(Field::CreatedAt) { 5 } else { 0 }, "times of creation"),
+        (if has(Field::UpdatedAt) { 2 } else { 0 }, "times of change"),
         (if has(Field::IsActive) { 4 } else { 0 }, "a flag for the active"),
         (if has(Field::IsAdmin) { 4 } else { 0 }, "a flag for administrators"),
-        (if has_name(names::LAST_SEEN) { 5 } else { 0 }, "a last login"),
+        (if has_name(names::LAST_SEEN) { 5 } else { 0 }, "last logins"),
         (
             i32::try_from(table.referenced_by).unwrap_or(10).saturating_mul(3).min(10),
-            "other tables refer to it",
+            "tables that refer to it",
         ),
         (if table.rows == Some(0) { -10 } else { 0 }, "it is empty"),
     ];

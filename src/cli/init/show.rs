@@ -57,5 +57,5 @@ fn sample(proposal: &Proposal, rows: &[Row]) {
         lines.push(cells.collect());
     }
     lines.iter_mut().filter_map(|line| line.first_mut()).for_each(|first| first.insert_str(0, "  "));
-    eprint!("\nthe first {} users, masked:\n{}", lines.len() - 1, table(&lines));
+    eprint!("\nthe first users, masked:\n{}", table(&lines));
 }

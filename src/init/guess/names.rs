@@ -303,7 +303,9 @@ pub(crate) fn rank(name: &str, table: &Table, list: &[&str]) -> Option<usize> {
     let words = sensitive::words(name);
     place(&words.concat()).or_else(|| {
         let (first, rest) = words.split_first().filter(|(_, rest)| !rest.is_empty())?;
-        is_owner(first, table).then(|| place(&rest.concat())).flatten()
+        // A user name is what somebody signs in with, not a user's name.
+        let is_login = matches!(first.as_str(), "user" | "account") && rest == ["name"];
+        (is_owner(first, table) && !is_login).then(|| place(&rest.concat())).flatten()
     })
 }
 

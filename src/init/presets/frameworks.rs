@@ -202,7 +202,7 @@ const LARAVEL: Preset = Preset {
 
 const FASTAPI: Preset = Preset {
     name: "fastapi-sqlalchemy",
-    title: "FastAPI with SQLAlchemy",
+    title: "the usual names, as with FastAPI and SQLAlchemy",
     database: None,
     schema: None,
     tables: &["users", "user"],
@@ -210,16 +210,13 @@ const FASTAPI: Preset = Preset {
     companions: &[],
     decides: false,
     fields: [
-        (Id, &[column("id")]),
-        (Email, &[column("email")]),
+        (Id, &[GUESS]),
+        (Email, &[GUESS]),
         (Name, &[GUESS]),
         (CreatedAt, &[GUESS]),
         (UpdatedAt, &[GUESS]),
-        (IsActive, &[column("is_active")]),
-        (
-            IsAdmin,
-            &[column_if(&["is_admin"], "is_admin"), column_if(&["is_superuser"], "is_superuser"), GUESS],
-        ),
+        (IsActive, &[GUESS]),
+        (IsAdmin, &[GUESS]),
     ],
     timestamps: Timestamps::Auto,
     condition: None,

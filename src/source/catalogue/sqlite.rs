@@ -3,7 +3,7 @@
 use super::{Catalogue, Column, ColumnKind, Database, Row, TIMEOUT, Table};
 use crate::source::{SourceError, TableName, quote};
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -66,8 +66,13 @@ async fn blocking<T: Send + 'static>(
 fn open(path: &Path) -> Result<Connection, SourceError> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let unreadable = |error: rusqlite::Error| {
-        let hint = "the file must exist, and in WAL mode this user must be able to write its -shm file";
-        SourceError::Unreachable(format!("{}: {error}; {hint}", path.display()))
+        let hint = match error.sqlite_error_code() {
+            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
+                "; the file must exist, and in WAL mode this user must be able to write its -shm file and directory"
+            }
+            _ => "",
+        };
+        SourceError::Unreachable(format!("{}: {error}{hint}", path.display()))
     };
     let connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
     connection.busy_timeout(TIMEOUT).map_err(unreadable)?;
