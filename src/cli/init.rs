@@ -46,7 +46,7 @@ pub(super) struct Arguments {
     yes: bool,
 }
 
-/// The user's own rows are looked at twice, half of this each time.
+/// Rows are read twice, half of this each time: to decide by, and through the mapping.
 const SAMPLE: u32 = 2 * ROWS;
 
 pub(super) async fn run(
@@ -71,7 +71,7 @@ pub(super) async fn run(
 
     let samples = sample(&url, &catalogue, table).await;
     let subject = Subject { database: catalogue.database, table, samples: &samples };
-    let recognised = preset.map_or(reason, |preset| preset.evidence(table));
+    let recognised = preset.map_or(reason, |preset| preset.evidence(&catalogue, table));
     let mut proposal = propose(subject, preset, &recognised, arguments.columns.clone(), &mut dialogue)?;
     let rows = rows(&url, &mut proposal, subject).await;
     show::proposal(&proposal, &rows);
@@ -147,7 +147,7 @@ fn choose_table<'a>(
         [_] => 0,
         _ => {
             let described: Vec<_> = contenders.iter().map(show::candidate).collect();
-            dialogue.choose("Several tables look like users. Which one is it?", &described, "--table NAME")?
+            dialogue.choose("several tables look like users", &described, "--table NAME")?
         }
     };
     let reason = format!("table {} has {}", contenders[at].table.name, contenders[at].reasons.join(", "));
@@ -210,9 +210,9 @@ fn propose(
             Err(ambiguous) => ambiguous,
         };
         let field = ambiguous.field.name();
-        let question = format!("Several columns of {} fit {field}. Which one is it?", subject.table.name);
+        let problem = format!("several columns of {} fit {field} equally well", subject.table.name);
         let remedy = format!("--column {field}=COLUMN");
-        let at = dialogue.choose(&question, &ambiguous.columns, &remedy)?;
+        let at = dialogue.choose(&problem, &ambiguous.columns, &remedy)?;
         choices.push((ambiguous.field, ambiguous.columns[at].clone()));
     }
 }

@@ -104,19 +104,15 @@ impl Preset {
         if let Some(column) = self.columns.iter().find(|column| table.column(column).is_none()) {
             return Some(format!("table {} has no column {column}", table.name));
         }
-        let is_there = |name: &&str| {
-            let mut tables = catalogue.tables.iter();
-            tables.any(|other| other.name.name() == *name && other.name.schema() == table.name.schema())
-        };
-        let group = self.companions.iter().find(|group| !group.iter().any(is_there))?;
+        let group = self.companions.iter().find(|group| companion(catalogue, table, group).is_none())?;
         Some(format!("there is no table {} beside {}", group.join(" or "), table.name))
     }
 
     /// By what it was recognised.
-    pub fn evidence(&self, table: &Table) -> String {
+    pub fn evidence(&self, catalogue: &Catalogue, table: &Table) -> String {
         let mut evidence = format!("table {} with the columns {}", table.name, self.columns.join(", "));
-        if let Some(group) = self.companions.first() {
-            evidence.push_str(&format!(", beside {}", group.join(" or ")));
+        if let Some(beside) = self.companions.iter().find_map(|group| companion(catalogue, table, group)) {
+            evidence.push_str(&format!(", beside {beside}"));
         }
         evidence
     }
@@ -161,6 +157,15 @@ impl Remark {
         let condition = || Condition { comment: self.comment.to_owned(), sql: self.sql.to_owned() };
         has_all(table, self.needs).then(condition)
     }
+}
+
+/// Which of these tables is in the schema of this one.
+fn companion(catalogue: &Catalogue, table: &Table, group: &[&'static str]) -> Option<&'static str> {
+    let is_there = |name: &&str| {
+        let mut tables = catalogue.tables.iter();
+        tables.any(|other| other.name.name() == *name && other.name.schema() == table.name.schema())
+    };
+    group.iter().copied().find(is_there)
 }
 
 fn has_all(table: &Table, columns: &[&str]) -> bool {

@@ -34,10 +34,10 @@ pub fn configuration(proposal: &Proposal, address: &Address, options: &str) -> S
     text.push_str(&url(proposal.database, address));
     text.push_str(&format!("table = {}\n", string(&proposal.table.parseable())));
     text.push_str(&conditions(proposal));
-    text.push_str(
-        "# What integers are as times: \"auto\" (seconds), \"seconds\" or \"milliseconds\". \
-         Times of the database's own types need nothing.\n",
-    );
+    text.push_str(&comment(
+        "What integers are as times: \"auto\" (seconds), \"seconds\" or \"milliseconds\". Times of the database's own \
+         types need nothing.",
+    ));
     text.push_str(&format!("timestamps = {}\n", string(proposal.timestamps.name())));
     text.push_str(
         "\n[source.columns]\n# NAME = \"COLUMN\", or NAME = { sql = \"EXPRESSION\" }. The seven names are what exports \
@@ -131,10 +131,12 @@ fn left_alone(proposal: &Proposal) -> String {
 }
 
 fn reason(mapped: &Mapped) -> String {
+    let mut first = mapped.reason.chars();
+    let reason: String = first.next().into_iter().flat_map(char::to_uppercase).chain(first).collect();
     match (&mapped.from, mapped.confidence) {
         (Origin::Nothing, _) => format!("Empty for everybody: {}.", mapped.reason),
-        (_, Confidence::High) => format!("{}.", mapped.reason),
-        (_, confidence) => format!("{} ({}).", mapped.reason, confidence.name()),
+        (_, Confidence::High) => format!("{reason}."),
+        (_, confidence) => format!("{reason} ({}).", confidence.name()),
     }
 }
 

@@ -16,19 +16,18 @@ impl Dialogue {
         Self { asks: !yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal() }
     }
 
-    /// Which of these; the remedy is what one gives on the command line instead.
+    /// Which of these that a problem leaves; the remedy is what one gives on the command line instead.
     pub(super) fn choose(
         &mut self,
-        question: &str,
+        problem: &str,
         answers: &[String],
         remedy: &str,
     ) -> anyhow::Result<usize> {
         if !self.asks {
-            let problem = question.split(['.', '?']).next().unwrap_or(question);
             let list = answers.iter().map(|answer| format!("\n  {answer}")).collect::<String>();
             return Err(Usage(format!("{problem}; say which with {remedy}:{list}")).into());
         }
-        eprintln!("\n{question}");
+        eprintln!("\n{problem}. Which one is it?");
         for (number, answer) in (1..).zip(answers) {
             eprintln!("  {number}  {answer}");
         }

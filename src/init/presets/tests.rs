@@ -10,7 +10,7 @@ fn recognised(tables: Vec<Table>) -> (&'static str, Proposal) {
     let [table] = tables[..] else { panic!("{} tables", tables.len()) };
     let samples = Samples::default();
     let subject = Subject { database: catalogue.database, table, samples: &samples };
-    let proposal = subject.propose(Some(preset), preset.evidence(table), &Choices::new());
+    let proposal = subject.propose(Some(preset), preset.evidence(&catalogue, table), &Choices::new());
     (preset.name, proposal.expect("no ambiguity"))
 }
 
