@@ -128,13 +128,7 @@ fn choose_table<'a>(
     let contenders = match known[..] {
         [table] => return Ok((table, String::new())),
         [] => rank::contenders(&candidates),
-        _ => {
-            let is_known = |candidate: &rank::Candidate<'_>| {
-                known.iter().any(|table| std::ptr::eq(*table, candidate.table))
-            };
-            let known: Vec<_> = candidates.into_iter().filter(is_known).collect();
-            rank::contenders(&known)
-        }
+        _ => among(&known, candidates),
     };
     let at = match contenders[..] {
         [] => {
@@ -152,6 +146,19 @@ fn choose_table<'a>(
     };
     let reason = format!("table {} has {}", contenders[at].table.name, contenders[at].reasons.join(", "));
     Ok((contenders[at].table, reason))
+}
+
+/// The best of the tables that a preset fits; all of them, if it knows what the names do not show.
+fn among<'a>(known: &[&'a Table], candidates: Vec<rank::Candidate<'a>>) -> Vec<rank::Candidate<'a>> {
+    let is_known =
+        |candidate: &rank::Candidate<'_>| known.iter().any(|table| std::ptr::eq(*table, candidate.table));
+    let ranked: Vec<_> = candidates.into_iter().filter(is_known).collect();
+    if ranked.is_empty() {
+        let unranked =
+            |table: &&'a Table| rank::Candidate { table, score: 0, reasons: vec!["the right columns"] };
+        return known.iter().map(unranked).collect();
+    }
+    rank::contenders(&ranked)
 }
 
 fn choose_preset(
