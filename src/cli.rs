@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod export;
 mod flags;
+mod init;
 mod keys;
 mod serve;
 mod table;
@@ -50,6 +51,8 @@ enum Command {
         #[arg(long, value_name = "ADDR", value_parser = crate::config::parse_listen)]
         listen: Option<SocketAddr>,
     },
+    /// Look at an application's database and write a configuration for it
+    Init(Box<init::Arguments>),
     /// Serve the export endpoints
     Serve {
         /// Where to listen; port 0 lets the system pick one [default: 127.0.0.1:8080]
@@ -105,18 +108,17 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
         Command::Demo { listen, .. } | Command::Serve { listen } => *listen,
         _ => None,
     };
+    if let Command::Init(init) = arguments.command {
+        // Makes a configuration, so it cannot ask for one.
+        return in_runtime(init::run(arguments.config, arguments.data_dir, *init));
+    }
     let overrides = Overrides { config: arguments.config, data_dir: arguments.data_dir, listen };
     let environment = std::env::vars_os().filter_map(|(name, value)| {
         // What is no Unicode is none of ours, or is refused as an unknown value.
         Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
     });
     let config = Config::load(overrides, environment)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(workers())
-        .enable_all()
-        .build()
-        .context("the runtime cannot be started")?;
-    let result = runtime.block_on(async {
+    in_runtime(async {
         match arguments.command {
             Command::Demo { users, .. } => demo::run(config, users).await,
             Command::Serve { .. } => serve::run(config).await,
@@ -127,8 +129,19 @@ fn run(arguments: Arguments) -> anyhow::Result<()> {
             Command::Users(command) => users::run(&config, &command),
             Command::Check { json } => check::run(&config, json).await,
             Command::Openapi => print(&crate::http::openapi::text(&config.profiles)),
+            Command::Init(_) => Ok(()),
         }
-    });
+    })
+}
+
+/// Runs a command to its end.
+fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(workers())
+        .enable_all()
+        .build()
+        .context("the runtime cannot be started")?;
+    let result = runtime.block_on(command);
     // A thread that is stuck in writing to a slow pipe must not keep a stopped process alive.
     runtime.shutdown_background();
     result

@@ -10,6 +10,7 @@ use crate::plan::Profile;
 use crate::source::Mapping;
 use crate::store::flags::{self, Flags};
 use environment::{Environment, Layers};
+pub(crate) use file::FILE_NAME;
 use ipnet::IpNet;
 use serde::Deserialize;
 use std::fmt;

@@ -30,6 +30,17 @@ impl FromStr for DatabaseUrl {
     }
 }
 
+impl DatabaseUrl {
+    /// Whether a password is part of it.
+    pub fn has_password(&self) -> bool {
+        let Self::Postgres(url) = self else { return false };
+        let (address, options) = url.split_once('?').unwrap_or((url, ""));
+        let (_, address) = address.split_once("://").unwrap_or(("", address));
+        let in_address = address.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+        in_address || form_urlencoded::parse(options.as_bytes()).any(|(name, _)| name == "password")
+    }
+}
+
 impl fmt::Display for DatabaseUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -73,6 +84,7 @@ mod tests {
         ] {
             let parsed: DatabaseUrl = url.parse().expect("a database URL");
             assert_eq!(format!("{parsed} {parsed:?}"), format!("{shown} {shown}"));
+            assert_eq!(parsed.has_password(), url.contains("s3cret") || url.contains("p@ss"));
         }
     }
 

@@ -5,24 +5,26 @@
 
 // `headcount COMMAND`: parses, dispatches, prints.
 pub mod cli;
+// From the catalogue of a database to a configuration.
+pub mod init;
+// What is wrong, why it matters, what to do.
+pub mod doctor;
 // File, environment and arguments become one validated configuration.
 pub mod config;
 // Where a database is, without its password.
 pub mod database_url;
 // The web: endpoints, keys, errors, and the server.
 pub mod http;
-// What is wrong, why it matters, what to do.
-pub mod doctor;
 // What is to be exported, validated once.
 pub mod plan;
 // Runs an export from its slot to its audit record.
 pub mod export;
 // The users table, read-only, on SQLite and PostgreSQL.
 pub mod source;
+// What looks like a credential, and what is personal.
+pub mod sensitive;
 // Rows to bytes.
 pub mod encode;
-// What looks like a credential.
-pub mod sensitive;
 // Keys, flags and the audit.
 pub mod store;
 // Loads a CSV into the embedded users table.

@@ -1,6 +1,7 @@
 //! The users table, read-only. A source pushes rows, borrowed from the database's own buffers, into a [`RowSink`];
 //! it knows neither format nor HTTP.
 
+pub mod catalogue;
 pub mod embedded;
 mod inspection;
 mod mapping;
@@ -18,6 +19,7 @@ pub use mapping::{Expression, Mapping, Timestamps};
 use postgres::PostgresSource;
 use sqlite::SqliteSource;
 pub use table::TableName;
+pub(crate) use table::quote;
 
 /// How many columns an export may show.
 pub const MAX_COLUMNS: usize = 63;

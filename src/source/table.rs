@@ -11,8 +11,29 @@ pub struct TableName {
 }
 
 impl TableName {
+    /// A table by the parts of its name, as a catalogue has them.
+    pub(crate) fn new(schema: Option<String>, name: String) -> Self {
+        Self { schema, name }
+    }
+
+    /// The first part, unquoted, if there are two.
+    pub(crate) fn schema(&self) -> Option<&str> {
+        self.schema.as_deref()
+    }
+
+    /// As [`TableName::from_str`] reads it: like `Display`, but a part that would be misread is quoted.
+    pub(crate) fn parseable(&self) -> String {
+        let part = |name: &str| {
+            if name.contains('.') || name.starts_with('"') { quote(name) } else { name.to_owned() }
+        };
+        match &self.schema {
+            Some(schema) => format!("{}.{}", part(schema), part(&self.name)),
+            None => part(&self.name),
+        }
+    }
+
     /// As it stands in SQL, every part quoted.
-    pub(super) fn quoted(&self) -> String {
+    pub(crate) fn quoted(&self) -> String {
         match &self.schema {
             Some(schema) => format!("{}.{}", quote(schema), quote(&self.name)),
             None => quote(&self.name),
@@ -20,7 +41,7 @@ impl TableName {
     }
 
     /// The last part, unquoted.
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.name
     }
 }
@@ -64,7 +85,7 @@ impl fmt::Display for TableName {
 }
 
 /// A name as SQL wants it (ISO/IEC 9075-2, delimited identifier).
-pub(super) fn quote(name: &str) -> String {
+pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
@@ -111,6 +132,16 @@ mod tests {
         }
         for text in ["", ".", "a.", "a.b.c", "\"open", "\"a\"b"] {
             assert!(text.parse::<TableName>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_written_reads_back() {
+        for (schema, name) in
+            [(None, "users"), (Some("auth"), "users"), (Some("odd.name"), "Us\"ers"), (None, "\"quoted\"")]
+        {
+            let table = TableName::new(schema.map(str::to_owned), name.to_owned());
+            assert_eq!(table.parseable().parse(), Ok(table));
         }
     }
 }
