@@ -14,6 +14,7 @@ mod demo;
 mod endpoints;
 mod faults;
 mod flags;
+mod frameworks;
 mod headers;
 mod import;
 mod instances;
