@@ -5,6 +5,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
+use super::site::ALL_FEATURES;
 use super::{Site, wait_for, wait_for_exit};
 
 impl Site {
@@ -37,6 +38,18 @@ impl Site {
         let mut all = vec!["keys", "create"];
         all.extend(arguments);
         self.done(&all).trim_end().to_owned()
+    }
+
+    /// Configures the site, switches the named exports on, and makes a key that may do them and the full one.
+    pub(crate) fn declare(&mut self, toml: &str, exports: &[&str]) -> String {
+        self.configure(toml);
+        let mut arguments = vec!["keys", "create", "declared", "--kind", "export"];
+        let grants: Vec<_> = exports.iter().map(|name| format!("users:export_{name}")).collect();
+        self.set("HEADCOUNT_FEATURES", &format!("{ALL_FEATURES},{}", grants.join(",")));
+        for grant in &grants {
+            arguments.extend(["--grant", grant]);
+        }
+        self.done(&arguments).trim_end().to_owned()
     }
 
     pub(crate) fn keys(&self) -> Vec<Value> {

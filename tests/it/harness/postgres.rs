@@ -15,6 +15,8 @@ use super::wait_for;
 /// May read the application's tables and nothing else; logs in with a password.
 pub(crate) const APP_READER: &str = "app_reader";
 pub(crate) const APP_READER_PASSWORD: &str = "reader-password-of-the-tests";
+/// May read every table, whatever row level security says: what a table with policies needs.
+pub(crate) const APP_BACKUP: &str = "app_backup";
 /// Owns each test's database, so that the store's migrations can run in it.
 pub(crate) const HEADCOUNT_STORE: &str = "headcount_store";
 
@@ -30,12 +32,17 @@ impl Database {
         let idle = cluster().idle.lock().unwrap().pop();
         let database = Self::open(idle.unwrap_or_else(create_database));
         database.execute(&format!(
-            "DROP SCHEMA public CASCADE;
+            "DO $$ DECLARE found name; BEGIN
+                 FOR found IN SELECT nspname FROM pg_namespace
+                 WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
+                     EXECUTE format('DROP SCHEMA %I CASCADE', found);
+                 END LOOP;
+             END $$;
              CREATE SCHEMA public AUTHORIZATION {HEADCOUNT_STORE};
              GRANT USAGE ON SCHEMA public TO {APP_READER};
              ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO {APP_READER};
              REVOKE CONNECT ON DATABASE {name} FROM PUBLIC;
-             GRANT CONNECT ON DATABASE {name} TO {APP_READER}, {HEADCOUNT_STORE};
+             GRANT CONNECT ON DATABASE {name} TO {APP_READER}, {APP_BACKUP}, {HEADCOUNT_STORE};
              ALTER DATABASE {name} RESET ALL",
             name = database.name
         ));
@@ -50,6 +57,11 @@ impl Database {
 
     pub(crate) fn source_url(&self) -> String {
         format!("postgres://{APP_READER}:{APP_READER_PASSWORD}@127.0.0.1:{}/{}", cluster().port, self.name)
+    }
+
+    /// The source as [`APP_BACKUP`] sees it.
+    pub(crate) fn backup_url(&self) -> String {
+        format!("postgres://{APP_BACKUP}@127.0.0.1:{}/{}", cluster().port, self.name)
     }
 
     pub(crate) fn store_url(&self) -> String {
@@ -107,6 +119,7 @@ impl Drop for Database {
     fn drop(&mut self) {
         if !std::thread::panicking() {
             self.terminate(APP_READER);
+            self.terminate(APP_BACKUP);
             self.terminate(HEADCOUNT_STORE);
             cluster().idle.lock().unwrap().push(self.name.clone());
         }
@@ -202,6 +215,7 @@ impl Cluster {
         admin
             .batch_execute(&format!(
                 "CREATE ROLE {APP_READER} LOGIN PASSWORD '{APP_READER_PASSWORD}';
+                 CREATE ROLE {APP_BACKUP} LOGIN BYPASSRLS IN ROLE pg_read_all_data;
                  CREATE ROLE {HEADCOUNT_STORE} LOGIN;"
             ))
             .unwrap();

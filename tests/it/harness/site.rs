@@ -13,7 +13,7 @@ use super::{Db, Server};
 
 pub(crate) const STANDARD_KEY: &str = "static-standard-key-of-the-tests";
 pub(crate) const EXPORT_KEY: &str = "static-export-key-of-the-tests";
-const ALL_FEATURES: &str = "users:export,users:export_full,users:export_alive,users:export_simple";
+pub(super) const ALL_FEATURES: &str = "users:export,users:export_full,users:export_alive,users:export_simple";
 
 pub(crate) struct Site {
     pub(crate) db: Db,

@@ -1,0 +1,144 @@
+//! Times that a table keeps as integers or as text.
+
+use crate::harness::{Db, EXPORT_KEY, FULL, MEMBERS, MINIMAL, Server, Site};
+
+both! {
+    bounds_between_two_milliseconds_round_up,
+    integers_are_times_in_the_unit_that_is_set,
+    a_table_of_times_as_text_has_no_integers,
+    times_of_another_unit_say_where_it_is_set,
+    what_stands_where_a_time_should_is_not_logged,
+    a_time_as_text_is_filtered_as_it_is_shown,
+    a_text_that_is_no_time_fails_a_filter_too,
+}
+
+/// The ids of the matching users, which do not show their times.
+fn ids(server: &Server, query: &str) -> String {
+    server.get_with(EXPORT_KEY, &format!("{MINIMAL}?{query}")).ids().join(",")
+}
+
+fn bounds_between_two_milliseconds_round_up(db: Db) {
+    let site = Site::with_members(db);
+    site.configure(MEMBERS);
+    let server = site.serve();
+    for (bound, after, before) in [
+        ("2025-01-08T10:30:00.123Z", "1,2,7", "10"),
+        ("2025-01-08T10:30:00.123000001Z", "2,7", "1,10"),
+        ("2025-01-08T10:30:00.123001Z", "2,7", "1,10"),
+        ("2025-01-08T10:30:00.123999Z", "2,7", "1,10"),
+        ("1969-12-31T23:59:59.998001Z", "1,2,7,10", ""),
+        ("1969-12-31T23:59:59.999Z", "1,2,7,10", ""),
+        ("1969-12-31T23:59:59.999001Z", "1,2,7", "10"),
+        ("1970-01-01T00:00:00Z", "1,2,7", "10"),
+        ("0000-01-01T00:00:00Z", "1,2,7,10", ""),
+        ("9999-12-31T23:59:59.999999Z", "", "1,2,7,10"),
+    ] {
+        assert_eq!(ids(&server, &format!("created_after={bound}")), after, "after {bound}");
+        assert_eq!(ids(&server, &format!("created_before={bound}")), before, "before {bound}");
+    }
+}
+
+fn with_created_at(db: Db, column: &str, value: &str, timestamps: &str) -> Site {
+    let site = Site::bare(db);
+    site.sql(&format!(
+        "CREATE TABLE users (id BIGINT PRIMARY KEY, email TEXT, name TEXT, created_at {column});
+         INSERT INTO users VALUES (4242, 'e', 'n', {value})"
+    ));
+    let nothing = if db == Db::Sqlite { "NULL" } else { "NULL::boolean" };
+    site.configure(&format!(
+        "[source]\ntimestamps = '{timestamps}'\n[source.columns]\nupdated_at = 'created_at'\n\
+         is_active = {{ sql = \"{nothing}\" }}\nis_admin = {{ sql = \"{nothing}\" }}\n"
+    ));
+    site
+}
+
+fn integers_are_times_in_the_unit_that_is_set(db: Db) {
+    for (timestamps, column, value, shown) in [
+        ("auto", "BIGINT", "1736332200", "2025-01-08T10:30:00Z"),
+        ("auto", "TEXT", "'2025-01-08 10:30:00'", "2025-01-08T10:30:00Z"),
+        ("seconds", "INTEGER", "-1", "1969-12-31T23:59:59Z"),
+        ("milliseconds", "BIGINT", "1736332200", "1970-01-21T02:18:52.200000Z"),
+        ("milliseconds", "BIGINT", "253402300799999", "9999-12-31T23:59:59.999000Z"),
+        ("milliseconds", "TIMESTAMP", "'2025-01-08 10:30:00'", "2025-01-08T10:30:00Z"),
+        ("text", "TEXT", "'2025-01-08T12:30:00+02:00'", "2025-01-08T10:30:00Z"),
+    ] {
+        let site = with_created_at(db, column, value, timestamps);
+        let server = site.serve();
+        let csv = server.get_with(EXPORT_KEY, &format!("{FULL}?fields=id,created_at")).csv();
+        assert_eq!(csv, format!("id,created_at\r\n4242,{shown}\r\n"), "{timestamps} {column}");
+        assert_eq!(ids(&server, &format!("created_after={shown}")), "4242", "{timestamps} {column}");
+        assert_eq!(ids(&server, &format!("updated_before={shown}")), "", "{timestamps} {column}");
+    }
+}
+
+fn a_table_of_times_as_text_has_no_integers(db: Db) {
+    let site = with_created_at(db, "BIGINT", "1736332200", "text");
+    let server = site.serve();
+    for target in [FULL.to_owned(), format!("{MINIMAL}?created_after=2025-01-01T00:00:00Z")] {
+        let (status, _) = server.get_with(EXPORT_KEY, &target).refusal();
+        assert!(matches!(status, 500 | 503), "{target}: {status}");
+    }
+    server.eventually_says("created_at");
+}
+
+fn times_of_another_unit_say_where_it_is_set(db: Db) {
+    let site = with_created_at(db, "BIGINT", "1736332200123", "auto");
+    let server = site.serve();
+    server.get_with(EXPORT_KEY, FULL).detail(500);
+    for word in ["created_at", "4242", "source.timestamps"] {
+        server.eventually_says(word);
+    }
+}
+
+/// One user, created at this text.
+fn with_text(db: Db, text: &str) -> Site {
+    let site = Site::bare(db);
+    site.sql(&format!(
+        "CREATE TABLE users (id BIGINT PRIMARY KEY, email TEXT, name TEXT, created_at TEXT, updated_at TEXT,
+         is_active BOOLEAN, is_admin BOOLEAN);
+         INSERT INTO users (id, created_at) VALUES (4242, '{text}')"
+    ));
+    site
+}
+
+fn what_stands_where_a_time_should_is_not_logged(db: Db) {
+    let site = with_text(db, "the-secret-of-jane");
+    let server = site.serve();
+    for target in [FULL.to_owned(), format!("{MINIMAL}?created_after=2025-01-01T00:00:00Z")] {
+        server.get_with(EXPORT_KEY, &target).detail(500);
+    }
+    server.eventually_says("created_at");
+    let said = server.said();
+    assert!(!said.contains("the-secret-of-jane"), "{said}");
+    assert!(site.audit().iter().all(|record| !record.to_string().contains("the-secret-of-jane")));
+}
+
+/// What is shown and what is filtered is one reading of the text.
+fn a_time_as_text_is_filtered_as_it_is_shown(db: Db) {
+    for (stored, shown, next) in [
+        ("2025-01-08 10:30:00.1234567", "2025-01-08T10:30:00.123456Z", "2025-01-08T10:30:00.123457Z"),
+        ("2025-01-08T10:30", "2025-01-08T10:30:00Z", "2025-01-08T10:30:00.000001Z"),
+        ("2025-01-08 10:30:00+0530", "2025-01-08T05:00:00Z", "2025-01-08T05:00:00.000001Z"),
+        ("2025-01-08", "2025-01-08T00:00:00Z", "2025-01-08T00:00:00.000001Z"),
+        ("2025-01-08t10:30:00z", "2025-01-08T10:30:00Z", "2025-01-08T10:30:00.000001Z"),
+    ] {
+        let site = with_text(db, stored);
+        let server = site.serve();
+        let csv = server.get_with(EXPORT_KEY, &format!("{FULL}?fields=id,created_at")).csv();
+        assert_eq!(csv, format!("id,created_at\r\n4242,{shown}\r\n"));
+        assert_eq!(ids(&server, &format!("created_after={shown}")), "4242", "{stored}");
+        assert_eq!(ids(&server, &format!("created_before={shown}")), "", "{stored}");
+        assert_eq!(ids(&server, &format!("created_after={next}")), "", "{stored}");
+        assert_eq!(ids(&server, &format!("created_before={next}")), "4242", "{stored}");
+    }
+}
+
+fn a_text_that_is_no_time_fails_a_filter_too(db: Db) {
+    for stored in ["tomorrow", "08/01/2025", "infinity", "epoch", "Jan 8 2025", ""] {
+        let site = with_text(db, stored);
+        let server = site.serve();
+        server.get_with(EXPORT_KEY, FULL).detail(500);
+        let answer = server.get_with(EXPORT_KEY, &format!("{MINIMAL}?created_after=1960-01-01T00:00:00Z"));
+        assert_eq!(answer.status, 500, "{stored}: {}", String::from_utf8_lossy(&answer.body));
+    }
+}
