@@ -6,7 +6,7 @@ mod sql;
 
 pub use content::by_content;
 pub use personal::{Sensitivity, sensitivity};
-pub use sql::identifiers;
+pub use sql::{identifiers, takes_whole_row};
 
 /// Words that make a name a credential's, with the rule that a finding names.
 const RULES: [(&str, &str); 45] = [

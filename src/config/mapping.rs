@@ -19,7 +19,7 @@ pub(super) fn mapping(layers: &Layers<'_>, section: SourceSection) -> anyhow::Re
     for (name, value) in &section.columns {
         let key = format!("source.columns.{name}");
         let (column, expression) = layers.in_file(&key, column(name, value))?;
-        layers.in_file(&key, refuse_sensitive(&column, &expression, &section.allow_sensitive))?;
+        layers.in_file(&key, refuse_sensitive(&column, &expression, &table, &section.allow_sensitive))?;
         columns.push((column, expression));
     }
     let filter = section.filter.map(|filter| {
@@ -83,7 +83,20 @@ fn detailed(table: &toml::Table) -> Result<(Expression, Option<Kind>), String> {
 }
 
 /// By name; what the cells look like is for `init` and `check` to say, which read some.
-fn refuse_sensitive(column: &Column, expression: &Expression, allowed: &[String]) -> Result<(), String> {
+fn refuse_sensitive(
+    column: &Column,
+    expression: &Expression,
+    table: &TableName,
+    allowed: &[String],
+) -> Result<(), String> {
+    if let Expression::Sql(sql) = expression
+        && sensitive::takes_whole_row(sql, table.name())
+        && !allowed.iter().any(|allowed| allowed == table.name())
+    {
+        return Err(format!(
+            "takes whole rows of {table}, credentials included; name the columns that it needs"
+        ));
+    }
     let mut names = vec![column.name().to_owned()];
     match expression {
         Expression::Column(own) => names.push(own.clone()),

@@ -3,10 +3,22 @@
 /// The identifiers and keywords of an SQL text, without those in string literals and comments. Names in double quotes,
 /// backticks and brackets (SQLite reads all three) come without them; case is kept.
 ///
-/// It reads what both databases read, and where they differ it would rather see a name too many. It is no parser: a row
-/// taken as a whole (`to_jsonb(users)`) shows as the table's name only.
+/// It reads what both databases read, and where they differ it would rather see a name too many.
 pub fn identifiers(sql: &str) -> Vec<String> {
+    names(sql).into_iter().map(|(name, _)| name).collect()
+}
+
+/// Whether an expression takes the rows of `table` as a whole, credentials included, as in `to_jsonb(users)`: it names the
+/// table without a column behind it.
+pub fn takes_whole_row(sql: &str, table: &str) -> bool {
+    names(sql).iter().any(|(name, has_column)| !has_column && name.eq_ignore_ascii_case(table))
+        || sql.replace(char::is_whitespace, "").contains(".*")
+}
+
+/// The identifiers, and whether a dot follows.
+fn names(sql: &str) -> Vec<(String, bool)> {
     let mut names = Vec::new();
+    let mut has_column = Vec::new();
     let mut rest = sql;
     while let Some(c) = rest.chars().next() {
         rest = match c {
@@ -35,8 +47,9 @@ pub fn identifiers(sql: &str) -> Vec<String> {
             }
             _ => &rest[c.len_utf8()..],
         };
+        has_column.resize(names.len(), rest.trim_start().starts_with('.'));
     }
-    names
+    names.into_iter().zip(has_column).collect()
 }
 
 fn is_start(c: char) -> bool {
@@ -100,6 +113,23 @@ fn after_dollar(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn whole_rows_are_seen() {
+        for sql in
+            ["to_jsonb(users)", "row_to_json(USERS)::text", "(users).*", "users . *", "hstore(\"users\")"]
+        {
+            assert!(takes_whole_row(sql, "users"), "{sql}");
+        }
+        for sql in [
+            "users.email",
+            "(SELECT e.email FROM user_emails e WHERE e.user_id = users.id)",
+            "'users'",
+            "2 * x",
+        ] {
+            assert!(!takes_whole_row(sql, "users"), "{sql}");
+        }
+    }
 
     #[test]
     fn names_are_found_where_they_are_names() {
