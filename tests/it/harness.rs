@@ -18,7 +18,7 @@ pub(crate) use commands::Finished;
 pub(crate) use db::Db;
 pub(crate) use download::{Download, Received, raw_exchange};
 pub(crate) use frameworks::Framework;
-pub(crate) use members::{MEMBERS, MEMBERS_FULL};
+pub(crate) use members::{MEMBERS, MEMBERS_FULL, SUPPORT};
 pub(crate) use people::{PEOPLE_FULL, PEOPLE_MINIMAL};
 pub(crate) use postgres::{APP_READER, HEADCOUNT_STORE};
 pub(crate) use server::{Server, wait_for_exit};
@@ -28,6 +28,11 @@ pub(crate) const MINIMAL: &str = "/api/v1/users/export";
 pub(crate) const FULL: &str = "/api/v1/users/export-full";
 pub(crate) const ALIVE: &str = "/api/v1/users/export-alive";
 pub(crate) const SIMPLE: &str = "/api/v1/users/export-simple";
+
+/// The endpoint of a declared export.
+pub(crate) fn profile(name: &str) -> String {
+    format!("/api/v1/users/exports/profiles/{name}")
+}
 
 /// Makes of each named case one test on SQLite and one on PostgreSQL.
 macro_rules! both {

@@ -10,6 +10,7 @@ both! {
     a_condition_of_the_source_is_never_widened,
     pages_of_mapped_ids_are_the_whole_export,
     an_id_may_be_an_expression,
+    a_column_that_there_is_not_may_be_nothing,
     a_request_never_reaches_sql_text,
     odd_names_are_names,
     a_name_cannot_leave_its_quotes,
@@ -114,6 +115,23 @@ fn an_id_may_be_an_expression(db: Db) {
         assert_eq!(ids(&server, "sanitize=false"), order);
         let rest = order.split_once(&format!("{after},")).unwrap().1;
         assert_eq!(ids(&server, &format!("sanitize=false&after={after}")), rest);
+    }
+}
+
+fn a_column_that_there_is_not_may_be_nothing(db: Db) {
+    let site = Site::with_people(db);
+    site.configure(
+        "[source.columns]\nname = { sql = 'NULL' }\nupdated_at = { sql = 'NULL' }\n\
+         is_admin = { sql = 'CAST(NULL AS BOOLEAN)' }\n",
+    );
+    let server = site.serve();
+    let csv =
+        server.get_with(EXPORT_KEY, &format!("{FULL}?fields=id,name,updated_at,is_admin&limit=2")).csv();
+    assert_eq!(csv, "id,name,updated_at,is_admin\r\n1,,,\r\n2,,,\r\n");
+    for query in
+        ["updated_after=2000-01-01T00:00:00Z", "updated_before=2100-01-01T00:00:00Z", "is_admin=false"]
+    {
+        assert_eq!(ids(&server, query), "", "{query}");
     }
 }
 

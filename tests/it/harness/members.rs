@@ -29,6 +29,17 @@ id,email,name,created_at,updated_at,is_active,is_admin\r\n\
 7,bob@example.com,'=Bob X,2025-01-08T10:30:01Z,2025-01-08T10:30:02Z,false,false\r\n\
 10,zoe@example.com,Zoë 山田,1969-12-31T23:59:59.999000Z,1970-01-01T00:00:00.999000Z,true,true\r\n";
 
+/// Two profiles over [`MEMBERS`], and the further columns that they show.
+pub(crate) const SUPPORT: &str = r#"
+login = { sql = "lower(\"Mail Address\")", type = "text" }
+seen = { column = "createdAt", type = "timestamp" }
+[exports.support]
+columns = ["id", { column = "email", as = "E-mail \"Kontakt\"" }, "phone", "team"]
+[exports.logins]
+columns = ["login", "seen", "is_admin"]
+filename = "Anmeldungen für heute.csv"
+"#;
+
 impl Site {
     /// The members, without a configuration. The machine and the passwords must not leave.
     pub(crate) fn with_members(db: Db) -> Self {
