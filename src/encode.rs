@@ -35,6 +35,10 @@ impl<'a> Value<'a> {
             Self::Bool(true) => out.extend_from_slice(b"true"),
             Self::Bool(false) => out.extend_from_slice(b"false"),
             Self::Int(int) => out.extend_from_slice(itoa::Buffer::new().format(int).as_bytes()),
+            Self::Float(float) if float.is_infinite() => {
+                // As PostgreSQL says it (PostgreSQL manual, section 8.1.3).
+                out.extend_from_slice(if float > 0.0 { b"Infinity" } else { b"-Infinity" });
+            }
             // The shortest text that reads back as the same number (Rust's `Debug` for `f64`).
             Self::Float(float) => out.extend_from_slice(format!("{float:?}").as_bytes()),
             Self::Uuid(uuid) => append_uuid(out, uuid),

@@ -116,8 +116,11 @@ fn preflight_schema() -> Value {
 }
 
 fn export_path(profile: &Profile) -> Value {
+    // Where ids are masked there is nothing to give as `after`.
+    let taken = |parameter: &&Parameter| parameter.name != "after" || !profile.shows_masked_id();
     let parameters: Vec<_> = PARAMETERS
         .iter()
+        .filter(taken)
         .map(|parameter| {
             json!({
                 "name": parameter.name,
@@ -129,6 +132,7 @@ fn export_path(profile: &Profile) -> Value {
         .collect();
     let properties: Map<_, _> = PARAMETERS
         .iter()
+        .filter(taken)
         .map(|parameter| {
             let mut schema = schema(parameter, profile);
             schema["description"] = parameter.description.into();

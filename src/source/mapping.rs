@@ -88,17 +88,14 @@ impl Mapping {
     pub(super) fn sql(&self, column: &Column) -> String {
         match self.columns.iter().find(|(known, _)| known == column) {
             Some((_, Expression::Column(name))) => quote(name),
-            Some((_, Expression::Sql(sql))) => format!("({sql})"),
+            Some((_, Expression::Sql(sql))) => format!("({sql}\n)"),
             None => quote(column.name()),
         }
     }
 
-    /// The id in `ORDER BY`, where a bare name would mean what is selected under it: the id cast to text, for one.
-    pub(super) fn order(&self) -> String {
-        match self.own_column(&Column::ID) {
-            Some(own) => format!("{}.{}", quote(self.table.name()), quote(own)),
-            None => self.sql(&Column::ID),
-        }
+    /// The condition that makes a row a user, if there is one. On lines of its own, so that a comment ends with it.
+    pub(super) fn condition(&self) -> Option<String> {
+        self.filter.as_ref().map(|filter| format!("({filter}\n)"))
     }
 
     /// A column as an administrator knows it, for error texts: `column email` or `column email (mapped to mail)`.

@@ -3,46 +3,33 @@
 mod copy;
 mod dialect;
 mod inspect;
+pub(super) mod session;
 
 use super::query::{self, Selection};
-use super::tls;
 use super::{FEW_CELLS, MANY_CELLS, Mapping, RowSink, SourceError};
 use crate::encode::Value;
 use crate::plan::{Column, Plan};
 use copy::{CopyReader, Wire};
 use dialect::{ColumnType, ColumnTypes, PostgresDialect, expected};
 use futures_util::StreamExt;
+use session::{Connector, error_text, mismatch};
 use std::pin::pin;
-use std::time::Duration;
-use tokio::task::JoinHandle;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{CancelToken, Client, Config, CopyOutStream};
-use tokio_postgres_rustls::MakeRustlsConnect;
-
-/// Used where the URL sets no `connect_timeout`.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use tokio_postgres::{Client, CopyOutStream};
 
 /// A users table or view in a PostgreSQL database.
 pub struct PostgresSource {
-    config: Config,
-    tls: MakeRustlsConnect,
+    connector: Connector,
     mapping: Mapping,
 }
 
 impl PostgresSource {
     pub(super) fn new(url: &str, mapping: Mapping) -> Result<Self, String> {
-        let (mut config, tls) = tls::connector(url)?;
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
-        }
-        if config.get_application_name().is_none() {
-            config.application_name("headcount");
-        }
-        Ok(Self { config, tls, mapping })
+        Ok(Self { connector: Connector::new(url)?, mapping })
     }
 
     pub(super) async fn scan<S: RowSink>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
-        let session = self.connect().await?;
+        let session = self.connector.open().await?;
         let query = self.prepare(&session.client, plan).await?;
         let copy = format!("COPY ({}) TO STDOUT (FORMAT binary)", query.sql);
         let stream = session.client.copy_out(&copy).await.map_err(|error| mismatch(&error))?;
@@ -88,30 +75,13 @@ impl PostgresSource {
     }
 
     pub(super) async fn check(&self, plan: &Plan) -> Result<(), SourceError> {
-        let session = self.connect().await?;
+        let session = self.connector.open().await?;
         let query = self.prepare(&session.client, plan).await?;
         // Parsing the statement checks names and privileges; nothing is run.
         let explain = format!("EXPLAIN {}", query.sql);
         session.client.simple_query(&explain).await.map_err(|error| mismatch(&error))?;
         session.finish();
         Ok(())
-    }
-
-    /// Connects and opens the transaction that every statement of an export runs in: one snapshot, no writing.
-    async fn connect(&self) -> Result<Session, SourceError> {
-        let unreachable = |error: tokio_postgres::Error| SourceError::Unreachable(error_text(&error));
-        let (client, connection) = self.config.connect(self.tls.clone()).await.map_err(unreachable)?;
-        let connection = tokio::spawn(async move {
-            // Its error reaches whoever uses the client.
-            let _ = connection.await;
-        });
-        let session = Session { cancel: Some((client.cancel_token(), self.tls.clone())), client, connection };
-        // With row security off, a policy that would hide users makes the statement fail instead of leaving them out.
-        // Times without a zone are UTC, in text too.
-        let begin = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-                     SET LOCAL row_security = off; SET LOCAL TimeZone = 'UTC'";
-        session.client.batch_execute(begin).await.map_err(unreachable)?;
-        Ok(session)
     }
 
     /// Turns the plan into SQL for the table as it is now, and hands the request's values to the session.
@@ -138,42 +108,45 @@ impl PostgresSource {
         };
         let mut types = ColumnTypes(Vec::new());
         for (column, described) in touched.iter().zip(statement.columns()) {
-            let column_type = ColumnType::of(column.kind(), described.type_()).ok_or_else(|| {
-                SourceError::Mismatch(format!(
-                    "table {}, {}: type {} cannot be exported as {}",
-                    self.mapping.table,
-                    self.mapping.described(column),
-                    described.type_().name(),
-                    expected(column)
-                ))
-            })?;
+            let column_type =
+                ColumnType::of(column, described.type_(), self.mapping.timestamps).ok_or_else(|| {
+                    SourceError::Mismatch(format!(
+                        "table {}, {}: type {} cannot be exported as {}",
+                        self.mapping.table,
+                        self.mapping.described(column),
+                        described.type_().name(),
+                        expected(column)
+                    ))
+                })?;
             types.0.push((column.clone(), column_type));
         }
         Ok(types)
     }
 
     fn probe(&self, selected: &str) -> String {
-        let mut sql = format!("SELECT {selected} FROM {}", self.mapping.table.quoted());
-        if let Some(filter) = &self.mapping.filter {
-            sql.push_str(&format!(" WHERE ({filter})"));
-        }
-        sql
+        let condition = self.mapping.condition().map_or_else(String::new, |sql| format!(" WHERE {sql}"));
+        format!("SELECT {selected} FROM {}{condition}", self.mapping.table.quoted())
     }
 
-    /// Which column or expression it is that the server does not understand.
+    /// What it is that the server does not understand: the table, a column, an expression or the condition.
     async fn blame(&self, client: &Client, touched: &[Column], error: &tokio_postgres::Error) -> SourceError {
-        let table = &self.mapping.table;
         if error.as_db_error().is_none() {
             return SourceError::Unreachable(error_text(error));
         }
-        if error.code() == Some(&SqlState::UNDEFINED_TABLE) {
-            let problem = format!("there is no table {table}, or the role may not see it");
-            return SourceError::Mismatch(problem);
-        }
         // After an error a transaction answers nothing more.
         let _ = client.batch_execute("ROLLBACK").await;
+        let (table, quoted) = (&self.mapping.table, self.mapping.table.quoted());
+        if let Err(error) = client.prepare(&format!("SELECT FROM {quoted}")).await {
+            return match error.code() {
+                Some(&SqlState::UNDEFINED_TABLE | &SqlState::INVALID_SCHEMA_NAME) => {
+                    SourceError::Mismatch(format!("there is no table {table}, or the role may not see it"))
+                }
+                _ => mismatch(&error),
+            };
+        }
         for column in touched {
-            let Err(error) = client.prepare(&self.probe(&self.mapping.sql(column))).await else {
+            let probe = format!("SELECT {} FROM {quoted}", self.mapping.sql(column));
+            let Err(error) = client.prepare(&probe).await else {
                 continue;
             };
             let described = self.mapping.described(column);
@@ -183,7 +156,10 @@ impl PostgresSource {
                 _ => format!("table {table}, {described}: {}", error_text(&error)),
             });
         }
-        mismatch(error)
+        match &self.mapping.filter {
+            Some(_) => SourceError::Mismatch(format!("table {table}, source.where: {}", error_text(error))),
+            None => mismatch(error),
+        }
     }
 
     fn value_error(
@@ -211,51 +187,4 @@ struct Query {
     sql: String,
     selection: Selection,
     wires: Vec<Wire>,
-}
-
-/// A connection in its transaction. Dropped before [`Session::finish`], it asks the server to stop what it is doing,
-/// because a server in a long sort would not notice a closed socket for a while.
-struct Session {
-    client: Client,
-    connection: JoinHandle<()>,
-    cancel: Option<(CancelToken, MakeRustlsConnect)>,
-}
-
-impl Session {
-    fn finish(mut self) {
-        self.cancel = None;
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        let Some((token, tls)) = self.cancel.take() else {
-            return; // The connection task ends by itself, after saying goodbye to the server.
-        };
-        self.connection.abort();
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            runtime.spawn(async move {
-                let _ = token.cancel_query(tls).await;
-            });
-        }
-    }
-}
-
-/// An error before the first row: of the statement if the server answered, else of the connection.
-fn mismatch(error: &tokio_postgres::Error) -> SourceError {
-    match error.as_db_error() {
-        Some(_) => SourceError::Mismatch(error_text(error)),
-        None => SourceError::Unreachable(error_text(error)),
-    }
-}
-
-/// The server's message and code, or the driver's with its cause. The server's `DETAIL` is left out: it can quote data.
-fn error_text(error: &tokio_postgres::Error) -> String {
-    if let Some(error) = error.as_db_error() {
-        return format!("{} (SQLSTATE {})", error.message(), error.code().code());
-    }
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
 }

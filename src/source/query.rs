@@ -71,8 +71,11 @@ pub(super) fn select(
     mapping: &Mapping,
     dialect: &mut impl Dialect,
 ) -> Result<String, SourceError> {
-    let columns: Vec<_> = selection.columns().iter().map(|column| dialect.select(column)).collect();
-    let mut conditions: Vec<_> = mapping.filter.iter().map(|filter| format!("({filter})")).collect();
+    // Under names that nothing else has: ORDER BY would take what is selected under a column's name for the column.
+    let columns = selection.columns().iter().enumerate();
+    let columns: Vec<_> =
+        columns.map(|(at, column)| format!("{} AS \"headcount {at}\"", dialect.select(column))).collect();
+    let mut conditions: Vec<_> = mapping.condition().into_iter().collect();
     conditions.extend(plan.filters.iter().map(|filter| dialect.condition(filter)));
     if let Some(after) = &plan.after {
         conditions.push(dialect.after(after)?);
@@ -84,7 +87,7 @@ pub(super) fn select(
         sql.push_str(&conditions.join(" AND "));
     }
     sql.push_str(" ORDER BY ");
-    sql.push_str(&mapping.order());
+    sql.push_str(&mapping.sql(&Column::ID));
     if let Some(limit) = plan.limit {
         sql.push_str(&format!(" LIMIT {limit}"));
     }

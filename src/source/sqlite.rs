@@ -95,6 +95,7 @@ impl SqliteSource {
                 return Err(SourceError::Mismatch(format!("table {table} has no {column}")));
             }
         }
+        self.try_expressions(connection, plan)?;
         let ids = self.ids(connection, &declared_type(&Column::ID).unwrap_or_default())?;
         if ids.kind == IdKind::Integer {
             // In the order of its pages a table is read once: what stays in the processor's cache is faster.
@@ -114,6 +115,28 @@ impl SqliteSource {
         let mut dialect = SqliteDialect { mapping: &self.mapping, ids, bound: Vec::new() };
         let sql = query::select(plan, &selection, &self.mapping, &mut dialect)?;
         Ok(Query { sql, bound: dialect.bound, selection, kinds, id_kind: ids.kind })
+    }
+
+    /// Finds out, one by one, whether the expressions and the condition of the mapping are SQL: then what is wrong can be named.
+    fn try_expressions(&self, connection: &Connection, plan: &Plan) -> Result<(), SourceError> {
+        let table = self.mapping.table.quoted();
+        let expressions =
+            query::touched(plan).into_iter().filter(|column| self.mapping.own_column(column).is_none());
+        let expressions = expressions.map(|column| {
+            (self.mapping.described(&column), format!("SELECT {} FROM {table}", self.mapping.sql(&column)))
+        });
+        let condition = self.mapping.condition();
+        let condition =
+            condition.map(|sql| ("source.where".to_owned(), format!("SELECT 1 FROM {table} WHERE {sql}")));
+        for (what, sql) in expressions.chain(condition) {
+            let problem = match connection.prepare(&sql) {
+                Ok(statement) if statement.parameter_count() == 0 => continue,
+                Ok(_) => "a placeholder such as ? has nothing to stand for".to_owned(),
+                Err(error) => error_text(&error),
+            };
+            return Err(SourceError::Mismatch(format!("table {}, {what}: {problem}", self.mapping.table)));
+        }
+        Ok(())
     }
 
     /// Names and declared types of the table's columns.
@@ -238,13 +261,21 @@ fn unreadable(error: &rusqlite::Error) -> SourceError {
         }
         _ => "",
     };
-    SourceError::Unreachable(format!("{error}{hint}"))
+    SourceError::Unreachable(format!("{}{hint}", error_text(error)))
 }
 
 fn mismatch(error: &rusqlite::Error) -> SourceError {
-    SourceError::Mismatch(error.to_string())
+    SourceError::Mismatch(error_text(error))
 }
 
 fn failed(error: &rusqlite::Error) -> SourceError {
-    SourceError::Failed(error.to_string())
+    SourceError::Failed(error_text(error))
+}
+
+/// SQLite's own message. The driver's would quote the statement.
+fn error_text(error: &rusqlite::Error) -> String {
+    match error {
+        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
+        _ => error.to_string(),
+    }
 }

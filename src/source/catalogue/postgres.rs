@@ -1,13 +1,10 @@
 //! The catalogue of a PostgreSQL database (PostgreSQL manual, chapter 53, "System Catalogs").
 
 use super::{Catalogue, Column, ColumnKind, Database, Row, TIMEOUT, Table};
-use crate::source::{SourceError, TableName, tls};
+use crate::source::postgres::session::{Connector, Session, error_text, mismatch};
+use crate::source::{SourceError, TableName};
 use std::collections::HashMap;
-use std::time::Duration;
-use tokio::task::JoinHandle;
-use tokio_postgres::{Client, SimpleQueryMessage};
-
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+use tokio_postgres::SimpleQueryMessage;
 
 // A partition is read through its table. A relation that was never analysed has -1 rows; a view has 0.
 const TABLES: &str = "\
@@ -43,7 +40,7 @@ WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum";
 
 pub(super) async fn read(url: &str) -> Result<Catalogue, SourceError> {
-    let session = Session::open(url).await?;
+    let session = open(url).await?;
     let failed = |error: tokio_postgres::Error| SourceError::Failed(error_text(&error));
     let name = session.client.query_one("SELECT current_database()::text", &[]).await.map_err(failed)?.get(0);
     let tables = session.client.query(TABLES, &[]).await.map_err(failed)?;
@@ -52,6 +49,7 @@ pub(super) async fn read(url: &str) -> Result<Catalogue, SourceError> {
     for row in session.client.query(COLUMNS, &[&oids]).await.map_err(failed)? {
         columns.entry(row.get(0)).or_default().push(column(&row));
     }
+    session.finish();
     let tables = tables.iter().map(|row| {
         let rows: f64 = row.get(4);
         let mut columns = columns.remove(&row.get::<_, u32>(0)).unwrap_or_default();
@@ -71,12 +69,13 @@ pub(super) async fn read(url: &str) -> Result<Catalogue, SourceError> {
 }
 
 pub(super) async fn sample(url: &str, sql: &str) -> Result<Vec<Row>, SourceError> {
-    let session = Session::open(url).await?;
+    let session = open(url).await?;
     // The simple protocol prints every type as text.
     let messages = session.client.simple_query(sql).await.map_err(|error| match error.as_db_error() {
         Some(_) => SourceError::Mismatch(error_text(&error)),
         None => SourceError::Failed(error_text(&error)),
     })?;
+    session.finish();
     let rows = messages.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => {
             Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect())
@@ -115,53 +114,10 @@ fn kind(type_name: &str) -> ColumnKind {
     }
 }
 
-/// A connection in a transaction that cannot write and does not last.
-struct Session {
-    client: Client,
-    connection: JoinHandle<()>,
-}
-
-impl Session {
-    async fn open(url: &str) -> Result<Self, SourceError> {
-        let (mut config, tls) = tls::connector(url).map_err(SourceError::Unreachable)?;
-        if config.get_connect_timeout().is_none() {
-            config.connect_timeout(CONNECT_TIMEOUT);
-        }
-        if config.get_application_name().is_none() {
-            config.application_name("headcount");
-        }
-        let unreachable = |error: tokio_postgres::Error| SourceError::Unreachable(error_text(&error));
-        let (client, connection) = config.connect(tls).await.map_err(unreachable)?;
-        let connection = tokio::spawn(async move {
-            // Its error reaches whoever uses the client.
-            let _ = connection.await;
-        });
-        let session = Self { client, connection };
-        // With row security off, a policy that would hide users makes a sample fail, as it would an export.
-        let begin = format!(
-            "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-             SET LOCAL row_security = off; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = ISO; \
-             SET LOCAL statement_timeout = {}",
-            TIMEOUT.as_millis()
-        );
-        session.client.batch_execute(&begin).await.map_err(unreachable)?;
-        Ok(session)
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.connection.abort();
-    }
-}
-
-/// The server's message and code, or the driver's with its cause. The server's `DETAIL` is left out: it can quote data.
-fn error_text(error: &tokio_postgres::Error) -> String {
-    if let Some(error) = error.as_db_error() {
-        return format!("{} (SQLSTATE {})", error.message(), error.code().code());
-    }
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error}: {cause}"),
-        None => error.to_string(),
-    }
+/// A session in which nothing takes long.
+async fn open(url: &str) -> Result<Session, SourceError> {
+    let session = Connector::new(url).map_err(SourceError::Unreachable)?.open().await?;
+    let set = format!("SET LOCAL statement_timeout = {}", TIMEOUT.as_millis());
+    session.client.batch_execute(&set).await.map_err(|error| mismatch(&error))?;
+    Ok(session)
 }

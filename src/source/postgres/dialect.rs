@@ -1,9 +1,10 @@
 //! Columns and conditions as PostgreSQL says them.
 
 use super::copy::Wire;
+use super::session::OURS;
 use crate::plan::{Column, Filter, Kind};
 use crate::source::query::Dialect;
-use crate::source::{Id, IdKind, Mapping, SourceError};
+use crate::source::{Id, IdKind, Mapping, SourceError, Timestamps};
 use crate::timestamp::Timestamp;
 use tokio_postgres::types::{Kind as TypeKind, Type};
 
@@ -15,12 +16,17 @@ pub(super) enum ColumnType {
     BoolInt,
     Int,
     Uuid,
-    /// Text, or a type that is cast to it.
     Text,
     /// `citext`: compares without case.
     CaseInsensitiveText,
-    /// A number that is cast to text.
+    /// `char(n)`: compares without the blanks at its end.
+    PaddedText,
+    /// Any other type, as the text that the server makes of it.
+    AsText,
+    /// A number, as the text that the server makes of it.
     Number,
+    /// `inet` and `cidr`, whose cast to text is not what they are printed as.
+    Network,
     TimestampTz,
     Timestamp,
     Date,
@@ -31,27 +37,31 @@ pub(super) enum ColumnType {
 }
 
 impl ColumnType {
-    /// `None` where the type does not fit the kind of the column, or cannot be exported at all.
-    pub(super) fn of(kind: Kind, column_type: &Type) -> Option<Self> {
+    /// `None` where the type does not fit the column, or cannot be exported at all.
+    pub(super) fn of(column: &Column, column_type: &Type, timestamps: Timestamps) -> Option<Self> {
         let is_enum = matches!(column_type.kind(), TypeKind::Enum(_));
-        Some(match (kind, column_type.name()) {
+        let is_further = !Column::CONTRACT.contains(column);
+        Some(match (column.kind(), column_type.name()) {
             (Kind::Id | Kind::AsStored, "int2" | "int4" | "int8") => Self::Int,
             (Kind::Id | Kind::AsStored, "uuid") => Self::Uuid,
             (Kind::Id | Kind::Text, "citext") => Self::CaseInsensitiveText,
-            (Kind::Id | Kind::Text, "text" | "varchar" | "bpchar" | "name") => Self::Text,
-            (Kind::Text, "uuid" | "int2" | "int4" | "int8") => Self::Text,
-            (Kind::Id | Kind::Text, _) if is_enum => Self::Text,
+            (Kind::Id | Kind::Text, "bpchar") => Self::PaddedText,
+            (Kind::Id | Kind::Text, "text" | "varchar" | "name") => Self::Text,
+            (Kind::Text, "int2" | "int4" | "int8") => Self::Number,
+            (Kind::Text, "uuid") => Self::AsText,
+            (Kind::Text, _) if is_enum => Self::AsText,
             (Kind::Timestamp | Kind::AsStored, "timestamptz") => Self::TimestampTz,
             (Kind::Timestamp | Kind::AsStored, "timestamp") => Self::Timestamp,
             (Kind::Timestamp, "date") => Self::Date,
-            (Kind::Timestamp, "int4" | "int8") => Self::Epoch,
+            (Kind::Timestamp, "int4" | "int8") if timestamps != Timestamps::Text => Self::Epoch,
             (Kind::Timestamp, "text" | "varchar" | "bpchar") => Self::TimeText,
             (Kind::Bool | Kind::AsStored, "bool") => Self::Bool,
             (Kind::Bool, "int2" | "int4" | "int8") => Self::BoolInt,
             (Kind::AsStored, "numeric" | "float4" | "float8") => Self::Number,
-            (Kind::AsStored, "bytea") => return None,
+            (Kind::AsStored | Kind::Text, "bytea") => return None,
+            (Kind::AsStored | Kind::Text, "inet" | "cidr") if is_further => Self::Network,
             // Every type has a text form; it is what people know from psql.
-            (Kind::AsStored, _) => Self::Text,
+            (Kind::AsStored | Kind::Text, _) if is_further => Self::AsText,
             _ => return None,
         })
     }
@@ -62,12 +72,27 @@ impl ColumnType {
             Self::BoolInt => Wire::BoolInt,
             Self::Int => Wire::Int,
             Self::Uuid => Wire::Uuid,
-            Self::Text | Self::CaseInsensitiveText => Wire::Text,
+            Self::Text | Self::CaseInsensitiveText | Self::PaddedText | Self::AsText | Self::Network => {
+                Wire::Text
+            }
             Self::Number => Wire::Number,
             Self::TimestampTz | Self::Timestamp => Wire::Timestamp,
             Self::Date => Wire::Date,
             Self::Epoch => Wire::Epoch,
             Self::TimeText => Wire::TimeText,
+        }
+    }
+
+    /// What makes of a text setting a value that an index on the column can be asked for; `None` where only the text of
+    /// the column compares with it.
+    fn cast(self) -> Option<&'static str> {
+        match self {
+            Self::Text => Some(""),
+            Self::CaseInsensitiveText => Some("::citext"),
+            Self::PaddedText => Some("::bpchar"),
+            Self::Int => Some("::bigint"),
+            Self::Uuid => Some("::uuid"),
+            _ => None,
         }
     }
 }
@@ -77,11 +102,17 @@ pub(super) fn expected(column: &Column) -> &'static str {
     match column.kind() {
         Kind::Id => "an id (integer, uuid or text)",
         Kind::Text => "text",
-        Kind::Timestamp => "a time (timestamptz, timestamp, date, text, or an integer since 1970)",
+        Kind::Timestamp => {
+            "a time (timestamptz, timestamp, date, text, or an integer since 1970; see source.timestamps)"
+        }
         Kind::Bool => "a boolean (boolean, or integer 0 and 1)",
         Kind::AsStored => "text; map an expression such as encode(…, 'hex')",
     }
 }
+
+/// The texts that are read as times, see [`Timestamp::parse_database_text`]. The server would take more, such as `tomorrow`.
+const ISO_TIME: &str =
+    r"^\d{4}-\d\d-\d\d([Tt ]([01]\d|2[0-3]):\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d(:?\d\d)?)?)?$";
 
 /// The types of the columns that a plan touches.
 pub(super) struct ColumnTypes(pub(super) Vec<(Column, ColumnType)>);
@@ -123,7 +154,17 @@ impl PostgresDialect<'_> {
             }
             ColumnType::TimeText => {
                 let time = self.setting(time.to_string());
-                format!("{name}::timestamptz {operator} {time}::timestamptz")
+                let problem =
+                    format!("{OURS}{} holds text that is no ISO 8601 time", self.mapping.described(column));
+                let problem = problem.replace('\'', "''");
+                // As a cell is read: digits finer than microseconds are cut, and any other text is an error. It has to depend
+                // on the row, or the planner would raise it at once.
+                format!(
+                    "CASE WHEN {name} ~ '{ISO_TIME}' \
+                     THEN regexp_replace({name}::text, '(\\.\\d{{6}})\\d+', '\\1')::timestamptz \
+                     WHEN {name} IS NOT NULL THEN (left({name}::text, 0) || '{problem}')::timestamptz \
+                     END {operator} {time}::timestamptz"
+                )
             }
             _ => {
                 let time = self.setting(time.to_string());
@@ -136,7 +177,11 @@ impl PostgresDialect<'_> {
 impl Dialect for PostgresDialect<'_> {
     fn select(&self, column: &Column) -> String {
         let sql = self.mapping.sql(column);
-        match self.types.of(column).wire() {
+        let column_type = self.types.of(column);
+        match column_type.wire() {
+            _ if column_type == ColumnType::Network => {
+                format!("CASE WHEN {sql} IS NOT NULL THEN format('%s', {sql}) END")
+            }
             Wire::Text | Wire::Number | Wire::TimeText => format!("{sql}::text"),
             _ => sql,
         }
@@ -146,12 +191,11 @@ impl Dialect for PostgresDialect<'_> {
         match filter {
             Filter::Email(email) => {
                 let (column, value) = (self.mapping.sql(&Column::EMAIL), self.setting(email.clone()));
-                match self.types.of(&Column::EMAIL) {
+                let exact = format!("{column}::text = {value} COLLATE \"C\"");
+                match self.types.of(&Column::EMAIL).cast() {
                     // The first comparison can use the index, the second makes it exact.
-                    ColumnType::CaseInsensitiveText => {
-                        format!("{column} = {value}::citext AND {column}::text = {value}")
-                    }
-                    _ => format!("{column} = {value}"),
+                    Some(cast) => format!("{column} = {value}{cast} AND {exact}"),
+                    None => exact,
                 }
             }
             Filter::AtOrAfter(column, time) => self.compare_time(column, ">=", *time),
@@ -165,12 +209,13 @@ impl Dialect for PostgresDialect<'_> {
 
     fn after(&mut self, after: &str) -> Result<String, SourceError> {
         let column = self.mapping.sql(&Column::ID);
-        let (id_kind, cast) = match self.types.of(&Column::ID) {
-            ColumnType::Int => (IdKind::Integer, "::bigint"),
-            ColumnType::Uuid => (IdKind::Uuid, "::uuid"),
-            ColumnType::CaseInsensitiveText => (IdKind::Text, "::citext"),
-            _ => (IdKind::Text, ""),
+        let id_type = self.types.of(&Column::ID);
+        let id_kind = match id_type {
+            ColumnType::Int => IdKind::Integer,
+            ColumnType::Uuid => IdKind::Uuid,
+            _ => IdKind::Text,
         };
+        let cast = id_type.cast().unwrap_or_default();
         let value = match id_kind.parse(after)? {
             Id::Integer(id) => id.to_string(),
             Id::Uuid(id) => crate::hex(&id),

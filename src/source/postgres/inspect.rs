@@ -1,6 +1,7 @@
 //! What PostgreSQL says of a plan, of the role and of the table.
 
-use super::{PostgresSource, error_text, mismatch};
+use super::PostgresSource;
+use super::session::{error_text, mismatch};
 use crate::plan::Plan;
 use crate::sensitive;
 use crate::source::{Estimate, Inspection, SourceError};
@@ -10,7 +11,7 @@ use tokio_postgres::SimpleQueryMessage;
 
 impl PostgresSource {
     pub(in crate::source) async fn estimate(&self, plan: &Plan) -> Result<Estimate, SourceError> {
-        let session = self.connect().await?;
+        let session = self.connector.open().await?;
         let query = self.prepare(&session.client, plan).await?;
         let explain = format!("EXPLAIN (FORMAT JSON) {}", query.sql);
         let answer = session.client.simple_query(&explain).await.map_err(|error| mismatch(&error))?;
@@ -32,7 +33,7 @@ impl PostgresSource {
     }
 
     pub(in crate::source) async fn inspect(&self) -> Result<Inspection, SourceError> {
-        let session = self.connect().await?;
+        let session = self.connector.open().await?;
         let failed = |error: tokio_postgres::Error| SourceError::Failed(error_text(&error));
         let row = session.client.query_one(ABOUT, &[&self.mapping.table.quoted()]).await.map_err(failed)?;
         let rows = session.client.query(READABLE, &[&self.mapping.table.quoted()]).await.map_err(failed)?;
