@@ -5,7 +5,7 @@ mod dialect;
 mod inspect;
 pub(super) mod session;
 
-use super::query::{self, Selection};
+use super::query::{self, Selection, Statement};
 use super::{FEW_CELLS, MANY_CELLS, Mapping, RowSink, SourceError};
 use crate::encode::Value;
 use crate::plan::{Column, Plan};
@@ -90,7 +90,7 @@ impl PostgresSource {
         let types = self.column_types(client, &touched).await?;
         let selection = Selection::of(plan);
         let mut dialect = PostgresDialect { mapping: &self.mapping, types: &types, settings: Vec::new() };
-        let sql = query::select(plan, &selection, &self.mapping, &mut dialect)?;
+        let sql = Statement::of(plan, &selection, &self.mapping, &mut dialect)?.rows();
         for (name, value) in dialect.settings {
             let set = "SELECT set_config($1, $2, true)";
             client.execute(set, &[&name, &value]).await.map_err(|error| mismatch(&error))?;

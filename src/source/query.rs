@@ -64,32 +64,55 @@ pub(super) fn touched(plan: &Plan) -> Vec<Column> {
     columns
 }
 
-/// The `SELECT` of a plan.
-pub(super) fn select(
-    plan: &Plan,
-    selection: &Selection,
-    mapping: &Mapping,
-    dialect: &mut impl Dialect,
-) -> Result<String, SourceError> {
-    // Under names that nothing else has: ORDER BY would take what is selected under a column's name for the column.
-    let columns = selection.columns().iter().enumerate();
-    let columns: Vec<_> =
-        columns.map(|(at, column)| format!("{} AS \"headcount {at}\"", dialect.select(column))).collect();
-    let mut conditions: Vec<_> = mapping.condition().into_iter().collect();
-    conditions.extend(plan.filters.iter().map(|filter| dialect.condition(filter)));
-    if let Some(after) = &plan.after {
-        conditions.push(dialect.after(after)?);
+/// The statement of a plan, as the parts that it is made of.
+pub(super) struct Statement {
+    /// What is selected, in SQL.
+    columns: Vec<String>,
+    /// From `FROM` on.
+    rest: String,
+}
+
+impl Statement {
+    pub(super) fn of(
+        plan: &Plan,
+        selection: &Selection,
+        mapping: &Mapping,
+        dialect: &mut impl Dialect,
+    ) -> Result<Self, SourceError> {
+        let mut conditions: Vec<_> = mapping.condition().into_iter().collect();
+        conditions.extend(plan.filters.iter().map(|filter| dialect.condition(filter)));
+        if let Some(after) = &plan.after {
+            conditions.push(dialect.after(after)?);
+        }
+
+        let mut rest = format!("FROM {}", mapping.table.quoted());
+        if !conditions.is_empty() {
+            rest.push_str(" WHERE ");
+            rest.push_str(&conditions.join(" AND "));
+        }
+        rest.push_str(" ORDER BY ");
+        rest.push_str(&mapping.sql(&Column::ID));
+        if let Some(limit) = plan.limit {
+            rest.push_str(&format!(" LIMIT {limit}"));
+        }
+        let columns = selection.columns().iter().map(|column| dialect.select(column)).collect();
+        Ok(Self { columns, rest })
     }
 
-    let mut sql = format!("SELECT {} FROM {}", columns.join(", "), mapping.table.quoted());
-    if !conditions.is_empty() {
-        sql.push_str(" WHERE ");
-        sql.push_str(&conditions.join(" AND "));
+    /// The rows, in the order of their ids. The columns get names that nothing else has: `ORDER BY` would take what is selected
+    /// under a column's name for the column.
+    pub(super) fn rows(&self) -> String {
+        let columns = self.columns.iter().zip(self.names()).map(|(sql, name)| format!("{sql} AS {name}"));
+        format!("SELECT {} {}", columns.collect::<Vec<_>>().join(", "), self.rest)
     }
-    sql.push_str(" ORDER BY ");
-    sql.push_str(&mapping.sql(&Column::ID));
-    if let Some(limit) = plan.limit {
-        sql.push_str(&format!(" LIMIT {limit}"));
+
+    /// The names of the columns in [`Statement::rows`].
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        (0..self.columns.len()).map(|at| format!("\"headcount {at}\""))
     }
-    Ok(sql)
+
+    /// A call of `function` with the cells of each row.
+    pub(super) fn calls(&self, function: &str) -> String {
+        format!("SELECT {function}({}) {}", self.columns.join(", "), self.rest)
+    }
 }

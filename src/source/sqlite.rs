@@ -3,19 +3,18 @@
 mod decode;
 mod dialect;
 mod inspect;
+mod scan;
 
-use super::query::{self, Selection};
+use super::query::{self, Selection, Statement};
 use super::{FEW_CELLS, IdKind, MANY_CELLS, Mapping, RowSink, SourceError};
-use crate::encode::Value;
 use crate::plan::{Column, Kind, Plan};
-use decode::{decode, misfit, shown_id};
 use dialect::{Ids, SqliteDialect, UuidForm, add_micros_function};
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Bound;
-use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags};
+use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, params_from_iter};
+use scan::push_rows;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::runtime::Handle;
 use tokio::task::spawn_blocking;
 
 /// How long to wait for a writer that holds the whole file (rollback journal mode).
@@ -49,9 +48,9 @@ impl SqliteSource {
         let mapping = self.mapping.clone();
         blocking(move || {
             if query.selection.columns().len() <= FEW_CELLS {
-                push_rows::<_, FEW_CELLS>(&connection, &query, &mapping, sink)
+                push_rows::<_, FEW_CELLS>(&connection, query, mapping, sink)
             } else {
-                push_rows::<_, MANY_CELLS>(&connection, &query, &mapping, sink)
+                push_rows::<_, MANY_CELLS>(&connection, query, mapping, sink)
             }
         })
         .await
@@ -62,7 +61,7 @@ impl SqliteSource {
         blocking(move || {
             let connection = source.open()?;
             let query = source.query(&connection, &plan)?;
-            connection.prepare(&query.sql).map_err(|error| mismatch(&error))?;
+            connection.prepare(&query.statement.rows()).map_err(|error| mismatch(&error))?;
             Ok(())
         })
         .await
@@ -113,8 +112,8 @@ impl SqliteSource {
             })
             .collect();
         let mut dialect = SqliteDialect { mapping: &self.mapping, ids, bound: Vec::new() };
-        let sql = query::select(plan, &selection, &self.mapping, &mut dialect)?;
-        Ok(Query { sql, bound: dialect.bound, selection, kinds, id_kind: ids.kind })
+        let statement = Statement::of(plan, &selection, &self.mapping, &mut dialect)?;
+        Ok(Query { statement, bound: dialect.bound, selection, kinds, id_kind: ids.kind })
     }
 
     /// Finds out, one by one, whether the expressions and the condition of the mapping are SQL: then what is wrong can be named.
@@ -204,12 +203,29 @@ impl Drop for InterruptOnDrop {
 }
 
 struct Query {
-    sql: String,
+    statement: Statement,
     bound: Vec<Bound>,
     selection: Selection,
     /// What each selected column is read as.
     kinds: Vec<Kind>,
     id_kind: IdKind,
+}
+
+impl Query {
+    /// How SQLite goes about it ("The EXPLAIN QUERY PLAN Command" of its manual).
+    fn explained(&self, connection: &Connection) -> Result<Vec<String>, SourceError> {
+        let explain = format!("EXPLAIN QUERY PLAN {}", self.statement.rows());
+        let mut statement = connection.prepare(&explain).map_err(|error| mismatch(&error))?;
+        let details = statement
+            .query_map(params_from_iter(&self.bound), |row| row.get("detail"))
+            .and_then(Iterator::collect::<Result<Vec<_>, _>>);
+        details.map_err(|error| failed(&error))
+    }
+}
+
+/// Whether the rows have to be sorted, because no index has the order of the ids.
+fn sorts(explained: &[String]) -> bool {
+    explained.iter().any(|detail| detail.starts_with("USE TEMP B-TREE"))
 }
 
 /// How a further column is read, by its declared type: SQLite itself has neither times nor booleans.
@@ -219,38 +235,6 @@ fn kind_of(declared: &str) -> Kind {
         _ if declared.starts_with("DATETIME") || declared.starts_with("TIMESTAMP") => Kind::Timestamp,
         _ => Kind::AsStored,
     }
-}
-
-fn push_rows<S: RowSink, const CELLS: usize>(
-    connection: &Connection,
-    query: &Query,
-    mapping: &Mapping,
-    mut sink: S,
-) -> Result<S, SourceError> {
-    let runtime = Handle::current();
-    let mut statement = connection.prepare(&query.sql).map_err(|error| mismatch(&error))?;
-    let mut rows =
-        statement.query(rusqlite::params_from_iter(&query.bound)).map_err(|error| failed(&error))?;
-    let shown = query.selection.shown();
-    while let Some(row) = rows.next().map_err(|error| failed(&error))? {
-        let mut values = [Value::Null; CELLS];
-        for (at, (kind, value)) in query.kinds.iter().zip(&mut values).enumerate() {
-            let cell = row.get_ref(at).map_err(|error| failed(&error))?;
-            decode(*kind, query.id_kind, mapping.timestamps, cell, value).map_err(|expected| {
-                SourceError::Value {
-                    table: mapping.table.to_string(),
-                    column: query.selection.columns()[at].name().to_owned(),
-                    id: row.get_ref(query.selection.id_at()).map_or_else(|_| "?".to_owned(), shown_id),
-                    problem: misfit(cell, expected),
-                }
-            })?;
-        }
-        sink.row(&values[..shown]);
-        if sink.is_full() {
-            runtime.block_on(sink.flush())?;
-        }
-    }
-    Ok(sink)
 }
 
 fn unreadable(error: &rusqlite::Error) -> SourceError {

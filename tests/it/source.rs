@@ -13,6 +13,7 @@ both! {
     a_reserved_word_is_a_table_name_like_any_other,
     a_view_is_as_good_as_a_table,
     a_source_that_lacks_its_table_is_not_given_one,
+    ids_that_no_index_orders_are_sorted,
 }
 
 fn the_users_table_may_have_another_name(db: Db) {
@@ -35,6 +36,16 @@ fn a_view_is_as_good_as_a_table(db: Db) {
     site.set("HEADCOUNT_SOURCE_TABLE", "active_members");
     let ids = site.serve().get_with(EXPORT_KEY, FULL).ids();
     assert_eq!(ids, ["1", "2", "8"]);
+}
+
+fn ids_that_no_index_orders_are_sorted(db: Db) {
+    let mut site = Site::with_users(db, 5000);
+    site.sql("CREATE TABLE heap AS SELECT * FROM users ORDER BY (id * 7919) % 5003");
+    site.set("HEADCOUNT_SOURCE_TABLE", "heap");
+    let server = site.serve();
+    assert_eq!(server.get_with(EXPORT_KEY, FULL).csv(), Site::filled_full(5000));
+    let page = server.get_with(EXPORT_KEY, &format!("{FULL}?after=41&limit=3&fields=id,name"));
+    assert_eq!(page.ids(), ["42", "43", "44"]);
 }
 
 fn a_source_that_lacks_its_table_is_not_given_one(db: Db) {

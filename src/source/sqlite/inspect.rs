@@ -1,6 +1,6 @@
 //! What SQLite says of a plan and of the file.
 
-use super::{InterruptOnDrop, SqliteSource, blocking, failed, mismatch};
+use super::{InterruptOnDrop, SqliteSource, blocking, failed, sorts};
 use crate::plan::Plan;
 use crate::sensitive;
 use crate::source::{Estimate, Inspection, SourceError};
@@ -13,22 +13,16 @@ const COUNT_TIMEOUT: Duration = Duration::from_secs(2);
 impl SqliteSource {
     pub(in crate::source) async fn estimate(&self, plan: &Plan) -> Result<Estimate, SourceError> {
         let (source, asked) = (self.clone(), plan.clone());
-        let details = blocking(move || {
+        let explained = blocking(move || {
             let connection = source.open()?;
-            let query = source.query(&connection, &asked)?;
-            let explain = format!("EXPLAIN QUERY PLAN {}", query.sql);
-            let mut statement = connection.prepare(&explain).map_err(|error| mismatch(&error))?;
-            let details = statement
-                .query_map(params_from_iter(&query.bound), |row| row.get::<_, String>("detail"))
-                .and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            details.map_err(|error| failed(&error))
+            source.query(&connection, &asked)?.explained(&connection)
         });
-        let details = details.await?;
-        // "The EXPLAIN QUERY PLAN Command" of the SQLite manual: SEARCH visits a part of a table, SCAN all of it.
+        let explained = explained.await?;
         Ok(Estimate {
             rows: tokio::time::timeout(COUNT_TIMEOUT, self.count(plan)).await.ok().and_then(Result::ok),
-            uses_index: details.iter().any(|detail| detail.starts_with("SEARCH")),
-            sorts: details.iter().any(|detail| detail.starts_with("USE TEMP B-TREE")),
+            // SEARCH visits a part of a table, SCAN all of it.
+            uses_index: explained.iter().any(|detail| detail.starts_with("SEARCH")),
+            sorts: sorts(&explained),
         })
     }
 
@@ -42,7 +36,7 @@ impl SqliteSource {
         let (connection, query) = connection.await?;
         let _stop = InterruptOnDrop(connection.get_interrupt_handle());
         blocking(move || {
-            let sql = format!("SELECT count(*) FROM ({})", query.sql);
+            let sql = format!("SELECT count(*) FROM ({})", query.statement.rows());
             let count =
                 connection.query_row(&sql, params_from_iter(&query.bound), |row| row.get::<_, i64>(0));
             count.map(i64::unsigned_abs).map_err(|error| failed(&error))

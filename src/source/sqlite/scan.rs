@@ -1,0 +1,106 @@
+//! The rows of a scan, pushed by SQLite itself.
+//!
+//! They come as the arguments of a function that the statement calls for each row. Read from a row that was stepped to, the
+//! same cells cost three times as many instructions: every look at a column takes and checks the connection anew.
+
+use super::decode::{decode, misfit, shown_id};
+use super::{Query, failed, mismatch, sorts};
+use crate::encode::Value;
+use crate::source::{Mapping, RowSink, SourceError};
+use rusqlite::functions::{Context, FunctionFlags};
+use rusqlite::types::Null;
+use rusqlite::{Connection, params_from_iter};
+use std::sync::{Arc, Mutex, PoisonError};
+use tokio::runtime::Handle;
+
+const ROW_FUNCTION: &str = "headcount_row";
+
+/// Runs the query on this thread and pushes its rows into the sink; gives the sink back.
+pub(super) fn push_rows<S: RowSink + 'static, const CELLS: usize>(
+    connection: &Connection,
+    query: Query,
+    mapping: Mapping,
+    sink: S,
+) -> Result<S, SourceError> {
+    let sql = calling(connection, &query)?;
+    let query = Arc::new(query);
+    let pushing = Arc::new(Mutex::new(Pushing { sink, error: None }));
+    let pusher = Pusher { query: Arc::clone(&query), mapping, runtime: Handle::current() };
+    let shared = Arc::clone(&pushing);
+    let width = i32::try_from(query.selection.columns().len()).unwrap_or(i32::MAX);
+    let push = move |context: &Context<'_>| {
+        let mut pushing = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let Pushing { sink, error } = &mut *pushing;
+        pusher.push::<S, CELLS>(context, sink).map(|()| Null).map_err(|problem| {
+            *error = Some(problem);
+            rusqlite::Error::UserFunctionError("the scan stops here".into())
+        })
+    };
+    // Not DETERMINISTIC: it has to be called for every row, like as they may be.
+    let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
+    connection.create_scalar_function(ROW_FUNCTION, width, flags, push).map_err(|error| failed(&error))?;
+    let stepped = step_through(connection, &query, &sql);
+    // The function holds the sink, too.
+    connection.remove_function(ROW_FUNCTION, width).map_err(|error| failed(&error))?;
+    let pushing = Arc::into_inner(pushing)
+        .ok_or_else(|| SourceError::Failed("the scan is still running".to_owned()))?
+        .into_inner()
+        .unwrap_or_else(PoisonError::into_inner);
+    match pushing.error {
+        Some(error) => Err(error),
+        None => stepped.map(|()| pushing.sink),
+    }
+}
+
+/// The statement that calls the function for each row, in the order of the ids.
+fn calling(connection: &Connection, query: &Query) -> Result<String, SourceError> {
+    if !sorts(&query.explained(connection)?) {
+        return Ok(query.statement.calls(ROW_FUNCTION));
+    }
+    // Before a sort the function would be called in the order of the table. What is materialised is sorted already.
+    let (rows, names) = (query.statement.rows(), query.statement.names().collect::<Vec<_>>().join(", "));
+    Ok(format!("WITH headcount AS MATERIALIZED ({rows}) SELECT {ROW_FUNCTION}({names}) FROM headcount"))
+}
+
+fn step_through(connection: &Connection, query: &Query, sql: &str) -> Result<(), SourceError> {
+    let mut statement = connection.prepare(sql).map_err(|error| mismatch(&error))?;
+    let mut rows = statement.query(params_from_iter(&query.bound)).map_err(|error| failed(&error))?;
+    while rows.next().map_err(|error| failed(&error))?.is_some() {}
+    Ok(())
+}
+
+struct Pushing<S> {
+    sink: S,
+    error: Option<SourceError>,
+}
+
+struct Pusher {
+    query: Arc<Query>,
+    mapping: Mapping,
+    runtime: Handle,
+}
+
+impl Pusher {
+    fn push<S: RowSink, const CELLS: usize>(
+        &self,
+        row: &Context<'_>,
+        sink: &mut S,
+    ) -> Result<(), SourceError> {
+        let (query, timestamps) = (&*self.query, self.mapping.timestamps);
+        let mut values = [Value::Null; CELLS];
+        for (at, (kind, value)) in query.kinds.iter().zip(&mut values).enumerate() {
+            let cell = row.get_raw(at);
+            decode(*kind, query.id_kind, timestamps, cell, value).map_err(|expected| SourceError::Value {
+                table: self.mapping.table.to_string(),
+                column: query.selection.columns()[at].name().to_owned(),
+                id: shown_id(row.get_raw(query.selection.id_at())),
+                problem: misfit(cell, expected),
+            })?;
+        }
+        sink.row(&values[..query.selection.shown()]);
+        if sink.is_full() {
+            self.runtime.block_on(sink.flush())?;
+        }
+        Ok(())
+    }
+}
