@@ -9,6 +9,7 @@ use crate::database_url::DatabaseUrl;
 use crate::plan::Profile;
 use crate::source::Mapping;
 use crate::store::flags::{self, Flags};
+use anyhow::bail;
 use environment::{Environment, Layers};
 pub(crate) use file::FILE_NAME;
 use ipnet::IpNet;
@@ -119,6 +120,11 @@ impl Config {
             .or(file.data_dir)
             .unwrap_or_else(|| PathBuf::from("headcount-data"));
         let source_url: Option<DatabaseUrl> = layers.pick("source.url", file.source.url.clone())?;
+        if source_url.is_none() && file.source.describes_a_table() {
+            let problem = "[source] describes a table of an application, but not where it is";
+            let remedy = "set source.url, or the environment variable HEADCOUNT_SOURCE_URL";
+            bail!("{}: {problem}; {remedy}", path.display());
+        }
         let own_users = data_dir.join("users.db");
         let allow_sensitive = file.source.allow_sensitive.clone();
         let mapping = mapping::mapping(&layers, file.source)?;

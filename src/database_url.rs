@@ -23,6 +23,8 @@ impl FromStr for DatabaseUrl {
             return Err("expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE".to_owned());
         };
         let path = path.strip_prefix("//").unwrap_or(path);
+        // SQLAlchemy and others write an absolute path with a slash more.
+        let path = path.strip_prefix('/').filter(|rest| rest.starts_with('/')).unwrap_or(path);
         if path.is_empty() || path == ":memory:" || path.contains('?') {
             return Err("expected sqlite:PATH with the path of a file and no options".to_owned());
         }
@@ -81,6 +83,7 @@ mod tests {
             ("postgres://db/app?user=me&password=s3cret", "postgres://db/app"),
             ("sqlite:users.db", "sqlite:users.db"),
             ("sqlite:///var/lib/users.db", "sqlite:/var/lib/users.db"),
+            ("sqlite:////var/lib/users.db", "sqlite:/var/lib/users.db"),
         ] {
             let parsed: DatabaseUrl = url.parse().expect("a database URL");
             assert_eq!(format!("{parsed} {parsed:?}"), format!("{shown} {shown}"));

@@ -39,6 +39,13 @@ pub(super) struct SourceSection {
     pub(super) allow_sensitive: Vec<String>,
 }
 
+impl SourceSection {
+    /// Whether it says what only a table that is not ours can need.
+    pub(super) fn describes_a_table(&self) -> bool {
+        !self.columns.is_empty() || self.filter.is_some() || self.timestamps != Timestamps::default()
+    }
+}
+
 #[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct StoreSection {

@@ -35,7 +35,7 @@ pub(super) async fn examine(config: &Config, source: &Source, now: Timestamp) ->
     findings.extend(clock(&inspection, now));
     let mut fits = true;
     for profile in &config.profiles {
-        let finding = mapping(config, source, profile).await;
+        let finding = mapping(source, profile).await;
         fits &= finding.level == super::Level::Ok;
         findings.push(finding);
     }
@@ -68,8 +68,11 @@ fn encryption(inspection: &Inspection) -> Option<Finding> {
 
 fn privileges(config: &Config, inspection: &Inspection) -> Finding {
     let mut excess = inspection.excess.clone();
-    if !inspection.readable_credentials.is_empty() {
-        excess.push(format!("may read {}", inspection.readable_credentials.join(", ")));
+    let allowed = &config.source.allow_sensitive;
+    let readable = inspection.readable_credentials.iter().filter(|name| !allowed.contains(name));
+    let readable: Vec<_> = readable.map(String::as_str).collect();
+    if !readable.is_empty() {
+        excess.push(format!("may read {}", readable.join(", ")));
     }
     // A file has no privileges by column, and what is ours may be written.
     if excess.is_empty() || matches!(config.source.url, DatabaseUrl::Sqlite(_)) {
@@ -99,7 +102,7 @@ fn clock(inspection: &Inspection, now: Timestamp) -> Option<Finding> {
 }
 
 /// Whether the export of a profile could start.
-async fn mapping(config: &Config, source: &Source, profile: &Arc<Profile>) -> Finding {
+async fn mapping(source: &Source, profile: &Arc<Profile>) -> Finding {
     let Err(error) = source.check(&Plan::new(Arc::clone(profile))).await else {
         return Finding::ok(
             "mapping",
@@ -107,13 +110,14 @@ async fn mapping(config: &Config, source: &Source, profile: &Arc<Profile>) -> Fi
         );
     };
     let text = error.to_string();
-    let table = &config.source.mapping.table;
     // insufficient_privilege (PostgreSQL manual, appendix A).
-    let remedy = if text.contains("SQLSTATE 42501") {
-        format!("GRANT SELECT ON {table} TO the role in source.url, on the exported columns at least")
+    let remedy = if text.contains("row-level security") {
+        "ALTER ROLE … BYPASSRLS for the role in source.url, or let source.table be a view whose owner sees all rows"
+    } else if text.contains("SQLSTATE 42501") {
+        "GRANT SELECT on what is named to the role in source.url, for the columns in [source.columns] at least; \
+         headcount init --print writes the statements"
     } else {
         "correct source.table and [source.columns], or write them anew with: headcount init --print"
-            .to_owned()
     };
     let finding = format!("{} export: {text}", profile.name);
     Finding::problem("mapping", finding, "this export answers 503", remedy)
@@ -188,7 +192,7 @@ async fn values(config: &Config, source: &Source) -> Vec<Finding> {
     if findings.is_empty() {
         findings.push(Finding::ok(
             "values",
-            format!("the first {SAMPLE} rows fit, and none looks like a credential"),
+            format!("the first rows, {SAMPLE} at most, fit, and none looks like a credential"),
         ));
     }
     findings

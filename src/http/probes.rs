@@ -44,19 +44,28 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
     let source = tokio::time::timeout(READY_TIMEOUT, app.exporter.source.check(&plan));
     let (store, source) = tokio::join!(store, source);
     let mut unready = Vec::new();
-    if !matches!(store, Ok(Ok(()))) {
-        tracing::warn!(result = ?store, "the store is not ready");
-        unready.push("store");
-    }
-    if !matches!(source, Ok(Ok(()))) {
-        tracing::warn!(result = ?source, "the source is not ready");
-        unready.push("source");
+    for (what, problem) in [("store", problem(store)), ("source", problem(source))] {
+        if let Some(problem) = problem {
+            tracing::warn!(problem, "the {what} is not ready");
+            unready.push(what);
+        }
     }
     if unready.is_empty() {
         return json(StatusCode::OK, &serde_json::json!({"status": "ready"}));
     }
     let detail = format!("Not ready: {}", unready.join(" and "));
     json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({"detail": detail, "status_code": 503}))
+}
+
+/// What is wrong with an answer, if anything.
+fn problem<E: std::fmt::Display>(
+    answer: Result<Result<(), E>, tokio::time::error::Elapsed>,
+) -> Option<String> {
+    match answer {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(error.to_string()),
+        Err(_) => Some(format!("no answer within {} s", READY_TIMEOUT.as_secs())),
+    }
 }
 
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {

@@ -35,8 +35,8 @@ pub fn configuration(proposal: &Proposal, address: &Address, options: &str) -> S
     text.push_str(&format!("table = {}\n", string(&proposal.table.parseable())));
     text.push_str(&conditions(proposal));
     text.push_str(&comment(
-        "What integers are as times: \"auto\" (seconds), \"seconds\" or \"milliseconds\". Times of the database's own \
-         types need nothing.",
+        "What times are: \"auto\" (integers are seconds), \"seconds\", \"milliseconds\", or \"text\" (an integer is an \
+         error). Times of the database's own types need nothing.",
     ));
     text.push_str(&format!("timestamps = {}\n", string(proposal.timestamps.name())));
     text.push_str(
@@ -104,7 +104,11 @@ fn url(database: Database, address: &Address) -> String {
 
 fn conditions(proposal: &Proposal) -> String {
     let line = |prefix: &str, condition: &Condition| {
-        comment(&condition.comment) + &format!("{prefix}where = {}\n", string(&condition.sql))
+        let mut said = condition.comment.clone();
+        if !prefix.is_empty() && proposal.database == Database::Postgres {
+            said.push_str(" The role in the URL needs SELECT on the columns in it, too.");
+        }
+        comment(&said) + &format!("{prefix}where = {}\n", string(&condition.sql))
     };
     let mut text = String::new();
     if let Some(condition) = &proposal.condition {

@@ -1,6 +1,6 @@
 //! How sensitive a column is, by its name: for those who decide what may leave, not for what may not.
 
-use super::by_name;
+use super::{by_name, words};
 use serde::Serialize;
 
 /// How sensitive what a column holds is likely to be.
@@ -81,6 +81,8 @@ mod tests {
         for (name, expected) in [
             ("email", Sensitivity::Personal),
             ("phone_number", Sensitivity::Personal),
+            ("emailAddress", Sensitivity::Personal),
+            ("customerId", Sensitivity::Identifier),
             ("last_login_ip", Sensitivity::Personal),
             ("id", Sensitivity::Identifier),
             ("customer_id", Sensitivity::Identifier),
