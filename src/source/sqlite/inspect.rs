@@ -7,6 +7,27 @@ use crate::source::{Estimate, Inspection, SourceError};
 use rusqlite::params_from_iter;
 use std::time::Duration;
 
+/// A line of `EXPLAIN QUERY PLAN`. A parent comes before what is below it.
+struct Step {
+    id: i64,
+    parent: i64,
+    detail: String,
+}
+
+/// The steps in which users are found; what an expression reads for each of them is none.
+fn without_subqueries(steps: Vec<Step>) -> Vec<String> {
+    let mut inside = Vec::new();
+    let mut details = Vec::new();
+    for step in steps {
+        if inside.contains(&step.parent) || step.detail.contains("SCALAR SUBQUERY") {
+            inside.push(step.id);
+        } else {
+            details.push(step.detail);
+        }
+    }
+    details
+}
+
 /// SQLite has no statistics to speak of, so rows are counted, but not for long.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(2);
 
@@ -19,9 +40,11 @@ impl SqliteSource {
             let explain = format!("EXPLAIN QUERY PLAN {}", query.sql);
             let mut statement = connection.prepare(&explain).map_err(|error| mismatch(&error))?;
             let details = statement
-                .query_map(params_from_iter(&query.bound), |row| row.get::<_, String>("detail"))
+                .query_map(params_from_iter(&query.bound), |row| {
+                    Ok(Step { id: row.get("id")?, parent: row.get("parent")?, detail: row.get("detail")? })
+                })
                 .and_then(Iterator::collect::<Result<Vec<_>, _>>);
-            details.map_err(|error| failed(&error))
+            details.map(without_subqueries).map_err(|error| failed(&error))
         });
         let details = details.await?;
         // "The EXPLAIN QUERY PLAN Command" of the SQLite manual: SEARCH visits a part of a table, SCAN all of it.
