@@ -27,7 +27,7 @@ pub(super) struct Arguments {
     /// configured]
     url: Option<String>,
     /// The table or view with the users [default: the one that looks like it]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_table)]
     table: Option<TableName>,
     /// What made the database [default: what it looks like]
     #[arg(long, value_name = "NAME", value_parser = preset_names())]
@@ -282,6 +282,11 @@ fn exists(path: &Path) -> anyhow::Error {
 
 fn preset_names() -> PossibleValuesParser {
     PossibleValuesParser::new(presets::all().map(|preset| preset.name))
+}
+
+/// Told to clap, which would otherwise take the name as it is, dots and quotes included.
+fn parse_table(text: &str) -> Result<TableName, String> {
+    text.parse()
 }
 
 fn parse_choice(text: &str) -> Result<(Field, String), String> {
