@@ -73,6 +73,10 @@ pub(super) async fn run(
     let subject = Subject { database: catalogue.database, table, samples: &samples };
     let recognised = preset.map_or(reason, |preset| preset.evidence(&catalogue, table));
     let mut proposal = propose(subject, preset, &recognised, arguments.columns.clone(), &mut dialogue)?;
+    if catalogue.tables.iter().filter(|other| other.name.name() == table.name.name()).count() > 1 {
+        // Which of them the name alone means is for the search path to say.
+        proposal.table = table.name.clone();
+    }
     let rows = rows(&url, &mut proposal, subject).await;
     show::proposal(&proposal, &rows);
     if let Some(statements) = grants::statements(&proposal, subject, &catalogue) {
