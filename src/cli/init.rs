@@ -6,6 +6,7 @@ mod show;
 
 use super::{Usage, print};
 use crate::database_url::DatabaseUrl;
+use crate::init::mask::visible;
 use crate::init::samples::{ROWS, Samples};
 use crate::init::write::{self, Address};
 use crate::init::{Choices, Field, Proposal, Subject, check, grants, presets, rank, tables};
@@ -81,7 +82,7 @@ pub(super) async fn run(
     show::proposal(&proposal, &rows);
     if let Some(statements) = grants::statements(&proposal, subject, &catalogue) {
         eprintln!("\nA role that may read this and nothing else (choose a password, run it as the owner):\n");
-        eprint!("{statements}");
+        statements.lines().for_each(|line| eprintln!("{}", visible(line)));
     }
 
     let address = match from_environment {
@@ -185,6 +186,7 @@ fn check_choices(table: &Table, choices: &Choices) -> Result<(), Usage> {
             let columns: Vec<_> = table.columns.iter().map(|column| column.name.as_str()).collect();
             let problem =
                 format!("table {} has no column {column}; it has {}", table.name, columns.join(", "));
+            let problem = visible(&problem);
             return Err(Usage(format!("--column {}: {problem}", field.name())));
         }
         if let Some(rule) = sensitive::by_name(column) {
