@@ -7,6 +7,8 @@
 mod harness;
 
 mod audit;
+mod check;
+mod check_source;
 mod cli;
 mod config;
 mod csv_format;
@@ -17,6 +19,10 @@ mod flags;
 mod frameworks;
 mod headers;
 mod import;
+mod init;
+mod init_file;
+mod init_grants;
+mod init_odd;
 mod instances;
 mod keys;
 mod leaving;
@@ -27,6 +33,8 @@ mod mapping_times;
 mod operations;
 mod parameters;
 mod post_forms;
+mod preflight;
+mod preflight_cost;
 mod property;
 mod python;
 mod refusals;
