@@ -3,6 +3,7 @@
 use super::{open_source, open_store, print_json};
 use crate::config::Config;
 use crate::doctor::{self, Finding, Level};
+use crate::init::mask::visible;
 use crate::timestamp::Timestamp;
 use anyhow::bail;
 
@@ -43,11 +44,11 @@ fn report(finding: &Finding) {
         Level::Warning => "warning",
         Level::Problem => "problem",
     };
-    eprintln!("{level:<8} {}: {}", finding.check, finding.finding);
+    eprintln!("{level:<8} {}: {}", finding.check, visible(&finding.finding));
     if let Some(why) = finding.why {
         eprintln!("         why: {why}");
     }
     if let Some(remedy) = &finding.remedy {
-        eprintln!("         do:  {remedy}");
+        eprintln!("         do:  {}", visible(remedy));
     }
 }

@@ -121,7 +121,7 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     let exporter = Arc::new(open_exporter(&config, &store).await?);
     if arguments.preflight {
         let request = audit_request(&plan);
-        return print_json(&exporter.preflight(&plan, &request).await?);
+        return print_json(&exporter.preflight(&plan, &request).await.map_err(refused)?);
     }
     let exporting = tokio::spawn(export(Arc::clone(&exporter), plan, arguments.output));
     let abort = exporting.abort_handle();
@@ -154,11 +154,7 @@ async fn export(exporter: Arc<Exporter>, plan: Plan, output: Option<PathBuf>) ->
     let target = output.as_deref().map(Target::beside).transpose()?;
     let bar = progress_bar(&exporter, &plan, target.is_some()).await;
     let request = audit_request(&plan);
-    let body = match exporter.start(plan, request).await {
-        Ok(body) => body,
-        Err(StartError::Source(SourceError::After(error))) => return Err(Usage(error.to_string()).into()),
-        Err(error) => return Err(error.into()),
-    };
+    let body = exporter.start(plan, request).await.map_err(refused)?;
     let Some(mut target) = target else {
         return copy(body, &mut std::io::stdout(), &bar).await.map(|_| ());
     };
@@ -167,6 +163,14 @@ async fn export(exporter: Arc<Exporter>, plan: Plan, output: Option<PathBuf>) ->
     target.finish()?;
     eprintln!("wrote {rows} users to {name}");
     Ok(())
+}
+
+/// A bad `--after` only shows where the ids are known; it is bad usage all the same.
+fn refused(error: StartError) -> anyhow::Error {
+    match error {
+        StartError::Source(SourceError::After(error)) => Usage(error.to_string()).into(),
+        error => error.into(),
+    }
 }
 
 fn audit_request(plan: &Plan) -> audit::Request {

@@ -6,6 +6,7 @@ mod show;
 
 use super::{Usage, print};
 use crate::database_url::DatabaseUrl;
+use crate::init::mask::visible;
 use crate::init::samples::{ROWS, Samples};
 use crate::init::write::{self, Address};
 use crate::init::{Choices, Field, Proposal, Subject, check, grants, presets, rank, tables};
@@ -27,7 +28,7 @@ pub(super) struct Arguments {
     /// configured]
     url: Option<String>,
     /// The table or view with the users [default: the one that looks like it]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", value_parser = parse_table)]
     table: Option<TableName>,
     /// What made the database [default: what it looks like]
     #[arg(long, value_name = "NAME", value_parser = preset_names())]
@@ -73,11 +74,15 @@ pub(super) async fn run(
     let subject = Subject { database: catalogue.database, table, samples: &samples };
     let recognised = preset.map_or(reason, |preset| preset.evidence(&catalogue, table));
     let mut proposal = propose(subject, preset, &recognised, arguments.columns.clone(), &mut dialogue)?;
+    if catalogue.tables.iter().filter(|other| other.name.name() == table.name.name()).count() > 1 {
+        // Which of them the name alone means is for the search path to say.
+        proposal.table = table.name.clone();
+    }
     let rows = rows(&url, &mut proposal, subject).await;
     show::proposal(&proposal, &rows);
     if let Some(statements) = grants::statements(&proposal, subject, &catalogue) {
         eprintln!("\nA role that may read this and nothing else (choose a password, run it as the owner):\n");
-        eprint!("{statements}");
+        statements.lines().for_each(|line| eprintln!("{}", visible(line)));
     }
 
     let address = match from_environment {
@@ -181,6 +186,7 @@ fn check_choices(table: &Table, choices: &Choices) -> Result<(), Usage> {
             let columns: Vec<_> = table.columns.iter().map(|column| column.name.as_str()).collect();
             let problem =
                 format!("table {} has no column {column}; it has {}", table.name, columns.join(", "));
+            let problem = visible(&problem);
             return Err(Usage(format!("--column {}: {problem}", field.name())));
         }
         if let Some(rule) = sensitive::by_name(column) {
@@ -282,6 +288,11 @@ fn exists(path: &Path) -> anyhow::Error {
 
 fn preset_names() -> PossibleValuesParser {
     PossibleValuesParser::new(presets::all().map(|preset| preset.name))
+}
+
+/// Told to clap, which would otherwise take the name as it is, dots and quotes included.
+fn parse_table(text: &str) -> Result<TableName, String> {
+    text.parse()
 }
 
 fn parse_choice(text: &str) -> Result<(Field, String), String> {

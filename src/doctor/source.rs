@@ -4,7 +4,7 @@ use super::Finding;
 use crate::config::Config;
 use crate::database_url::DatabaseUrl;
 use crate::encode::Value;
-use crate::plan::{Plan, Profile};
+use crate::plan::{Column, Plan, Profile};
 use crate::sensitive;
 use crate::source::{Closed, Inspection, RowSink, Source, SourceError};
 use crate::timestamp::Timestamp;
@@ -19,13 +19,23 @@ const SKEW: i64 = 5_000_000;
 /// What one core encodes in a second, roughly: for an estimate of the time that an export takes.
 const ROWS_PER_SECOND: u64 = 1_500_000;
 
+/// Its code in an error's text (PostgreSQL manual, appendix A).
+const INSUFFICIENT_PRIVILEGE: &str = "SQLSTATE 42501";
+
 /// Looks at the source.
 pub(super) async fn examine(config: &Config, source: &Source, now: Timestamp) -> Vec<Finding> {
     let inspection = match source.inspect().await {
         Ok(inspection) => inspection,
         Err(error) => {
-            let remedy = "see whether the database runs, and whether source.url and source.table name it";
-            return vec![Finding::problem("source", error.to_string(), UNREACHABLE, remedy)];
+            let text = error.to_string();
+            let remedy = match config.source.mapping.table.schema() {
+                Some(schema) if text.contains(INSUFFICIENT_PRIVILEGE) => {
+                    format!("GRANT USAGE ON SCHEMA {schema} TO the role in source.url")
+                }
+                _ => "see whether the database runs, and whether source.url and source.table name it"
+                    .to_owned(),
+            };
+            return vec![Finding::problem("source", text, UNREACHABLE, remedy)];
         }
     };
     let mut findings = vec![Finding::ok("source", inspection.version.clone())];
@@ -110,10 +120,9 @@ async fn mapping(source: &Source, profile: &Arc<Profile>) -> Finding {
         );
     };
     let text = error.to_string();
-    // insufficient_privilege (PostgreSQL manual, appendix A).
     let remedy = if text.contains("row-level security") {
         "ALTER ROLE … BYPASSRLS for the role in source.url, or let source.table be a view whose owner sees all rows"
-    } else if text.contains("SQLSTATE 42501") {
+    } else if text.contains(INSUFFICIENT_PRIVILEGE) {
         "GRANT SELECT on what is named to the role in source.url, for the columns in [source.columns] at least; \
          headcount init --print writes the statements"
     } else {
@@ -178,7 +187,9 @@ async fn values(config: &Config, source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (shown, texts) in plan.columns.iter().zip(&sample.texts) {
         let name = shown.column.name();
-        if let Some(kind) = sensitive::by_content(texts.iter().map(String::as_str))
+        // Ids may well look random, and they are there to be shown.
+        if shown.column != Column::ID
+            && let Some(kind) = sensitive::by_content(texts.iter().map(String::as_str))
             && !config.source.allow_sensitive.iter().any(|allowed| allowed == name)
         {
             findings.push(Finding::problem(

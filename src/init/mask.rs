@@ -13,8 +13,12 @@ pub fn masked(field: Field, cell: Option<&str>) -> String {
         (Field::Email | Field::Name, None) => initial(cell),
         _ => cell.to_owned(),
     };
-    // Whatever is in a cell must not steer the terminal.
-    shown.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    visible(&shown)
+}
+
+/// A text from a database, cell or name, that cannot steer the terminal.
+pub fn visible(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn initial(text: &str) -> String {

@@ -1,5 +1,6 @@
 //! Finds a table by the name that somebody typed.
 
+use super::mask::visible;
 use crate::source::TableName;
 use crate::source::catalogue::{Catalogue, Table};
 
@@ -37,7 +38,7 @@ pub fn find<'a>(catalogue: &'a Catalogue, name: &TableName) -> Result<&'a Table,
 /// Names, at most so many that they can be read.
 pub fn listed<'a>(tables: impl Iterator<Item = &'a Table>) -> String {
     const SHOWN: usize = 30;
-    let names: Vec<_> = tables.map(|table| table.name.parseable()).collect();
+    let names: Vec<_> = tables.map(|table| visible(&table.name.parseable())).collect();
     match names.len() {
         0 => "none".to_owned(),
         count if count <= SHOWN => names.join(", "),

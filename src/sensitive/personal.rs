@@ -62,11 +62,11 @@ pub fn sensitivity(name: &str) -> Sensitivity {
     if by_name(name).is_some() {
         return Sensitivity::Credential;
     }
-    if name.split(|c: char| !c.is_alphanumeric()).any(|word| PERSONAL.contains(&word.to_lowercase().as_str()))
-    {
+    let words = words(name);
+    if words.iter().any(|word| PERSONAL.contains(&word.as_str())) {
         return Sensitivity::Personal;
     }
-    if name.eq_ignore_ascii_case("id") || name.to_lowercase().ends_with("_id") {
+    if words.last().is_some_and(|word| word == "id") {
         return Sensitivity::Identifier;
     }
     Sensitivity::Other

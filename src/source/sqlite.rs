@@ -2,6 +2,7 @@
 
 mod decode;
 mod dialect;
+mod explain;
 mod inspect;
 mod scan;
 
@@ -11,7 +12,7 @@ use crate::plan::{Column, Kind, Plan};
 use dialect::{Ids, SqliteDialect, UuidForm, add_micros_function};
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Bound;
-use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags, params_from_iter};
+use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags};
 use scan::push_rows;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -209,23 +210,6 @@ struct Query {
     /// What each selected column is read as.
     kinds: Vec<Kind>,
     id_kind: IdKind,
-}
-
-impl Query {
-    /// How SQLite goes about it ("The EXPLAIN QUERY PLAN Command" of its manual).
-    fn explained(&self, connection: &Connection) -> Result<Vec<String>, SourceError> {
-        let explain = format!("EXPLAIN QUERY PLAN {}", self.statement.rows());
-        let mut statement = connection.prepare(&explain).map_err(|error| mismatch(&error))?;
-        let details = statement
-            .query_map(params_from_iter(&self.bound), |row| row.get("detail"))
-            .and_then(Iterator::collect::<Result<Vec<_>, _>>);
-        details.map_err(|error| failed(&error))
-    }
-}
-
-/// Whether the rows have to be sorted, because no index has the order of the ids.
-fn sorts(explained: &[String]) -> bool {
-    explained.iter().any(|detail| detail.starts_with("USE TEMP B-TREE"))
 }
 
 /// How a further column is read, by its declared type: SQLite itself has neither times nor booleans.

@@ -3,8 +3,10 @@
 mod answer;
 mod commands;
 mod db;
+mod doctor;
 mod download;
 mod frameworks;
+mod init;
 mod members;
 mod people;
 mod postgres;
@@ -16,6 +18,7 @@ use std::time::{Duration, Instant};
 pub(crate) use answer::{Answer, csv_records, header_of};
 pub(crate) use commands::Finished;
 pub(crate) use db::Db;
+pub(crate) use doctor::Findings;
 pub(crate) use download::{Download, Received, raw_exchange};
 pub(crate) use frameworks::Framework;
 pub(crate) use members::{MEMBERS, MEMBERS_FULL, SUPPORT};

@@ -7,6 +7,8 @@
 mod harness;
 
 mod audit;
+mod check;
+mod check_source;
 mod cli;
 mod column_types;
 mod config;
@@ -18,6 +20,10 @@ mod flags;
 mod frameworks;
 mod headers;
 mod import;
+mod init;
+mod init_file;
+mod init_grants;
+mod init_odd;
 mod instances;
 mod keys;
 mod leaving;
@@ -30,6 +36,8 @@ mod masks;
 mod operations;
 mod parameters;
 mod post_forms;
+mod preflight;
+mod preflight_cost;
 mod profile_access;
 mod profiles;
 mod property;

@@ -1,6 +1,7 @@
 //! Questions, on a terminal; elsewhere nobody is asked.
 
 use crate::cli::Usage;
+use crate::init::mask::visible;
 use anyhow::{Context, bail};
 use std::io::{BufRead, IsTerminal, Write};
 
@@ -24,12 +25,12 @@ impl Dialogue {
         remedy: &str,
     ) -> anyhow::Result<usize> {
         if !self.asks {
-            let list = answers.iter().map(|answer| format!("\n  {answer}")).collect::<String>();
+            let list = answers.iter().map(|answer| format!("\n  {}", visible(answer))).collect::<String>();
             return Err(Usage(format!("{problem}; say which with {remedy}:{list}")).into());
         }
         eprintln!("\n{problem}. Which one is it?");
         for (number, answer) in (1..).zip(answers) {
-            eprintln!("  {number}  {answer}");
+            eprintln!("  {number}  {}", visible(answer));
         }
         for _ in 0..TRIES {
             let answer = ask(&format!("1 to {}: ", answers.len()))?;

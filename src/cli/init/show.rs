@@ -1,7 +1,7 @@
 //! What init found, for people.
 
 use crate::cli::table::table;
-use crate::init::mask::masked;
+use crate::init::mask::{masked, visible};
 use crate::init::rank::Candidate;
 use crate::init::{Origin, Proposal, write};
 use crate::source::catalogue::Row;
@@ -20,16 +20,18 @@ pub(super) fn candidate(candidate: &Candidate<'_>) -> String {
 
 /// The mapping with its reasons, a masked sample, what is left alone, and what is wrong.
 pub(super) fn proposal(proposal: &Proposal, rows: &[Row]) {
-    eprintln!("recognised {}", write::recognised(proposal));
-    eprintln!("\ntable {}, timestamps {}", proposal.table, proposal.timestamps.name());
+    eprintln!("recognised {}", visible(&write::recognised(proposal)));
+    let table = visible(&proposal.table.to_string());
+    eprintln!("\ntable {table}, timestamps {}", proposal.timestamps.name());
     if let Some(condition) = &proposal.condition {
         eprintln!("where {}", condition.sql);
     }
     eprintln!();
     for mapped in &proposal.columns {
-        let (field, reason) = (mapped.field.name(), &mapped.reason);
+        let (field, reason) = (mapped.field.name(), visible(&mapped.reason));
         match &mapped.from {
             Origin::Column(from) | Origin::Sql(from) => {
+                let from = visible(from);
                 eprintln!("  {field:10}  {from}  ({}: {reason})", mapped.confidence.name());
             }
             Origin::Nothing => eprintln!("  {field:10}  -  ({reason})"),
@@ -37,11 +39,11 @@ pub(super) fn proposal(proposal: &Proposal, rows: &[Row]) {
     }
     sample(proposal, rows);
     if !proposal.left_alone.is_empty() {
-        let left = proposal.left_alone.iter().map(|left| format!("{} ({})", left.column, left.why));
+        let left = proposal.left_alone.iter().map(|left| format!("{} ({})", visible(&left.column), left.why));
         eprintln!("\nleft alone: {}", left.collect::<Vec<_>>().join(", "));
     }
     for warning in &proposal.warnings {
-        eprintln!("warning: {warning}");
+        eprintln!("warning: {}", visible(warning));
     }
 }
 

@@ -13,17 +13,20 @@ impl PostgresSource {
     pub(in crate::source) async fn estimate(&self, plan: &Plan) -> Result<Estimate, SourceError> {
         let session = self.connector.open().await?;
         let query = self.prepare(&session.client, plan).await?;
-        let top = explained(&session.client, &query.sql).await?;
-        let uses_index = any_node(&top, &|node| node.get("Index Cond").is_some());
-        let mut sorts = any_node(&top, &is_sort);
-        if sorts && !uses_index {
-            // A small table is sorted though there is an index: whether there is one shows only if sorting is disliked.
-            let set = "SET LOCAL enable_sort = off";
-            session.client.batch_execute(set).await.map_err(|error| mismatch(&error))?;
-            sorts = any_node(&explained(&session.client, &query.sql).await?, &is_sort);
+        let plan = explain(&session.client, &query.sql).await?;
+        let mut sorts = any_node(&plan, &is_sort);
+        if sorts {
+            // A small table is sorted though there is an index. Whether it has to be shows where sorting is discouraged.
+            let discourage = "SET LOCAL enable_sort = off";
+            session.client.batch_execute(discourage).await.map_err(|error| mismatch(&error))?;
+            sorts = any_node(&explain(&session.client, &query.sql).await?, &is_sort);
         }
         session.finish();
-        Ok(Estimate { rows: top["Plan Rows"].as_u64(), uses_index, sorts })
+        Ok(Estimate {
+            rows: plan["Plan Rows"].as_u64(),
+            uses_index: any_node(&plan, &|node| node.get("Index Cond").is_some()),
+            sorts,
+        })
     }
 
     pub(in crate::source) async fn inspect(&self) -> Result<Inspection, SourceError> {
@@ -65,7 +68,8 @@ const ABOUT: &str = "
            current_setting('transaction_read_only')::bool AS is_read_only,
            rolsuper AS is_superuser,
            rolcreaterole OR rolcreatedb AS can_create,
-           has_table_privilege(to_regclass($1), 'INSERT, UPDATE, DELETE, TRUNCATE') AS can_write,
+           has_table_privilege(to_regclass($1), 'DELETE, TRUNCATE')
+               OR has_any_column_privilege(to_regclass($1), 'INSERT, UPDATE') AS can_write,
            (SELECT relowner = r.oid FROM pg_catalog.pg_class WHERE pg_class.oid = to_regclass($1)) AS owns,
            (extract(epoch FROM clock_timestamp()) * 1000000)::int8 AS clock
       FROM pg_catalog.pg_roles r
@@ -78,8 +82,8 @@ const READABLE: &str = "
        AND has_column_privilege(attrelid, attnum, 'SELECT')
      ORDER BY attnum";
 
-/// The plan that the server makes of a statement (PostgreSQL manual, `EXPLAIN`).
-async fn explained(client: &Client, sql: &str) -> Result<Value, SourceError> {
+/// The top node of the plan of a statement.
+async fn explain(client: &Client, sql: &str) -> Result<Value, SourceError> {
     let explain = format!("EXPLAIN (FORMAT JSON) {sql}");
     let answer = client.simple_query(&explain).await.map_err(|error| mismatch(&error))?;
     let text = answer.iter().find_map(|message| match message {
@@ -88,15 +92,17 @@ async fn explained(client: &Client, sql: &str) -> Result<Value, SourceError> {
     });
     let mut explained: Value = serde_json::from_str(text.unwrap_or_default())
         .map_err(|error| SourceError::Failed(format!("EXPLAIN cannot be read: {error}")))?;
-    Ok(explained[0]["Plan"].take())
+    Ok(explained.pointer_mut("/0/Plan").map(Value::take).unwrap_or_default())
 }
 
 fn is_sort(node: &Value) -> bool {
     node["Node Type"].as_str().is_some_and(|kind| kind.ends_with("Sort"))
 }
 
-/// Whether a node of the plan, or one below it, is as asked.
+/// Whether a node of the plan, or one below it, is as asked. What an expression reads for each user is not how the users
+/// are found.
 fn any_node(node: &Value, is_it: &impl Fn(&Value) -> bool) -> bool {
-    is_it(node)
-        || node["Plans"].as_array().is_some_and(|below| below.iter().any(|node| any_node(node, is_it)))
+    let is_subquery = matches!(node["Parent Relationship"].as_str(), Some("SubPlan" | "InitPlan"));
+    let below = || node["Plans"].as_array().into_iter().flatten();
+    !is_subquery && (is_it(node) || below().any(|node| any_node(node, is_it)))
 }

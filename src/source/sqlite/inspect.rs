@@ -1,6 +1,6 @@
 //! What SQLite says of a plan and of the file.
 
-use super::{InterruptOnDrop, SqliteSource, blocking, failed, sorts};
+use super::{InterruptOnDrop, SqliteSource, blocking, failed};
 use crate::plan::Plan;
 use crate::sensitive;
 use crate::source::{Estimate, Inspection, SourceError};
@@ -20,9 +20,8 @@ impl SqliteSource {
         let explained = explained.await?;
         Ok(Estimate {
             rows: tokio::time::timeout(COUNT_TIMEOUT, self.count(plan)).await.ok().and_then(Result::ok),
-            // SEARCH visits a part of a table, SCAN all of it.
-            uses_index: explained.iter().any(|detail| detail.starts_with("SEARCH")),
-            sorts: sorts(&explained),
+            uses_index: explained.uses_index(),
+            sorts: explained.sorts(),
         })
     }
 

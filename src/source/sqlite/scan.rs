@@ -4,7 +4,7 @@
 //! same cells cost three times as many instructions: every look at a column takes and checks the connection anew.
 
 use super::decode::{decode, misfit, shown_id};
-use super::{Query, failed, mismatch, sorts};
+use super::{Query, failed, mismatch};
 use crate::encode::Value;
 use crate::source::{Mapping, RowSink, SourceError};
 use rusqlite::functions::{Context, FunctionFlags};
@@ -54,7 +54,7 @@ pub(super) fn push_rows<S: RowSink + 'static, const CELLS: usize>(
 
 /// The statement that calls the function for each row, in the order of the ids.
 fn calling(connection: &Connection, query: &Query) -> Result<String, SourceError> {
-    if !sorts(&query.explained(connection)?) {
+    if !query.explained(connection)?.sorts() {
         return Ok(query.statement.calls(ROW_FUNCTION));
     }
     // Before a sort the function would be called in the order of the table. What is materialised is sorted already.

@@ -57,6 +57,11 @@ impl Framework {
         read(&self.dir.join("mapping.toml"))
     }
 
+    /// The statements that fill the tables.
+    pub(crate) fn rows(&self) -> String {
+        read(&self.dir.join("rows.sql"))
+    }
+
     pub(crate) fn full_export(&self) -> String {
         read(&self.dir.join("full.csv"))
     }

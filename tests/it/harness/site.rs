@@ -117,6 +117,10 @@ impl Site {
         self.environment.remove(name);
     }
 
+    pub(crate) fn variable(&self, name: &str) -> &str {
+        &self.environment[name]
+    }
+
     /// Writes `headcount.toml` in the working directory.
     pub(crate) fn configure(&self, toml: &str) {
         std::fs::write(self.path("headcount.toml"), toml).unwrap();

@@ -1,0 +1,105 @@
+//! The role that `init` proposes for PostgreSQL is enough, and no more than enough.
+
+use crate::harness::{Db, EXPORT_KEY, FULL, Framework, Site};
+
+macro_rules! frameworks {
+    ($($test:ident: $name:literal),+ $(,)?) => {
+        const NAMES: &[&str] = &[$($name),+];
+        $(#[test] fn $test() { the_role_is_enough_and_no_more($name) })+
+    };
+}
+
+frameworks! {
+    devise: "devise",
+    discourse: "discourse",
+    django: "django",
+    django_custom_user: "django-custom-user",
+    fastapi_sqlalchemy: "fastapi-sqlalchemy",
+    gitea: "gitea",
+    gitlab: "gitlab",
+    keycloak: "keycloak",
+    laravel: "laravel",
+    mattermost: "mattermost",
+    nextauth_prisma: "nextauth-prisma",
+    supabase: "supabase",
+}
+
+#[test]
+fn every_fixture_on_postgres_has_its_test() {
+    let mut names = Framework::names();
+    names.retain(|name| Framework::named(name).db == Db::Postgres);
+    assert_eq!(names, NAMES);
+}
+
+fn the_role_is_enough_and_no_more(name: &str) {
+    let framework = Framework::named(name);
+    let mut site = framework.site();
+    let finished = site.init(&["--print"]);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    // Roles are the cluster's, and other tests make theirs.
+    let role = format!("headcount_{}", name.replace('-', "_"));
+    let statements = statements(&finished.stderr);
+    assert!(statements.len() >= 4, "{}", finished.stderr);
+    for statement in &statements {
+        site.sql(
+            &statement
+                .replace("ROLE headcount ", &format!("ROLE {role} "))
+                .replace("TO headcount;", &format!("TO {role};")),
+        );
+    }
+
+    site.configure(&finished.text());
+    let url = site.source_url().replace("app_backup@", &format!("{role}@"));
+    assert!(url.contains(&role));
+    site.set("HEADCOUNT_SOURCE_URL", &url);
+    let expected = framework.full_export();
+    assert_eq!(site.serve().get_with(EXPORT_KEY, FULL).csv(), expected, "{name}");
+    assert_eq!(site.done(&["export", "full"]), expected, "{name}");
+    let findings = site.findings();
+    assert!(findings.of("problem").is_empty(), "{name}: {findings:?}");
+    findings.assert_one("ok", "privileges", &[]);
+    assert_reads_no_credential(&site, name, &role);
+    // Who may read no more than that is told the same.
+    let columns = |text: &str| text.parse::<toml::Table>().unwrap()["source"]["columns"].clone();
+    assert_eq!(columns(&site.printed_configuration(&[])), columns(&finished.text()), "{name}");
+    site.sql(&format!("DROP OWNED BY {role}; DROP ROLE {role}"));
+}
+
+/// The statements for the owner, one a line.
+fn statements(said: &str) -> Vec<&str> {
+    let is_statement = |line: &&str| line.starts_with("CREATE ROLE") || line.starts_with("GRANT");
+    said.lines().filter(is_statement).collect()
+}
+
+fn assert_reads_no_credential(site: &Site, name: &str, role: &str) {
+    let columns = |condition: &str| {
+        site.column(&format!(
+            "SELECT format('SELECT %I FROM %I.%I', a.attname, n.nspname, c.relname)
+             FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+             WHERE c.relkind IN ('r', 'v', 'm') AND a.attnum > 0 AND NOT a.attisdropped
+             AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast') AND {condition}"
+        ))
+    };
+    let can_read = format!("has_column_privilege('{role}', c.oid, a.attnum, 'SELECT')");
+    let readable = columns(&can_read);
+    assert!((2..16).contains(&readable.len()), "{name}: {readable:?}");
+    let secret = columns(&format!("{can_read} AND a.attname ~* 'pass|hash|salt|secret|token|otp|rands'"));
+    assert!(secret.is_empty(), "{name}: {secret:?}");
+
+    let passwords = columns("a.attname ~* 'passw'");
+    let is_expected = ["devise", "django", "laravel"].contains(&name);
+    assert!(!passwords.is_empty() || !is_expected, "{name}: no password to look for");
+    let mut session = site.database().connect();
+    session.batch_execute(&format!("SET ROLE {role}")).unwrap();
+    for query in passwords {
+        let error = session.batch_execute(&query).expect_err(&query);
+        assert_eq!(error.code().map(|code| code.code()), Some("42501"), "{query}: {error:?}");
+    }
+}
+
+#[test]
+fn a_file_has_no_roles() {
+    let site = Site::with_people(Db::Sqlite);
+    let finished = site.init(&["--print"]);
+    assert!(!finished.stderr.contains("GRANT"), "{}", finished.stderr);
+}
