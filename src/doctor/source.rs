@@ -122,14 +122,22 @@ async fn mapping(source: &Source, profile: &Arc<Profile>) -> Finding {
     let text = error.to_string();
     let remedy = if text.contains("row-level security") {
         "ALTER ROLE … BYPASSRLS for the role in source.url, or let source.table be a view whose owner sees all rows"
-    } else if text.contains(INSUFFICIENT_PRIVILEGE) {
-        "GRANT SELECT on what is named to the role in source.url, for the columns in [source.columns] at least; \
-         headcount init --print writes the statements"
+            .to_owned()
+    } else if let Some(table) = denied(&text) {
+        format!("GRANT SELECT ON {table} TO the role in source.url, on the exported columns at least")
     } else {
         "correct source.table and [source.columns], or write them anew with: headcount init --print"
+            .to_owned()
     };
     let finding = format!("{} export: {text}", profile.name);
     Finding::problem("mapping", finding, "this export answers 503", remedy)
+}
+
+/// What a role may not read, as PostgreSQL says it: not always the users table, where an expression reads another one.
+fn denied(text: &str) -> Option<&str> {
+    let (_, denied) = text.split_once("permission denied for ")?;
+    let (object, _) = denied.split_once(" (SQLSTATE")?;
+    object.split_once(' ').map(|(_kind, name)| name)
 }
 
 async fn size(config: &Config, source: &Source) -> Vec<Finding> {
