@@ -49,6 +49,53 @@ macro_rules! both {
     };
 }
 
+/// Makes of a case one test for each framework of the fixtures whose database is PostgreSQL.
+macro_rules! postgres_frameworks {
+    ($case:ident) => {
+        mod postgres {
+            each_framework! {
+                $case,
+                devise: "devise",
+                discourse: "discourse",
+                django: "django",
+                django_custom_user: "django-custom-user",
+                fastapi_sqlalchemy: "fastapi-sqlalchemy",
+                gitea: "gitea",
+                gitlab: "gitlab",
+                keycloak: "keycloak",
+                laravel: "laravel",
+                mattermost: "mattermost",
+                nextauth_prisma: "nextauth-prisma",
+                supabase: "supabase",
+            }
+        }
+    };
+}
+
+/// The same for every framework of the fixtures.
+macro_rules! frameworks {
+    ($case:ident) => {
+        postgres_frameworks!($case);
+        mod sqlite {
+            each_framework! {
+                $case,
+                django: "django-sqlite",
+                fastapi_sqlalchemy: "fastapi-sqlalchemy-sqlite",
+            }
+        }
+    };
+}
+
+macro_rules! each_framework {
+    ($case:ident, $($test:ident: $name:literal),+ $(,)?) => {
+        #[test]
+        fn no_fixture_is_left_out() {
+            $crate::harness::Framework::assert_all_of_their_database(&[$($name),+]);
+        }
+        $(#[test] fn $test() { super::$case($name) })+
+    };
+}
+
 /// Polls until `attempt` yields something; panics when a generous deadline has passed.
 pub(crate) fn wait_for<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {
     poll(what, Duration::from_secs(30), attempt)

@@ -2,34 +2,7 @@
 
 use crate::harness::{Db, EXPORT_KEY, FULL, Framework, Site};
 
-macro_rules! frameworks {
-    ($($test:ident: $name:literal),+ $(,)?) => {
-        const NAMES: &[&str] = &[$($name),+];
-        $(#[test] fn $test() { the_role_is_enough_and_no_more($name) })+
-    };
-}
-
-frameworks! {
-    devise: "devise",
-    discourse: "discourse",
-    django: "django",
-    django_custom_user: "django-custom-user",
-    fastapi_sqlalchemy: "fastapi-sqlalchemy",
-    gitea: "gitea",
-    gitlab: "gitlab",
-    keycloak: "keycloak",
-    laravel: "laravel",
-    mattermost: "mattermost",
-    nextauth_prisma: "nextauth-prisma",
-    supabase: "supabase",
-}
-
-#[test]
-fn every_fixture_on_postgres_has_its_test() {
-    let mut names = Framework::names();
-    names.retain(|name| Framework::named(name).db == Db::Postgres);
-    assert_eq!(names, NAMES);
-}
+postgres_frameworks!(the_role_is_enough_and_no_more);
 
 fn the_role_is_enough_and_no_more(name: &str) {
     let framework = Framework::named(name);

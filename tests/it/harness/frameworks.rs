@@ -12,8 +12,16 @@ pub(crate) struct Framework {
 }
 
 impl Framework {
+    /// Checks that `names` are all fixtures of the database that they are for.
+    pub(crate) fn assert_all_of_their_database(names: &[&str]) {
+        let db = Self::named(names[0]).db;
+        let mut all = Self::names();
+        all.retain(|name| Self::named(name).db == db);
+        assert_eq!(all, names);
+    }
+
     /// The names of all, sorted.
-    pub(crate) fn names() -> Vec<String> {
+    fn names() -> Vec<String> {
         let entries = std::fs::read_dir(FIXTURES).unwrap().map(Result::unwrap);
         let directories = entries.filter(|entry| entry.path().is_dir());
         let mut names: Vec<_> = directories.map(|entry| entry.file_name().into_string().unwrap()).collect();
