@@ -6,7 +6,7 @@ mod inspect;
 pub(super) mod session;
 
 use super::query::{self, Selection, Statement};
-use super::{FEW_CELLS, MANY_CELLS, Mapping, RowSink, SourceError};
+use super::{FEW_CELLS, MANY_CELLS, Mapping, Parts, RowSink, SourceError};
 use crate::encode::Value;
 use crate::plan::{Column, Plan};
 use copy::{CopyReader, Wire};
@@ -40,6 +40,11 @@ impl PostgresSource {
         };
         session.finish();
         Ok(sink)
+    }
+
+    pub(super) async fn scan_in_parts(&self, plan: &Plan, parts: impl Parts) -> Result<(), SourceError> {
+        let sink = self.scan(plan, parts.only().await?).await?;
+        Ok(sink.finish().await?)
     }
 
     async fn push_rows<S: RowSink, const CELLS: usize>(
@@ -90,7 +95,7 @@ impl PostgresSource {
         let types = self.column_types(client, &touched).await?;
         let selection = Selection::of(plan);
         let mut dialect = PostgresDialect { mapping: &self.mapping, types: &types, settings: Vec::new() };
-        let sql = Statement::of(plan, &selection, &self.mapping, &mut dialect)?.rows();
+        let sql = Statement::of(plan, &selection, &self.mapping, &mut dialect, None)?.rows();
         for (name, value) in dialect.settings {
             let set = "SELECT set_config($1, $2, true)";
             client.execute(set, &[&name, &value]).await.map_err(|error| mismatch(&error))?;

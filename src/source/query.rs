@@ -73,13 +73,15 @@ pub(super) struct Statement {
 }
 
 impl Statement {
+    /// `range` narrows the rows to a part of them.
     pub(super) fn of(
         plan: &Plan,
         selection: &Selection,
         mapping: &Mapping,
         dialect: &mut impl Dialect,
+        range: Option<String>,
     ) -> Result<Self, SourceError> {
-        let mut conditions: Vec<_> = mapping.condition().into_iter().collect();
+        let mut conditions: Vec<_> = mapping.condition().into_iter().chain(range).collect();
         conditions.extend(plan.filters.iter().map(|filter| dialect.condition(filter)));
         if let Some(after) = &plan.after {
             conditions.push(dialect.after(after)?);
