@@ -44,7 +44,7 @@ pub struct Config {
 pub struct SourceConfig {
     pub url: DatabaseUrl,
     pub mapping: Mapping,
-    /// Threads or connections that share a large scan, 1 or more.
+    /// Threads that share a large scan of SQLite, 1 or more.
     pub parallelism: usize,
     /// Columns that may leave though they look like credentials.
     pub allow_sensitive: Vec<String>,

@@ -128,7 +128,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// A source at `url`, of which a large scan is shared by so many threads or connections. Nothing is opened yet: a database that is down now may be up when it is needed.
+    /// A source at `url`, of which a large scan is shared by so many threads where it is SQLite. Nothing is opened yet: a database that is down now may be up when it is needed.
     ///
     /// # Errors
     ///
@@ -154,7 +154,7 @@ impl Source {
     }
 
     /// Pushes every row of the plan, from one consistent snapshot, into the sinks that `parts` makes and finishes them; where the
-    /// table is large, several workers do so. Dropping the future stops them all.
+    /// table is a large one in SQLite, several threads do so. Dropping the future stops them all.
     ///
     /// # Errors
     ///
@@ -162,7 +162,10 @@ impl Source {
     pub async fn scan_in_parts(&self, plan: &Plan, parts: impl Parts) -> Result<(), SourceError> {
         match self {
             Self::Sqlite(source) => source.scan_in_parts(plan, parts).await,
-            Self::Postgres(source) => source.scan_in_parts(plan, parts).await,
+            Self::Postgres(source) => {
+                let sink = source.scan(plan, parts.only().await?).await?;
+                Ok(sink.finish().await?)
+            }
         }
     }
 

@@ -79,11 +79,6 @@ impl SqliteSource {
     }
 
     fn query(&self, connection: &Connection, plan: &Plan) -> Result<Query, SourceError> {
-        self.query_of(connection, plan, false)
-    }
-
-    /// The query of a plan, or, with `in_parts`, of the range of its ids that is bound to the first two parameters.
-    fn query_of(&self, connection: &Connection, plan: &Plan, in_parts: bool) -> Result<Query, SourceError> {
         let declared = self.declared_types(connection)?;
         let declared_type = |column: &Column| {
             let own = self.mapping.own_column(column)?;
@@ -114,8 +109,7 @@ impl SqliteSource {
             })
             .collect();
         let mut dialect = SqliteDialect { mapping: &self.mapping, ids, bound: Vec::new() };
-        let range = in_parts.then(|| dialect.range());
-        let statement = Statement::of(plan, &selection, &self.mapping, &mut dialect, range)?;
+        let statement = Statement::of(plan, &selection, &self.mapping, &mut dialect)?;
         Ok(Query {
             table: self.mapping.table.to_string(),
             statement,

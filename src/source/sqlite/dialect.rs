@@ -55,13 +55,6 @@ impl SqliteDialect<'_> {
         format!("?{}", self.bound.len())
     }
 
-    /// The condition that an id lies in the range whose ends are bound to the first two parameters.
-    pub(super) fn range(&mut self) -> String {
-        let id = self.mapping.sql(&Column::ID);
-        let (first, last) = (self.bind(Bound::Integer(i64::MIN)), self.bind(Bound::Integer(i64::MAX)));
-        format!("{id} >= {first} AND {id} <= {last}")
-    }
-
     fn micros(&self, column: &Column) -> String {
         let (cell, id) = (self.mapping.sql(column), self.mapping.sql(&Column::ID));
         format!("{MICROS_FUNCTION}({cell}, '{}', {id})", column.name())

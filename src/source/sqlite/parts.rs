@@ -1,6 +1,6 @@
 //! A scan in parts: several threads read ranges of one table, from one snapshot.
 
-use super::scan::push_rows;
+use super::scan::{Range, push_rows};
 use super::{InterruptOnDrop, Query, SqliteSource, blocking, failed};
 use crate::plan::{Column, Filter, Plan};
 use crate::source::{Parts, RowSink, SourceError};
@@ -36,7 +36,9 @@ impl SqliteSource {
         // What is no integer was refused with the query.
         let after = plan.after.as_deref().and_then(|after| after.parse::<i64>().ok());
         let next = after.map_or(Some(i64::MIN), |after| after.checked_add(1));
-        let ranges = Arc::new(Mutex::new(Ranges { table: self.clone(), next, parts }));
+        let (id, bound) = (self.mapping.sql(&Column::ID), query.bound.len());
+        let condition = format!("{id} >= ?{} AND {id} <= ?{}", bound + 1, bound + 2);
+        let ranges = Arc::new(Mutex::new(Ranges { source: self.clone(), condition, next, parts }));
         let query = Arc::new(query);
         let mut workers = JoinSet::new();
         for reader in readers {
@@ -57,7 +59,7 @@ impl SqliteSource {
             return Ok(None);
         }
         let watcher = self.open()?;
-        let query = self.query_of(&watcher, plan, true)?;
+        let query = self.query(&watcher, plan)?;
         if !self.is_worth_dividing(&watcher)? {
             return Ok(None);
         }
@@ -116,33 +118,35 @@ fn share_snapshot(watcher: &Connection, readers: &[Connection], table: &str) -> 
 
 /// Hands out ranges of ids in their order, each with its sink.
 struct Ranges<P> {
-    table: SqliteSource,
+    source: SqliteSource,
+    condition: String,
     /// Where the next one begins; `None` at the end.
     next: Option<i64>,
     parts: P,
 }
 
 impl<P: Parts> Ranges<P> {
-    async fn take(&mut self, reader: &Connection) -> Result<Option<(i64, i64, P::Sink)>, SourceError> {
+    async fn take(&mut self, reader: &Connection) -> Result<Option<(Range, P::Sink)>, SourceError> {
         let Some(first) = self.next else { return Ok(None) };
-        let (first, last) = self.range(reader, first).map_err(|error| failed(&error))?;
+        let last = self.last(reader, first).map_err(|error| failed(&error))?;
         self.next = last.checked_add(1);
-        Ok(Some((first, last, self.parts.next().await?)))
+        let range = Range { condition: self.condition.clone(), first, last };
+        Ok(Some((range, self.parts.next().await?)))
     }
 
-    /// The range that begins at `first`: as wide as it has to be if its ids lie as densely as the first few. A wrong guess costs
-    /// time, but neither loses nor repeats a row.
-    fn range(&self, reader: &Connection, first: i64) -> rusqlite::Result<(i64, i64)> {
-        let (id, table) = (self.table.mapping.sql(&Column::ID), self.table.mapping.table.quoted());
+    /// Where the range that begins at `first` ends: as far away as it has to be if its ids lie as densely as the first few. A wrong
+    /// guess costs time, but neither loses nor repeats a row.
+    fn last(&self, reader: &Connection, first: i64) -> rusqlite::Result<i64> {
+        let (id, table) = (self.source.mapping.sql(&Column::ID), self.source.mapping.table.quoted());
         let sql = format!("SELECT {id} FROM {table} WHERE {id} >= ?1 ORDER BY {id} LIMIT 1 OFFSET ?2");
         let mut statement = reader.prepare_cached(&sql)?;
         let mut nth = |from: i64, offset: i64| {
             statement.query_row((from, offset), |row| row.get::<_, i64>(0)).optional()
         };
-        let Some(start) = nth(first, 0)? else { return Ok((first, i64::MAX)) };
-        let Some(probed) = nth(start, PROBE_ROWS)? else { return Ok((first, i64::MAX)) };
+        let Some(start) = nth(first, 0)? else { return Ok(i64::MAX) };
+        let Some(probed) = nth(start, PROBE_ROWS)? else { return Ok(i64::MAX) };
         let width = (i128::from(probed) - i128::from(start)) * i128::from(PART_ROWS / PROBE_ROWS);
-        Ok((first, i64::try_from(i128::from(start) + width).unwrap_or(i64::MAX)))
+        Ok(i64::try_from(i128::from(start) + width).unwrap_or(i64::MAX))
     }
 }
 
@@ -155,8 +159,8 @@ fn work<P: Parts>(
     let runtime = Handle::current();
     loop {
         let taken = runtime.block_on(async { ranges.lock().await.take(reader).await })?;
-        let Some((first, last, sink)) = taken else { return Ok(()) };
-        let sink = push_rows(reader, query, Some((first, last)), sink)?;
+        let Some((range, sink)) = taken else { return Ok(()) };
+        let sink = push_rows(reader, query, Some(&range), sink)?;
         runtime.block_on(sink.finish())?;
     }
 }

@@ -19,7 +19,7 @@ const ROW_FUNCTION: &str = "headcount_row";
 pub(super) fn push_rows<S: RowSink + 'static>(
     connection: &Connection,
     query: &Arc<Query>,
-    range: Option<(i64, i64)>,
+    range: Option<&Range>,
     sink: S,
 ) -> Result<S, SourceError> {
     if query.selection.columns().len() <= FEW_CELLS {
@@ -32,10 +32,10 @@ pub(super) fn push_rows<S: RowSink + 'static>(
 fn push_cells<S: RowSink + 'static, const CELLS: usize>(
     connection: &Connection,
     query: &Arc<Query>,
-    range: Option<(i64, i64)>,
+    range: Option<&Range>,
     sink: S,
 ) -> Result<S, SourceError> {
-    let sql = calling(connection, query)?;
+    let sql = calling(connection, query, range)?;
     let pushing = Arc::new(Mutex::new(Pushing { sink, error: None }));
     let pusher = Pusher { query: Arc::clone(query), runtime: Handle::current() };
     let shared = Arc::clone(&pushing);
@@ -65,25 +65,35 @@ fn push_cells<S: RowSink + 'static, const CELLS: usize>(
 }
 
 /// The statement that calls the function for each row, in the order of the ids.
-fn calling(connection: &Connection, query: &Query) -> Result<String, SourceError> {
+fn calling(connection: &Connection, query: &Query, range: Option<&Range>) -> Result<String, SourceError> {
+    if let Some(range) = range {
+        return Ok(query.statement.calls(ROW_FUNCTION, Some(&range.condition)));
+    }
     if !query.explained(connection)?.sorts() {
-        return Ok(query.statement.calls(ROW_FUNCTION));
+        return Ok(query.statement.calls(ROW_FUNCTION, None));
     }
     // Before a sort the function would be called in the order of the table. What is materialised is sorted already.
     let (rows, names) = (query.statement.rows(), query.statement.names().collect::<Vec<_>>().join(", "));
     Ok(format!("WITH headcount AS MATERIALIZED ({rows}) SELECT {ROW_FUNCTION}({names}) FROM headcount"))
 }
 
+/// Integer ids, in the order of which SQLite reads the table without sorting.
+pub(super) struct Range {
+    /// Compares with two parameters more than the query has.
+    pub(super) condition: String,
+    pub(super) first: i64,
+    pub(super) last: i64,
+}
+
 fn step_through(
     connection: &Connection,
     query: &Query,
-    range: Option<(i64, i64)>,
+    range: Option<&Range>,
     sql: &str,
 ) -> Result<(), SourceError> {
     let mut bound = query.bound.clone();
-    if let Some((first, last)) = range {
-        bound[0] = Bound::Integer(first);
-        bound[1] = Bound::Integer(last);
+    if let Some(range) = range {
+        bound.extend([range.first, range.last].map(Bound::Integer));
     }
     let mut statement = connection.prepare(sql).map_err(|error| mismatch(&error))?;
     let mut rows = statement.query(params_from_iter(&bound)).map_err(|error| failed(&error))?;
