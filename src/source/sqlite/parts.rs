@@ -35,7 +35,8 @@ impl SqliteSource {
             readers.iter().map(|reader| InterruptOnDrop(reader.get_interrupt_handle())).collect();
         // What is no integer was refused with the query.
         let after = plan.after.as_deref().and_then(|after| after.parse::<i64>().ok());
-        let next = after.map_or(Some(i64::MIN), |after| after.checked_add(1));
+        // There is a first range even after the last id that can be: its sink writes the header.
+        let next = Some(after.map_or(i64::MIN, |after| after.saturating_add(1)));
         let (id, bound) = (self.mapping.sql(&Column::ID), query.bound.len());
         let condition = format!("{id} >= ?{} AND {id} <= ?{}", bound + 1, bound + 2);
         let ranges = Arc::new(Mutex::new(Ranges { source: self.clone(), condition, next, parts }));
