@@ -80,7 +80,8 @@ impl SqliteSource {
         Ok(None)
     }
 
-    /// Whether the table is large, and in the order of its ids.
+    /// Whether the table is large, and in the order of its ids. An `INTEGER PRIMARY KEY DESC` is not the rowid, so that it has an
+    /// index of its own, and may hold text (SQLite manual, "ROWIDs and the INTEGER PRIMARY KEY").
     fn is_worth_dividing(&self, connection: &Connection) -> Result<bool, SourceError> {
         let id = Column::ID;
         let own = self.mapping.own_column(&id).unwrap_or_default();
@@ -88,6 +89,7 @@ impl SqliteSource {
                       AND (SELECT count(*) FROM pragma_table_xinfo(?2) WHERE pk > 0) = 1
                       AND EXISTS (SELECT 1 FROM pragma_table_xinfo(?2)
                                    WHERE pk = 1 AND upper(type) = 'INTEGER' AND lower(name) = lower(?3))
+                      AND NOT EXISTS (SELECT 1 FROM pragma_index_list(?2) WHERE origin = 'pk')
                       AND EXISTS (SELECT 1 FROM pragma_table_list(?2)
                                    WHERE schema = 'main' AND type = 'table' AND NOT wr)";
         let table = self.mapping.table.name();
