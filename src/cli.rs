@@ -180,7 +180,7 @@ fn open_source(config: &Config) -> anyhow::Result<Source> {
     if let Some(file) = &config.source.embedded {
         open_embedded(config, file)?;
     }
-    Source::new(&config.source.url, config.source.mapping.clone())
+    Source::new(&config.source.url, config.source.mapping.clone(), config.source.parallelism)
         .map_err(|expected| anyhow::anyhow!("source.url: {expected}"))
 }
 

@@ -44,6 +44,8 @@ pub struct Config {
 pub struct SourceConfig {
     pub url: DatabaseUrl,
     pub mapping: Mapping,
+    /// Threads that share a large scan of SQLite, 1 or more.
+    pub parallelism: usize,
     /// Columns that may leave though they look like credentials.
     pub allow_sensitive: Vec<String>,
     /// The file of our own table, which we may create and fill; `None` where a URL is set.
@@ -126,6 +128,8 @@ impl Config {
             bail!("{}: {problem}; {remedy}", path.display());
         }
         let own_users = data_dir.join("users.db");
+        let parallelism: Option<AtLeastOne> =
+            layers.pick("source.parallelism", file.source.parallelism.map(|count| count.to_string()))?;
         let allow_sensitive = file.source.allow_sensitive.clone();
         let mapping = mapping::mapping(&layers, file.source)?;
         let profiles = exports::profiles(&layers, file.exports, &mapping)?;
@@ -153,6 +157,7 @@ impl Config {
                 embedded: source_url.is_none().then(|| own_users.clone()),
                 url: source_url.unwrap_or(DatabaseUrl::Sqlite(own_users)),
                 mapping,
+                parallelism: parallelism.map_or_else(default_parallelism, |count| count.0),
                 allow_sensitive,
             },
             store: layers
@@ -209,6 +214,11 @@ fn features_among(known: &[String], text: &str) -> Result<Vec<String>, String> {
         Err(format!("'{}' is not a feature; expected some of {}", name.escape_debug(), known.join(", ")))
     });
     features.collect()
+}
+
+/// As many as there are cores, but no more than a database should be asked for by default.
+fn default_parallelism() -> usize {
+    std::thread::available_parallelism().map_or(1, |cores| cores.get().min(4))
 }
 
 struct LogFormatText(LogFormat);

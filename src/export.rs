@@ -8,8 +8,7 @@ mod writer;
 pub use body::{Broken, ExportBody};
 pub use preflight::Preflight;
 
-use crate::encode::csv::CsvEncoder;
-use crate::encode::mask::{Masks, PseudonymKey};
+use crate::encode::mask::PseudonymKey;
 use crate::plan::Plan;
 use crate::source::{Source, SourceError};
 use crate::store::StoreError;
@@ -20,10 +19,10 @@ use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use writer::{ChunkWriter, Message};
+use writer::{PartWriters, Progress};
 
-/// Full buffers between the scan and the client: enough that neither waits for the other's scheduling.
-const CHUNKS_IN_FLIGHT: usize = 4;
+/// Parts that wait for the one before them, beside the one that is being read.
+const PARTS_AHEAD: usize = 2;
 
 /// Everything that an export needs.
 pub struct Exporter {
@@ -75,9 +74,9 @@ impl Exporter {
         let starting = tokio::spawn(async move {
             exporter.audit.begin(&request).await?;
             let account = Account::open(Arc::clone(&exporter), Arc::clone(&plan.profile), request, slot);
-            let (sender, receiver) = mpsc::channel(CHUNKS_IN_FLIGHT);
-            let scan = tokio::spawn(scan(exporter, plan, sender));
-            ExportBody::begin(account, receiver, scan.abort_handle()).await.map_err(StartError::Source)
+            let (progress, parts) = mpsc::channel(PARTS_AHEAD);
+            let scan = tokio::spawn(scan(exporter, plan, progress));
+            ExportBody::begin(account, parts, scan.abort_handle()).await.map_err(StartError::Source)
         });
         starting.await.map_err(|_| StartError::Died)?
     }
@@ -130,14 +129,9 @@ impl Exporter {
     }
 }
 
-async fn scan(exporter: Arc<Exporter>, plan: Plan, sender: mpsc::Sender<Message>) {
-    let encoder = CsvEncoder::new(plan.bom, plan.sanitize);
-    let masks = Masks::of(&exporter.pseudonyms, plan.columns.iter().map(|shown| shown.mask));
-    let writer = ChunkWriter::new(encoder, &plan.columns, masks, sender.clone());
-    let result = match exporter.source.scan(&plan, writer).await {
-        Ok(writer) => writer.finish().await,
-        Err(error) => Err(error),
-    };
+async fn scan(exporter: Arc<Exporter>, plan: Plan, progress: mpsc::Sender<Progress>) {
+    let writers = PartWriters::new(plan.clone(), exporter.pseudonyms.clone(), progress.clone());
+    let verdict = exporter.source.scan_in_parts(&plan, writers).await;
     // Nobody listens after the body is gone, and then nobody needs to.
-    let _ = sender.send(Message::End(result)).await;
+    let _ = progress.send(Progress::Verdict(verdict)).await;
 }

@@ -42,6 +42,24 @@ pub trait RowSink: Send {
     ///
     /// [`Closed`] when nobody reads any more: the scan should stop.
     fn flush(&mut self) -> impl Future<Output = Result<(), Closed>> + Send;
+
+    /// Hands on what is left: the rows are all there.
+    ///
+    /// # Errors
+    ///
+    /// [`Closed`] as for [`RowSink::flush`].
+    fn finish(self) -> impl Future<Output = Result<(), Closed>> + Send;
+}
+
+/// Makes the sinks of a scan that several workers share. What is pushed into them is read in the order in which they were made.
+pub trait Parts: Send + 'static {
+    type Sink: RowSink + 'static;
+
+    /// The sink of a scan that is not divided.
+    fn only(self) -> impl Future<Output = Result<Self::Sink, Closed>> + Send;
+
+    /// The sink of the part that follows those before it; waits while too many parts are unread.
+    fn next(&mut self) -> impl Future<Output = Result<Self::Sink, Closed>> + Send;
 }
 
 /// The reader of a scan is gone.
@@ -110,14 +128,14 @@ pub enum Source {
 }
 
 impl Source {
-    /// A source at `url`. Nothing is opened yet: a database that is down now may be up when it is needed.
+    /// A source at `url`, of which a large scan is shared by so many threads where it is SQLite. Nothing is opened yet: a database that is down now may be up when it is needed.
     ///
     /// # Errors
     ///
     /// A URL that the PostgreSQL driver cannot read, or TLS settings that cannot be met.
-    pub fn new(url: &DatabaseUrl, mapping: Mapping) -> Result<Self, String> {
+    pub fn new(url: &DatabaseUrl, mapping: Mapping, parallelism: usize) -> Result<Self, String> {
         Ok(match url {
-            DatabaseUrl::Sqlite(path) => Self::Sqlite(SqliteSource::new(path.clone(), mapping)),
+            DatabaseUrl::Sqlite(path) => Self::Sqlite(SqliteSource::new(path.clone(), mapping, parallelism)),
             DatabaseUrl::Postgres(url) => Self::Postgres(Box::new(PostgresSource::new(url, mapping)?)),
         })
     }
@@ -132,6 +150,22 @@ impl Source {
         match self {
             Self::Sqlite(source) => source.scan(plan, sink).await,
             Self::Postgres(source) => source.scan(plan, sink).await,
+        }
+    }
+
+    /// Pushes every row of the plan, from one consistent snapshot, into the sinks that `parts` makes and finishes them; where the
+    /// table is a large one in SQLite, several threads do so. Dropping the future stops them all.
+    ///
+    /// # Errors
+    ///
+    /// Anything that kept even one row from being pushed. A sink whose part failed is not finished.
+    pub async fn scan_in_parts(&self, plan: &Plan, parts: impl Parts) -> Result<(), SourceError> {
+        match self {
+            Self::Sqlite(source) => source.scan_in_parts(plan, parts).await,
+            Self::Postgres(source) => {
+                let sink = source.scan(plan, parts.only().await?).await?;
+                Ok(sink.finish().await?)
+            }
         }
     }
 

@@ -36,6 +36,7 @@ pub(super) struct SourceSection {
     #[serde(rename = "where")]
     pub(super) filter: Option<String>,
     pub(super) timestamps: Timestamps,
+    pub(super) parallelism: Option<usize>,
     pub(super) allow_sensitive: Vec<String>,
 }
 

@@ -238,4 +238,8 @@ impl RowSink for Sample {
     async fn flush(&mut self) -> Result<(), Closed> {
         Ok(())
     }
+
+    async fn finish(self) -> Result<(), Closed> {
+        Ok(())
+    }
 }

@@ -1,12 +1,13 @@
 //! The stream of an export's bytes. It ends cleanly if and only if every row was sent and recorded.
 
 use super::account::Account;
-use super::writer::Message;
+use super::writer::{Message, Progress};
 use crate::source::SourceError;
 use crate::store::StoreError;
 use crate::store::audit::Outcome;
 use bytes::Bytes;
 use http_body::{Body, Frame};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use tokio::sync::mpsc;
@@ -20,43 +21,90 @@ pub struct Broken(String);
 /// The bytes of one export. Dropped before its end, it stops the scan and records why.
 pub struct ExportBody {
     state: State,
-    receiver: mpsc::Receiver<Message>,
+    scan: Scan,
     account: Account,
-    scan: AbortHandle,
 }
 
 enum State {
-    First(Message),
+    First(Bytes),
     Streaming,
     /// The outcome is being recorded; how the body ends is known.
     Settling(JoinHandle<Result<(), StoreError>>, Result<(), Broken>),
     Ended,
 }
 
+/// The running scan, read part by part.
+struct Scan {
+    parts: mpsc::Receiver<Progress>,
+    part: Option<mpsc::Receiver<Message>>,
+    task: AbortHandle,
+}
+
+/// What comes next of a scan.
+enum Next {
+    Chunk { bytes: Bytes, rows: u64 },
+    Verdict(Result<(), SourceError>),
+}
+
+impl Scan {
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
+        loop {
+            if let Some(part) = &mut self.part {
+                match ready!(part.poll_recv(context)) {
+                    Some(Message::Chunk { bytes, rows }) => return Poll::Ready(Next::Chunk { bytes, rows }),
+                    Some(Message::End) => self.part = None,
+                    // Its worker failed, and the verdict says why. What other workers read does not matter any more.
+                    None => return self.poll_verdict(context).map(Next::Verdict),
+                }
+            } else {
+                match ready!(self.parts.poll_recv(context)) {
+                    Some(Progress::Part(part)) => self.part = Some(part),
+                    Some(Progress::Verdict(verdict)) => return Poll::Ready(Next::Verdict(verdict)),
+                    None => {
+                        return Poll::Ready(Next::Verdict(Err(SourceError::Failed(NO_VERDICT.to_owned()))));
+                    }
+                }
+            }
+        }
+    }
+
+    /// The verdict on a scan of which a part is not whole: never a good one.
+    fn poll_verdict(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SourceError>> {
+        loop {
+            match ready!(self.parts.poll_recv(context)) {
+                Some(Progress::Part(_)) => {}
+                Some(Progress::Verdict(Err(error))) => return Poll::Ready(Err(error)),
+                Some(Progress::Verdict(Ok(()))) | None => {
+                    return Poll::Ready(Err(SourceError::Failed(NO_VERDICT.to_owned())));
+                }
+            }
+        }
+    }
+}
+
 impl ExportBody {
-    /// Waits for the first message of the scan.
+    /// Waits for the first bytes of the scan.
     pub(super) async fn begin(
         account: Account,
-        receiver: mpsc::Receiver<Message>,
-        scan: AbortHandle,
+        parts: mpsc::Receiver<Progress>,
+        task: AbortHandle,
     ) -> Result<Self, SourceError> {
-        let mut body = Self { state: State::Streaming, receiver, account, scan };
-        match body.receiver.recv().await {
-            Some(Message::End(Err(error))) => {
+        let scan = Scan { parts, part: None, task };
+        let mut body = Self { state: State::Streaming, scan, account };
+        match poll_fn(|context| body.scan.poll_next(context)).await {
+            Next::Chunk { bytes, rows } => {
+                body.account.add(&bytes, rows);
+                body.state = State::First(bytes);
+                Ok(body)
+            }
+            // Every export has a header, so that no good verdict comes first.
+            Next::Verdict(verdict) => {
+                let error = verdict.err().unwrap_or_else(|| SourceError::Failed(NO_VERDICT.to_owned()));
                 let outcome = match error {
                     SourceError::After(_) => Outcome::Denied,
                     _ => Outcome::Failed,
                 };
                 let _ = body.account.settle(outcome, Some(error.to_string())).await;
-                Err(error)
-            }
-            Some(first) => {
-                body.state = State::First(first);
-                Ok(body)
-            }
-            None => {
-                let error = SourceError::Failed(NO_VERDICT.to_owned());
-                let _ = body.account.settle(Outcome::Failed, Some(error.to_string())).await;
                 Err(error)
             }
         }
@@ -72,24 +120,15 @@ impl ExportBody {
         self.account.bytes()
     }
 
-    fn take(&mut self, message: Option<Message>) -> Option<Bytes> {
-        match message {
-            Some(Message::Chunk { bytes, rows }) => {
-                self.account.add(&bytes, rows);
-                return Some(bytes);
+    fn settle(&mut self, verdict: Result<(), SourceError>) {
+        self.state = match verdict {
+            Ok(()) => State::Settling(self.account.settle(Outcome::Completed, None), Ok(())),
+            Err(error) => {
+                let reason = error.to_string();
+                let settling = self.account.settle(Outcome::Failed, Some(reason.clone()));
+                State::Settling(settling, Err(Broken(reason)))
             }
-            Some(Message::End(Ok(()))) => {
-                self.state = State::Settling(self.account.settle(Outcome::Completed, None), Ok(()));
-            }
-            Some(Message::End(Err(error))) => self.fail(error.to_string()),
-            None => self.fail(NO_VERDICT.to_owned()),
-        }
-        None
-    }
-
-    fn fail(&mut self, reason: String) {
-        let settling = self.account.settle(Outcome::Failed, Some(reason.clone()));
-        self.state = State::Settling(settling, Err(Broken(reason)));
+        };
     }
 }
 
@@ -105,7 +144,7 @@ impl Body for ExportBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
         loop {
-            let message = match &mut self.state {
+            match &mut self.state {
                 State::Settling(recording, _) => {
                     let recorded = matches!(ready!(Pin::new(recording).poll(context)), Ok(Ok(())));
                     let State::Settling(_, end) = std::mem::replace(&mut self.state, State::Ended) else {
@@ -116,14 +155,18 @@ impl Body for ExportBody {
                     return Poll::Ready(end.err().map(Err));
                 }
                 State::Ended => return Poll::Ready(None),
-                State::Streaming => ready!(self.receiver.poll_recv(context)),
-                State::First(_) => match std::mem::replace(&mut self.state, State::Streaming) {
-                    State::First(message) => Some(message),
-                    _ => None,
+                State::First(bytes) => {
+                    let bytes = std::mem::take(bytes);
+                    self.state = State::Streaming;
+                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                }
+                State::Streaming => match ready!(self.scan.poll_next(context)) {
+                    Next::Chunk { bytes, rows } => {
+                        self.account.add(&bytes, rows);
+                        return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                    }
+                    Next::Verdict(verdict) => self.settle(verdict),
                 },
-            };
-            if let Some(bytes) = self.take(message) {
-                return Poll::Ready(Some(Ok(Frame::data(bytes))));
             }
         }
     }
@@ -131,6 +174,6 @@ impl Body for ExportBody {
 
 impl Drop for ExportBody {
     fn drop(&mut self) {
-        self.scan.abort();
+        self.scan.task.abort();
     }
 }

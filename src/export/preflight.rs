@@ -106,4 +106,8 @@ impl RowSink for Measure {
     async fn flush(&mut self) -> Result<(), Closed> {
         Ok(())
     }
+
+    async fn finish(self) -> Result<(), Closed> {
+        Ok(())
+    }
 }

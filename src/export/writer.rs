@@ -1,10 +1,10 @@
-//! Rows into chunks: the sink that a scan fills.
+//! Rows into chunks, and chunks into parts: the sinks that a scan fills.
 
 use crate::encode::Value;
 use crate::encode::csv::CsvEncoder;
-use crate::encode::mask::Masks;
-use crate::plan::ProfileColumn;
-use crate::source::{Closed, RowSink, SourceError};
+use crate::encode::mask::{Masks, PseudonymKey};
+use crate::plan::{Plan, ProfileColumn};
+use crate::source::{Closed, Parts, RowSink, SourceError};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -14,16 +14,72 @@ const CHUNK: usize = 128 * 1024;
 const FIRST_CHUNK: usize = 8 * 1024;
 /// Room for the row that fills a chunk, so that the buffer does not grow for it.
 const SLACK: usize = 4 * 1024;
+/// Full buffers between the scan and the client, where one follows the other: enough that neither waits for the other's
+/// scheduling.
+const CHUNKS_IN_FLIGHT: usize = 4;
+/// Full buffers of a part that waits for its turn: as many as it has, so that its worker can go on to the next.
+const CHUNKS_IN_PART: usize = 20;
 
-/// What a scan tells the body.
+/// What a part of a scan tells the body.
 #[derive(Debug)]
 pub(super) enum Message {
     Chunk {
         bytes: Bytes,
         rows: u64,
     },
-    /// The verdict: a scan that does not send it did not end well.
-    End(Result<(), SourceError>),
+    /// The part is whole: one that does not say so did not end well.
+    End,
+}
+
+/// What a scan tells the body.
+#[derive(Debug)]
+pub(super) enum Progress {
+    /// The part that follows those before it.
+    Part(mpsc::Receiver<Message>),
+    /// The verdict: a scan that does not give it did not end well.
+    Verdict(Result<(), SourceError>),
+}
+
+/// Makes the sinks of a scan, in the order in which the body reads them.
+pub(super) struct PartWriters {
+    plan: Plan,
+    pseudonyms: PseudonymKey,
+    progress: mpsc::Sender<Progress>,
+    is_first: bool,
+}
+
+impl PartWriters {
+    pub(super) fn new(plan: Plan, pseudonyms: PseudonymKey, progress: mpsc::Sender<Progress>) -> Self {
+        Self { plan, pseudonyms, progress, is_first: true }
+    }
+
+    async fn writer(&mut self, chunks: usize) -> Result<ChunkWriter, Closed> {
+        let (sender, receiver) = mpsc::channel(chunks);
+        self.progress.send(Progress::Part(receiver)).await.map_err(|_| Closed)?;
+        let encoder = CsvEncoder::new(self.plan.bom, self.plan.sanitize);
+        let masks = Masks::of(&self.pseudonyms, self.plan.columns.iter().map(|shown| shown.mask));
+        let mut writer = ChunkWriter { encoder, masks, buffer: Vec::new(), full_at: CHUNK, rows: 0, sender };
+        if std::mem::take(&mut self.is_first) {
+            writer.full_at = FIRST_CHUNK;
+            writer.buffer.reserve(FIRST_CHUNK + SLACK);
+            encoder.header(&mut writer.buffer, self.plan.columns.iter().map(ProfileColumn::shown_name));
+        } else {
+            writer.buffer.reserve(CHUNK + SLACK);
+        }
+        Ok(writer)
+    }
+}
+
+impl Parts for PartWriters {
+    type Sink = ChunkWriter;
+
+    async fn only(mut self) -> Result<ChunkWriter, Closed> {
+        self.writer(CHUNKS_IN_FLIGHT).await
+    }
+
+    async fn next(&mut self) -> Result<ChunkWriter, Closed> {
+        self.writer(CHUNKS_IN_PART).await
+    }
 }
 
 pub(super) struct ChunkWriter {
@@ -36,23 +92,6 @@ pub(super) struct ChunkWriter {
 }
 
 impl ChunkWriter {
-    pub(super) fn new(
-        encoder: CsvEncoder,
-        columns: &[ProfileColumn],
-        masks: Option<Masks>,
-        sender: mpsc::Sender<Message>,
-    ) -> Self {
-        let mut buffer = Vec::with_capacity(FIRST_CHUNK + SLACK);
-        encoder.header(&mut buffer, columns.iter().map(ProfileColumn::shown_name));
-        Self { encoder, masks, buffer, full_at: FIRST_CHUNK, rows: 0, sender }
-    }
-
-    /// Hands on what is left.
-    pub(super) async fn finish(mut self) -> Result<(), SourceError> {
-        let bytes = Bytes::from(std::mem::take(&mut self.buffer));
-        Ok(self.send(bytes).await?)
-    }
-
     async fn send(&mut self, bytes: Bytes) -> Result<(), Closed> {
         let rows = std::mem::take(&mut self.rows);
         self.sender.send(Message::Chunk { bytes, rows }).await.map_err(|_| Closed)
@@ -73,5 +112,13 @@ impl RowSink for ChunkWriter {
         let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK + SLACK));
         self.full_at = CHUNK;
         self.send(Bytes::from(full)).await
+    }
+
+    async fn finish(mut self) -> Result<(), Closed> {
+        if !self.buffer.is_empty() {
+            let bytes = Bytes::from(std::mem::take(&mut self.buffer));
+            self.send(bytes).await?;
+        }
+        self.sender.send(Message::End).await.map_err(|_| Closed)
     }
 }

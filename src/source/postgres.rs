@@ -31,7 +31,7 @@ impl PostgresSource {
     pub(super) async fn scan<S: RowSink>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
         let session = self.connector.open().await?;
         let query = self.prepare(&session.client, plan).await?;
-        let copy = format!("COPY ({}) TO STDOUT (FORMAT binary)", query.sql);
+        let copy = format!("COPY ({}) TO STDOUT (FORMAT binary)", query.statement.rows());
         let stream = session.client.copy_out(&copy).await.map_err(|error| mismatch(&error))?;
         let sink = if query.wires.len() <= FEW_CELLS {
             self.push_rows::<_, FEW_CELLS>(stream, &query, sink).await?
@@ -78,7 +78,7 @@ impl PostgresSource {
         let session = self.connector.open().await?;
         let query = self.prepare(&session.client, plan).await?;
         // Parsing the statement checks names and privileges; nothing is run.
-        let explain = format!("EXPLAIN {}", query.sql);
+        let explain = format!("EXPLAIN {}", query.statement.rows());
         session.client.simple_query(&explain).await.map_err(|error| mismatch(&error))?;
         session.finish();
         Ok(())
@@ -90,13 +90,13 @@ impl PostgresSource {
         let types = self.column_types(client, &touched).await?;
         let selection = Selection::of(plan);
         let mut dialect = PostgresDialect { mapping: &self.mapping, types: &types, settings: Vec::new() };
-        let sql = Statement::of(plan, &selection, &self.mapping, &mut dialect)?.rows();
-        for (name, value) in dialect.settings {
+        let statement = Statement::of(plan, &selection, &self.mapping, &mut dialect)?;
+        for (name, value) in &dialect.settings {
             let set = "SELECT set_config($1, $2, true)";
-            client.execute(set, &[&name, &value]).await.map_err(|error| mismatch(&error))?;
+            client.execute(set, &[name, value]).await.map_err(|error| mismatch(&error))?;
         }
         let wires = selection.columns().iter().map(|column| types.of(column).wire()).collect();
-        Ok(Query { sql, selection, wires })
+        Ok(Query { statement, selection, wires })
     }
 
     /// Asks the server what the columns and expressions are; nothing is run.
@@ -184,7 +184,7 @@ impl PostgresSource {
 }
 
 struct Query {
-    sql: String,
+    statement: Statement,
     selection: Selection,
     wires: Vec<Wire>,
 }

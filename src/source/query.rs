@@ -64,12 +64,14 @@ pub(super) fn touched(plan: &Plan) -> Vec<Column> {
     columns
 }
 
-/// The statement of a plan, as the parts that it is made of.
+/// The statement of a plan, as the pieces that it is made of.
 pub(super) struct Statement {
     /// What is selected, in SQL.
     columns: Vec<String>,
-    /// From `FROM` on.
-    rest: String,
+    table: String,
+    conditions: Vec<String>,
+    /// From `ORDER BY` on.
+    order: String,
 }
 
 impl Statement {
@@ -84,26 +86,20 @@ impl Statement {
         if let Some(after) = &plan.after {
             conditions.push(dialect.after(after)?);
         }
-
-        let mut rest = format!("FROM {}", mapping.table.quoted());
-        if !conditions.is_empty() {
-            rest.push_str(" WHERE ");
-            rest.push_str(&conditions.join(" AND "));
-        }
-        rest.push_str(" ORDER BY ");
-        rest.push_str(&mapping.sql(&Column::ID));
-        if let Some(limit) = plan.limit {
-            rest.push_str(&format!(" LIMIT {limit}"));
-        }
-        let columns = selection.columns().iter().map(|column| dialect.select(column)).collect();
-        Ok(Self { columns, rest })
+        let limit = plan.limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
+        Ok(Self {
+            columns: selection.columns().iter().map(|column| dialect.select(column)).collect(),
+            table: mapping.table.quoted(),
+            conditions,
+            order: format!("ORDER BY {}{limit}", mapping.sql(&Column::ID)),
+        })
     }
 
     /// The rows, in the order of their ids. The columns get names that nothing else has: `ORDER BY` would take what is selected
     /// under a column's name for the column.
     pub(super) fn rows(&self) -> String {
         let columns = self.columns.iter().zip(self.names()).map(|(sql, name)| format!("{sql} AS {name}"));
-        format!("SELECT {} {}", columns.collect::<Vec<_>>().join(", "), self.rest)
+        self.select(&columns.collect::<Vec<_>>().join(", "), &self.table, None)
     }
 
     /// The names of the columns in [`Statement::rows`].
@@ -111,8 +107,20 @@ impl Statement {
         (0..self.columns.len()).map(|at| format!("\"headcount {at}\""))
     }
 
-    /// A call of `function` with the cells of each row.
-    pub(super) fn calls(&self, function: &str) -> String {
-        format!("SELECT {function}({}) {}", self.columns.join(", "), self.rest)
+    /// A call of `function` with the cells of each of these rows. Those of a part are found by their ids and nothing else, so that
+    /// they are not sorted after the calls ("The NOT INDEXED Clause" of the SQLite manual).
+    pub(super) fn calls(&self, function: &str, range: Option<&str>) -> String {
+        let table = if range.is_some() { format!("{} NOT INDEXED", self.table) } else { self.table.clone() };
+        self.select(&format!("{function}({})", self.columns.join(", ")), &table, range)
+    }
+
+    fn select(&self, selected: &str, table: &str, range: Option<&str>) -> String {
+        let mut sql = format!("SELECT {selected} FROM {table}");
+        let conditions: Vec<_> = self.conditions.iter().map(String::as_str).chain(range).collect();
+        if !conditions.is_empty() {
+            sql.push_str(" WHERE ");
+            sql.push_str(&conditions.join(" AND "));
+        }
+        sql + " " + &self.order
     }
 }

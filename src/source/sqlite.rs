@@ -4,10 +4,11 @@ mod decode;
 mod dialect;
 mod explain;
 mod inspect;
+mod parts;
 mod scan;
 
 use super::query::{self, Selection, Statement};
-use super::{FEW_CELLS, IdKind, MANY_CELLS, Mapping, RowSink, SourceError};
+use super::{IdKind, Mapping, RowSink, SourceError, Timestamps};
 use crate::plan::{Column, Kind, Plan};
 use dialect::{Ids, SqliteDialect, UuidForm, add_micros_function};
 use rusqlite::config::DbConfig;
@@ -15,6 +16,7 @@ use rusqlite::types::Value as Bound;
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags};
 use scan::push_rows;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
 
@@ -29,11 +31,13 @@ const SEQUENTIAL_CACHE: i64 = -256;
 pub struct SqliteSource {
     path: PathBuf,
     mapping: Mapping,
+    /// Threads that share a large scan.
+    parallelism: usize,
 }
 
 impl SqliteSource {
-    pub(super) fn new(path: PathBuf, mapping: Mapping) -> Self {
-        Self { path, mapping }
+    pub(super) fn new(path: PathBuf, mapping: Mapping, parallelism: usize) -> Self {
+        Self { path, mapping, parallelism }
     }
 
     pub(super) async fn scan<S: RowSink + 'static>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
@@ -46,15 +50,7 @@ impl SqliteSource {
         .await?;
         // Dropping this future must stop the thread even inside one long step of SQLite.
         let _stop = InterruptOnDrop(connection.get_interrupt_handle());
-        let mapping = self.mapping.clone();
-        blocking(move || {
-            if query.selection.columns().len() <= FEW_CELLS {
-                push_rows::<_, FEW_CELLS>(&connection, query, mapping, sink)
-            } else {
-                push_rows::<_, MANY_CELLS>(&connection, query, mapping, sink)
-            }
-        })
-        .await
+        blocking(move || push_rows(&connection, &Arc::new(query), None, sink)).await
     }
 
     pub(super) async fn check(&self, plan: &Plan) -> Result<(), SourceError> {
@@ -114,7 +110,15 @@ impl SqliteSource {
             .collect();
         let mut dialect = SqliteDialect { mapping: &self.mapping, ids, bound: Vec::new() };
         let statement = Statement::of(plan, &selection, &self.mapping, &mut dialect)?;
-        Ok(Query { statement, bound: dialect.bound, selection, kinds, id_kind: ids.kind })
+        Ok(Query {
+            table: self.mapping.table.to_string(),
+            statement,
+            bound: dialect.bound,
+            selection,
+            kinds,
+            id_kind: ids.kind,
+            timestamps: self.mapping.timestamps,
+        })
     }
 
     /// Finds out, one by one, whether the expressions and the condition of the mapping are SQL: then what is wrong can be named.
@@ -204,12 +208,15 @@ impl Drop for InterruptOnDrop {
 }
 
 struct Query {
+    /// For error texts.
+    table: String,
     statement: Statement,
     bound: Vec<Bound>,
     selection: Selection,
     /// What each selected column is read as.
     kinds: Vec<Kind>,
     id_kind: IdKind,
+    timestamps: Timestamps,
 }
 
 /// How a further column is read, by its declared type: SQLite itself has neither times nor booleans.

@@ -13,13 +13,13 @@ impl PostgresSource {
     pub(in crate::source) async fn estimate(&self, plan: &Plan) -> Result<Estimate, SourceError> {
         let session = self.connector.open().await?;
         let query = self.prepare(&session.client, plan).await?;
-        let plan = explain(&session.client, &query.sql).await?;
+        let plan = explain(&session.client, &query.statement.rows()).await?;
         let mut sorts = any_node(&plan, &is_sort);
         if sorts {
             // A small table is sorted though there is an index. Whether it has to be shows where sorting is discouraged.
             let discourage = "SET LOCAL enable_sort = off";
             session.client.batch_execute(discourage).await.map_err(|error| mismatch(&error))?;
-            sorts = any_node(&explain(&session.client, &query.sql).await?, &is_sort);
+            sorts = any_node(&explain(&session.client, &query.statement.rows()).await?, &is_sort);
         }
         session.finish();
         Ok(Estimate {

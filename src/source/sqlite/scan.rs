@@ -6,26 +6,38 @@
 use super::decode::{decode, misfit, shown_id};
 use super::{Query, failed, mismatch};
 use crate::encode::Value;
-use crate::source::{Mapping, RowSink, SourceError};
+use crate::source::{FEW_CELLS, MANY_CELLS, RowSink, SourceError};
 use rusqlite::functions::{Context, FunctionFlags};
-use rusqlite::types::Null;
+use rusqlite::types::{Null, Value as Bound};
 use rusqlite::{Connection, params_from_iter};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
 
 const ROW_FUNCTION: &str = "headcount_row";
 
-/// Runs the query on this thread and pushes its rows into the sink; gives the sink back.
-pub(super) fn push_rows<S: RowSink + 'static, const CELLS: usize>(
+/// Runs the query, or the part of it in a range of ids, on this thread and pushes its rows into the sink; gives the sink back.
+pub(super) fn push_rows<S: RowSink + 'static>(
     connection: &Connection,
-    query: Query,
-    mapping: Mapping,
+    query: &Arc<Query>,
+    range: Option<&Range>,
     sink: S,
 ) -> Result<S, SourceError> {
-    let sql = calling(connection, &query)?;
-    let query = Arc::new(query);
+    if query.selection.columns().len() <= FEW_CELLS {
+        push_cells::<_, FEW_CELLS>(connection, query, range, sink)
+    } else {
+        push_cells::<_, MANY_CELLS>(connection, query, range, sink)
+    }
+}
+
+fn push_cells<S: RowSink + 'static, const CELLS: usize>(
+    connection: &Connection,
+    query: &Arc<Query>,
+    range: Option<&Range>,
+    sink: S,
+) -> Result<S, SourceError> {
+    let sql = calling(connection, query, range)?;
     let pushing = Arc::new(Mutex::new(Pushing { sink, error: None }));
-    let pusher = Pusher { query: Arc::clone(&query), mapping, runtime: Handle::current() };
+    let pusher = Pusher { query: Arc::clone(query), runtime: Handle::current() };
     let shared = Arc::clone(&pushing);
     let width = i32::try_from(query.selection.columns().len()).unwrap_or(i32::MAX);
     let push = move |context: &Context<'_>| {
@@ -39,7 +51,7 @@ pub(super) fn push_rows<S: RowSink + 'static, const CELLS: usize>(
     // Not DETERMINISTIC: it has to be called for every row, like as they may be.
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
     connection.create_scalar_function(ROW_FUNCTION, width, flags, push).map_err(|error| failed(&error))?;
-    let stepped = step_through(connection, &query, &sql);
+    let stepped = step_through(connection, query, range, &sql);
     // The function holds the sink, too.
     connection.remove_function(ROW_FUNCTION, width).map_err(|error| failed(&error))?;
     let pushing = Arc::into_inner(pushing)
@@ -53,18 +65,38 @@ pub(super) fn push_rows<S: RowSink + 'static, const CELLS: usize>(
 }
 
 /// The statement that calls the function for each row, in the order of the ids.
-fn calling(connection: &Connection, query: &Query) -> Result<String, SourceError> {
+fn calling(connection: &Connection, query: &Query, range: Option<&Range>) -> Result<String, SourceError> {
+    if let Some(range) = range {
+        return Ok(query.statement.calls(ROW_FUNCTION, Some(&range.condition)));
+    }
     if !query.explained(connection)?.sorts() {
-        return Ok(query.statement.calls(ROW_FUNCTION));
+        return Ok(query.statement.calls(ROW_FUNCTION, None));
     }
     // Before a sort the function would be called in the order of the table. What is materialised is sorted already.
     let (rows, names) = (query.statement.rows(), query.statement.names().collect::<Vec<_>>().join(", "));
     Ok(format!("WITH headcount AS MATERIALIZED ({rows}) SELECT {ROW_FUNCTION}({names}) FROM headcount"))
 }
 
-fn step_through(connection: &Connection, query: &Query, sql: &str) -> Result<(), SourceError> {
+/// Integer ids, in the order of which SQLite reads the table without sorting.
+pub(super) struct Range {
+    /// Compares with two parameters more than the query has.
+    pub(super) condition: String,
+    pub(super) first: i64,
+    pub(super) last: i64,
+}
+
+fn step_through(
+    connection: &Connection,
+    query: &Query,
+    range: Option<&Range>,
+    sql: &str,
+) -> Result<(), SourceError> {
+    let mut bound = query.bound.clone();
+    if let Some(range) = range {
+        bound.extend([range.first, range.last].map(Bound::Integer));
+    }
     let mut statement = connection.prepare(sql).map_err(|error| mismatch(&error))?;
-    let mut rows = statement.query(params_from_iter(&query.bound)).map_err(|error| failed(&error))?;
+    let mut rows = statement.query(params_from_iter(&bound)).map_err(|error| failed(&error))?;
     while rows.next().map_err(|error| failed(&error))?.is_some() {}
     Ok(())
 }
@@ -76,7 +108,6 @@ struct Pushing<S> {
 
 struct Pusher {
     query: Arc<Query>,
-    mapping: Mapping,
     runtime: Handle,
 }
 
@@ -86,15 +117,17 @@ impl Pusher {
         row: &Context<'_>,
         sink: &mut S,
     ) -> Result<(), SourceError> {
-        let (query, timestamps) = (&*self.query, self.mapping.timestamps);
+        let query = &*self.query;
         let mut values = [Value::Null; CELLS];
         for (at, (kind, value)) in query.kinds.iter().zip(&mut values).enumerate() {
             let cell = row.get_raw(at);
-            decode(*kind, query.id_kind, timestamps, cell, value).map_err(|expected| SourceError::Value {
-                table: self.mapping.table.to_string(),
-                column: query.selection.columns()[at].name().to_owned(),
-                id: shown_id(row.get_raw(query.selection.id_at())),
-                problem: misfit(cell, expected),
+            decode(*kind, query.id_kind, query.timestamps, cell, value).map_err(|expected| {
+                SourceError::Value {
+                    table: query.table.clone(),
+                    column: query.selection.columns()[at].name().to_owned(),
+                    id: shown_id(row.get_raw(query.selection.id_at())),
+                    problem: misfit(cell, expected),
+                }
             })?;
         }
         sink.row(&values[..query.selection.shown()]);
