@@ -41,25 +41,38 @@ impl SqliteSource {
     }
 
     pub(super) async fn scan<S: RowSink + 'static>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
-        let (source, plan) = (self.clone(), plan.clone());
-        let (connection, query) = blocking(move || {
-            let connection = source.open()?;
-            let query = source.query(&connection, &plan)?;
-            Ok((connection, query))
+        let plan = plan.clone();
+        self.reading(move |source, connection| {
+            let query = source.query(connection, &plan)?;
+            push_rows(connection, &Arc::new(query), None, sink)
         })
-        .await?;
-        // Dropping this future must stop the thread even inside one long step of SQLite.
-        let _stop = InterruptOnDrop(connection.get_interrupt_handle());
-        blocking(move || push_rows(&connection, &Arc::new(query), None, sink)).await
+        .await
     }
 
     pub(super) async fn check(&self, plan: &Plan) -> Result<(), SourceError> {
-        let (source, plan) = (self.clone(), plan.clone());
-        blocking(move || {
-            let connection = source.open()?;
-            let query = source.query(&connection, &plan)?;
+        let plan = plan.clone();
+        self.reading(move |source, connection| {
+            let query = source.query(connection, &plan)?;
             connection.prepare(&query.statement.rows()).map_err(|error| mismatch(&error))?;
             Ok(())
+        })
+        .await
+    }
+
+    /// Works on a connection in one read transaction, on a thread of its own; dropped, it stops the thread even inside one long
+    /// step of SQLite.
+    async fn reading<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Self, &Connection) -> Result<T, SourceError> + Send + 'static,
+    ) -> Result<T, SourceError> {
+        let source = self.clone();
+        let connection = blocking(move || source.open()).await?;
+        let _stop = InterruptOnDrop(connection.get_interrupt_handle());
+        let source = self.clone();
+        blocking(move || {
+            // What the table turns out to be is still so when its rows are read.
+            connection.execute_batch("BEGIN").map_err(|error| unreadable(&error))?;
+            work(&source, &connection)
         })
         .await
     }
@@ -116,7 +129,7 @@ impl SqliteSource {
             bound: dialect.bound,
             selection,
             kinds,
-            id_kind: ids.kind,
+            ids,
             timestamps: self.mapping.timestamps,
         })
     }
@@ -127,7 +140,9 @@ impl SqliteSource {
         let expressions =
             query::touched(plan).into_iter().filter(|column| self.mapping.own_column(column).is_none());
         let expressions = expressions.map(|column| {
-            (self.mapping.described(&column), format!("SELECT {} FROM {table}", self.mapping.sql(&column)))
+            // In a condition, because there an aggregate, which would make one row of all, is an error.
+            let sql = format!("SELECT 1 FROM {table} WHERE {} IS NULL", self.mapping.sql(&column));
+            (self.mapping.described(&column), sql)
         });
         let condition = self.mapping.condition();
         let condition =
@@ -151,7 +166,7 @@ impl SqliteSource {
         let columns = statement
             .query_map([self.mapping.table.name()], |row| Ok((row.get(0)?, row.get(1)?)))
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-            .map_err(|error| unreadable(&error))?;
+            .map_err(|error| unfit(&error))?;
         if columns.is_empty() {
             let problem = format!("there is no table {} in {}", self.mapping.table, self.path.display());
             return Err(SourceError::Mismatch(problem));
@@ -161,29 +176,33 @@ impl SqliteSource {
 
     /// What the ids are, from the declared type and, where that says little, from the first row.
     fn ids(&self, connection: &Connection, declared: &str) -> Result<Ids, SourceError> {
+        if declared.contains("INT") {
+            return Ok(Ids { kind: IdKind::Integer, uuid_form: UuidForm::Bytes });
+        }
+        let id = self.mapping.sql(&Column::ID);
+        let condition = self.mapping.condition().map_or_else(String::new, |sql| format!(" AND {sql}"));
+        let table = self.mapping.table.quoted();
         let sql = format!(
-            "SELECT typeof({id}), length({id}) FROM {table} ORDER BY {id} LIMIT 1",
-            id = self.mapping.sql(&Column::ID),
-            table = self.mapping.table.quoted()
+            "SELECT typeof({id}), length({id}), {id} GLOB '*[A-F]*' FROM {table} \
+             WHERE {id} IS NOT NULL{condition} LIMIT 1"
         );
-        let first: Option<(String, Option<i64>)> =
-            match connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?))) {
+        let first: Option<(String, Option<i64>, bool)> =
+            match connection.query_row(&sql, [], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))) {
                 Ok(first) => Some(first),
                 Err(rusqlite::Error::QueryReturnedNoRows) => None,
                 Err(error) => return Err(mismatch(&error)),
             };
-        let (stored, length) = first.unwrap_or_default();
+        let (stored, length, is_upper_case) = first.unwrap_or_default();
         let is_uuid = declared.contains("UUID") || declared == "CHAR(32)" || stored == "blob";
         let kind = match stored.as_str() {
-            _ if declared.contains("INT") => IdKind::Integer,
             _ if is_uuid => IdKind::Uuid,
             "integer" => IdKind::Integer,
             _ => IdKind::Text,
         };
         let uuid_form = match (stored.as_str(), length) {
             ("blob", _) => UuidForm::Bytes,
-            (_, Some(32)) => UuidForm::Plain,
-            _ => UuidForm::Hyphenated,
+            (_, Some(32)) => UuidForm::Plain { is_upper_case },
+            _ => UuidForm::Hyphenated { is_upper_case },
         };
         Ok(Ids { kind, uuid_form })
     }
@@ -215,7 +234,7 @@ struct Query {
     selection: Selection,
     /// What each selected column is read as.
     kinds: Vec<Kind>,
-    id_kind: IdKind,
+    ids: Ids,
     timestamps: Timestamps,
 }
 
@@ -241,6 +260,14 @@ fn unreadable(error: &rusqlite::Error) -> SourceError {
 
 fn mismatch(error: &rusqlite::Error) -> SourceError {
     SourceError::Mismatch(error_text(error))
+}
+
+/// An error in reading the catalogue: of the schema if SQLite understood the file, as a view that names what is not there.
+fn unfit(error: &rusqlite::Error) -> SourceError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::Unknown) => mismatch(error),
+        _ => unreadable(error),
+    }
 }
 
 fn failed(error: &rusqlite::Error) -> SourceError {

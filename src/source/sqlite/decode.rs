@@ -1,5 +1,6 @@
 //! Cells as SQLite gives them. It lets any value stand in any column.
 
+use super::dialect::Ids;
 use crate::encode::Value;
 use crate::plan::Kind;
 use crate::source::{IdKind, Timestamps, parse_uuid};
@@ -11,7 +12,7 @@ use rusqlite::types::ValueRef;
 /// The value is written in place: returned, it would be copied twice a cell, which is measurable.
 pub(super) fn decode<'a>(
     kind: Kind,
-    id_kind: IdKind,
+    ids: Ids,
     timestamps: Timestamps,
     cell: ValueRef<'a>,
     value: &mut Value<'a>,
@@ -19,13 +20,20 @@ pub(super) fn decode<'a>(
     *value = match (kind, cell) {
         (Kind::Id, ValueRef::Null) => return Err("an id"),
         (_, ValueRef::Null) => Value::Null,
-        (Kind::Id, ValueRef::Integer(int)) if id_kind == IdKind::Integer => Value::Int(int),
-        (Kind::Id, _) if id_kind == IdKind::Integer => return Err("an integer id"),
-        (Kind::Id, ValueRef::Text(bytes) | ValueRef::Blob(bytes)) if id_kind == IdKind::Uuid => {
-            let sixteen = <[u8; 16]>::try_from(bytes).ok();
-            Value::Uuid(sixteen.or_else(|| parse_uuid(bytes)).ok_or("a UUID")?)
+        (Kind::Id, ValueRef::Integer(int)) if ids.kind == IdKind::Integer => Value::Int(int),
+        (Kind::Id, _) if ids.kind == IdKind::Integer => return Err("an integer id"),
+        (Kind::Id, ValueRef::Blob(bytes)) if ids.kind == IdKind::Uuid => {
+            Value::Uuid(bytes.try_into().map_err(|_| "a UUID")?)
         }
-        (Kind::Id, _) if id_kind == IdKind::Uuid => return Err("a UUID"),
+        (Kind::Id, ValueRef::Text(text)) if ids.kind == IdKind::Uuid => {
+            let uuid = parse_uuid(text).ok_or("a UUID")?;
+            // In another form it would not stand where its value does, and `after` would not find it.
+            if !ids.uuid_form.is_form_of(text) {
+                return Err("a UUID that is written like the others");
+            }
+            Value::Uuid(uuid)
+        }
+        (Kind::Id, _) if ids.kind == IdKind::Uuid => return Err("a UUID"),
         (Kind::Id | Kind::Text | Kind::AsStored, ValueRef::Integer(int)) => Value::Int(int),
         (Kind::Id | Kind::Text | Kind::AsStored, ValueRef::Text(bytes)) => {
             Value::text(bytes).ok_or("valid UTF-8")?

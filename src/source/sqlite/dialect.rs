@@ -39,8 +39,31 @@ pub(super) struct Ids {
 #[derive(Clone, Copy)]
 pub(super) enum UuidForm {
     Bytes,
-    Plain,
-    Hyphenated,
+    Plain { is_upper_case: bool },
+    Hyphenated { is_upper_case: bool },
+}
+
+impl UuidForm {
+    /// Whether a UUID is written in this form.
+    pub(super) fn is_form_of(self, text: &[u8]) -> bool {
+        let (length, is_upper_case) = match self {
+            Self::Bytes => return false,
+            Self::Plain { is_upper_case } => (32, is_upper_case),
+            Self::Hyphenated { is_upper_case } => (36, is_upper_case),
+        };
+        let is_other = if is_upper_case { u8::is_ascii_lowercase } else { u8::is_ascii_uppercase };
+        text.len() == length && !text.iter().any(is_other)
+    }
+
+    /// A UUID as a value to compare with.
+    fn bound(self, uuid: [u8; 16]) -> Bound {
+        let (text, is_upper_case) = match self {
+            Self::Bytes => return Bound::Blob(uuid.to_vec()),
+            Self::Plain { is_upper_case } => (crate::hex(&uuid), is_upper_case),
+            Self::Hyphenated { is_upper_case } => (hyphenated(uuid), is_upper_case),
+        };
+        Bound::Text(if is_upper_case { text.to_uppercase() } else { text })
+    }
 }
 
 pub(super) struct SqliteDialect<'a> {
@@ -90,11 +113,7 @@ impl Dialect for SqliteDialect<'_> {
         let value = match self.ids.kind.parse(after)? {
             Id::Integer(id) => Bound::Integer(id),
             Id::Text(id) => Bound::Text(id),
-            Id::Uuid(uuid) => match self.ids.uuid_form {
-                UuidForm::Bytes => Bound::Blob(uuid.to_vec()),
-                UuidForm::Plain => Bound::Text(crate::hex(&uuid)),
-                UuidForm::Hyphenated => Bound::Text(hyphenated(uuid)),
-            },
+            Id::Uuid(uuid) => self.ids.uuid_form.bound(uuid),
         };
         Ok(format!("{} > {}", self.mapping.sql(&Column::ID), self.bind(value)))
     }

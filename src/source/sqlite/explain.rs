@@ -8,9 +8,9 @@ use rusqlite::{Connection, params_from_iter};
 pub(super) struct Explained(Vec<String>);
 
 impl Query {
-    /// Asks SQLite; nothing is run.
-    pub(super) fn explained(&self, connection: &Connection) -> Result<Explained, SourceError> {
-        let explain = format!("EXPLAIN QUERY PLAN {}", self.statement.rows());
+    /// Asks SQLite how it would run `sql`, a form of this query; nothing is run.
+    pub(super) fn explained(&self, connection: &Connection, sql: &str) -> Result<Explained, SourceError> {
+        let explain = format!("EXPLAIN QUERY PLAN {sql}");
         let mut statement = connection.prepare(&explain).map_err(|error| mismatch(&error))?;
         let steps = statement
             .query_map(params_from_iter(&self.bound), |row| {
@@ -25,6 +25,11 @@ impl Explained {
     /// Whether they are found by an index: SEARCH visits a part of a table, SCAN all of it.
     pub(super) fn uses_index(&self) -> bool {
         self.0.iter().any(|detail| detail.starts_with("SEARCH"))
+    }
+
+    /// Whether one table is walked through, row by row, and nothing else done.
+    pub(super) fn is_one_walk(&self) -> bool {
+        matches!(&self.0[..], [step] if step.starts_with("SCAN") || step.starts_with("SEARCH"))
     }
 
     /// Whether they have to be sorted, because no index has the order of the ids.

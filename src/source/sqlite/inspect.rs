@@ -1,6 +1,6 @@
 //! What SQLite says of a plan and of the file.
 
-use super::{InterruptOnDrop, SqliteSource, blocking, failed};
+use super::{SqliteSource, failed};
 use crate::plan::Plan;
 use crate::sensitive;
 use crate::source::{Estimate, Inspection, SourceError};
@@ -12,10 +12,10 @@ const COUNT_TIMEOUT: Duration = Duration::from_secs(2);
 
 impl SqliteSource {
     pub(in crate::source) async fn estimate(&self, plan: &Plan) -> Result<Estimate, SourceError> {
-        let (source, asked) = (self.clone(), plan.clone());
-        let explained = blocking(move || {
-            let connection = source.open()?;
-            source.query(&connection, &asked)?.explained(&connection)
+        let asked = plan.clone();
+        let explained = self.reading(move |source, connection| {
+            let query = source.query(connection, &asked)?;
+            query.explained(connection, &query.statement.rows())
         });
         let explained = explained.await?;
         Ok(Estimate {
@@ -26,15 +26,9 @@ impl SqliteSource {
     }
 
     async fn count(&self, plan: &Plan) -> Result<u64, SourceError> {
-        let (source, plan) = (self.clone(), plan.clone());
-        let connection = blocking(move || {
-            let connection = source.open()?;
-            let query = source.query(&connection, &plan)?;
-            Ok((connection, query))
-        });
-        let (connection, query) = connection.await?;
-        let _stop = InterruptOnDrop(connection.get_interrupt_handle());
-        blocking(move || {
+        let plan = plan.clone();
+        self.reading(move |source, connection| {
+            let query = source.query(connection, &plan)?;
             let sql = format!("SELECT count(*) FROM ({})", query.statement.rows());
             let count =
                 connection.query_row(&sql, params_from_iter(&query.bound), |row| row.get::<_, i64>(0));
@@ -44,11 +38,9 @@ impl SqliteSource {
     }
 
     pub(in crate::source) async fn inspect(&self) -> Result<Inspection, SourceError> {
-        let source = self.clone();
-        blocking(move || {
-            let connection = source.open()?;
+        self.reading(move |source, connection| {
             let read_only = connection.is_readonly(rusqlite::MAIN_DB).map_err(|error| failed(&error))?;
-            let columns = source.declared_types(&connection)?;
+            let columns = source.declared_types(connection)?;
             Ok(Inspection {
                 version: format!("SQLite {}", rusqlite::version()),
                 is_read_only: read_only,

@@ -35,7 +35,6 @@ fn push_cells<S: RowSink + 'static, const CELLS: usize>(
     range: Option<&Range>,
     sink: S,
 ) -> Result<S, SourceError> {
-    let sql = calling(connection, query, range)?;
     let pushing = Arc::new(Mutex::new(Pushing { sink, error: None }));
     let pusher = Pusher { query: Arc::clone(query), runtime: Handle::current() };
     let shared = Arc::clone(&pushing);
@@ -51,7 +50,8 @@ fn push_cells<S: RowSink + 'static, const CELLS: usize>(
     // Not DETERMINISTIC: it has to be called for every row, like as they may be.
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
     connection.create_scalar_function(ROW_FUNCTION, width, flags, push).map_err(|error| failed(&error))?;
-    let stepped = step_through(connection, query, range, &sql);
+    let stepped =
+        calling(connection, query, range).and_then(|sql| step_through(connection, query, range, &sql));
     // The function holds the sink, too.
     connection.remove_function(ROW_FUNCTION, width).map_err(|error| failed(&error))?;
     let pushing = Arc::into_inner(pushing)
@@ -69,10 +69,12 @@ fn calling(connection: &Connection, query: &Query, range: Option<&Range>) -> Res
     if let Some(range) = range {
         return Ok(query.statement.calls(ROW_FUNCTION, Some(&range.condition)));
     }
-    if !query.explained(connection)?.sorts() {
-        return Ok(query.statement.calls(ROW_FUNCTION, None));
+    let calls = query.statement.calls(ROW_FUNCTION, None);
+    if query.explained(connection, &calls)?.is_one_walk() {
+        return Ok(calls);
     }
-    // Before a sort the function would be called in the order of the table. What is materialised is sorted already.
+    // Before a sort the function would be called in the order of the table, and for rows that a limit leaves out. What is
+    // materialised is sorted and limited already.
     let (rows, names) = (query.statement.rows(), query.statement.names().collect::<Vec<_>>().join(", "));
     Ok(format!("WITH headcount AS MATERIALIZED ({rows}) SELECT {ROW_FUNCTION}({names}) FROM headcount"))
 }
@@ -121,7 +123,7 @@ impl Pusher {
         let mut values = [Value::Null; CELLS];
         for (at, (kind, value)) in query.kinds.iter().zip(&mut values).enumerate() {
             let cell = row.get_raw(at);
-            decode(*kind, query.id_kind, query.timestamps, cell, value).map_err(|expected| {
+            decode(*kind, query.ids, query.timestamps, cell, value).map_err(|expected| {
                 SourceError::Value {
                     table: query.table.clone(),
                     column: query.selection.columns()[at].name().to_owned(),
