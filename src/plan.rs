@@ -141,10 +141,7 @@ impl Plan {
         }
         for filter in &self.filters {
             let (name, value) = match filter {
-                Filter::Email(email) => {
-                    let hash = crate::hex(&Sha256::digest(email.as_bytes()));
-                    ("email".to_owned(), format!("sha256:{hash}").into())
-                }
+                Filter::Email(email) => ("email".to_owned(), hashed(email).into()),
                 Filter::AtOrAfter(column, time) => (bound(column, "after"), time.to_string().into()),
                 Filter::Before(column, time) => (bound(column, "before"), time.to_string().into()),
                 Filter::Is(column, value) => (column.name().to_owned(), (*value).into()),
@@ -155,7 +152,7 @@ impl Plan {
             summary.insert("limit".into(), limit.into());
         }
         if let Some(after) = &self.after {
-            summary.insert("after".into(), after.as_str().into());
+            summary.insert("after".into(), discreet(after).into());
         }
         if self.bom {
             summary.insert("bom".into(), true.into());
@@ -168,6 +165,15 @@ impl Plan {
         }
         summary
     }
+}
+
+/// A text that stands for a user in the audit or the log: an address only as `sha256:` and the hash in hexadecimal.
+pub fn discreet(text: &str) -> String {
+    if text.contains('@') { hashed(text) } else { text.escape_debug().to_string() }
+}
+
+fn hashed(text: &str) -> String {
+    format!("sha256:{}", crate::hex(&Sha256::digest(text.as_bytes())))
 }
 
 /// `created_at` and `after` make the parameter `created_after`.

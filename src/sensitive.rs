@@ -6,10 +6,10 @@ mod sql;
 
 pub use content::by_content;
 pub use personal::{Sensitivity, sensitivity};
-pub use sql::{identifiers, takes_whole_row};
+pub use sql::{identifiers, is_balanced, takes_whole_row};
 
 /// Words that make a name a credential's, with the rule that a finding names.
-const RULES: [(&str, &str); 45] = [
+const RULES: [(&str, &str); 52] = [
     ("password", "password"),
     ("passphrase", "password"),
     ("passcode", "password"),
@@ -55,10 +55,17 @@ const RULES: [(&str, &str); 45] = [
     ("sessid", "session"),
     ("cookie", "session"),
     ("cvv", "cvv"),
+    ("authkey", "api_key"),
+    ("verifier", "hash"),
+    ("passwrd", "password"),
+    ("mdp", "password"),
+    ("clave", "password"),
+    ("haslo", "password"),
+    ("secretquestion", "recovery"),
 ];
 
 /// Two words that only together are a credential's.
-const PAIRS: [(&str, &str, &str); 18] = [
+const PAIRS: [(&str, &str, &str); 31] = [
     ("api", "key", "api_key"),
     ("access", "key", "api_key"),
     ("auth", "key", "api_key"),
@@ -77,6 +84,19 @@ const PAIRS: [(&str, &str, &str); 18] = [
     ("reset", "code", "recovery"),
     ("verification", "code", "otp"),
     ("mot", "passe", "password"),
+    ("activation", "key", "recovery"),
+    ("reset", "key", "recovery"),
+    ("unlock", "key", "recovery"),
+    ("verify", "key", "recovery"),
+    ("activation", "code", "recovery"),
+    ("unlock", "code", "recovery"),
+    ("login", "code", "otp"),
+    ("auth", "code", "otp"),
+    ("sms", "code", "otp"),
+    ("magic", "link", "otp"),
+    ("security", "stamp", "session"),
+    ("secret", "question", "recovery"),
+    ("private", "pem", "private_key"),
 ];
 
 /// Words that stand beside a credential's in names written without a separator, as in `authtoken`.

@@ -2,6 +2,7 @@
 
 use super::environment::Layers;
 use super::file::ExportSection;
+use crate::encode::csv::starts_like_formula;
 use crate::encode::mask::Mask;
 use crate::plan::{Column, Profile, ProfileColumn};
 use crate::source::{MAX_COLUMNS, Mapping};
@@ -104,12 +105,19 @@ fn profile_column(value: &toml::Value, mapping: &Mapping) -> Result<ProfileColum
         toml::Value::Table(table) => {
             let text = |key| table.get(key).and_then(toml::Value::as_str);
             let renamed = text("as").ok_or_else(expected)?;
-            if table.len() != 2
-                || renamed.is_empty()
-                || renamed.contains(',')
-                || renamed.chars().any(char::is_control)
-            {
+            if table.len() != 2 || renamed.is_empty() {
                 return Err(expected());
+            }
+            // It stands in the header as it is, and in 'fields' between commas.
+            if starts_like_formula(renamed.as_bytes())
+                || renamed.trim() != renamed
+                || renamed
+                    .chars()
+                    .any(|c| c.is_control() || matches!(c, ',' | '\u{200b}'..='\u{202e}' | '\u{feff}'))
+            {
+                let problem =
+                    "must not start like a formula, nor have a comma, control characters or spaces around it";
+                return Err(format!("the name '{}' {problem}", renamed.escape_debug()));
             }
             match table.get("column") {
                 Some(toml::Value::String(name)) => (name, Some(renamed.to_owned())),

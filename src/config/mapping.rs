@@ -23,8 +23,9 @@ pub(super) fn mapping(layers: &Layers<'_>, section: SourceSection) -> anyhow::Re
         columns.push((column, expression));
     }
     let filter = section.filter.map(|filter| {
-        let is_empty = filter.trim().is_empty();
-        let parsed = if is_empty { Err("expected an SQL condition".to_owned()) } else { Ok(filter) };
+        let is_usable = !filter.trim().is_empty() && sensitive::is_balanced(&filter);
+        let expected = "expected an SQL condition with as many closing as opening parentheses";
+        let parsed = if is_usable { Ok(filter) } else { Err(expected.to_owned()) };
         layers.in_file("source.where", parsed)
     });
     Ok(Mapping { table, columns, filter: filter.transpose()?, timestamps: section.timestamps })
@@ -90,11 +91,16 @@ fn refuse_sensitive(
     allowed: &[String],
 ) -> Result<(), String> {
     if let Expression::Sql(sql) = expression
+        && !sensitive::is_balanced(sql)
+    {
+        return Err("expected an SQL expression with as many closing as opening parentheses".to_owned());
+    }
+    if let Expression::Sql(sql) = expression
         && sensitive::takes_whole_row(sql, table.name())
         && !allowed.iter().any(|allowed| allowed == table.name())
     {
         return Err(format!(
-            "takes whole rows of {table}, credentials included; name the columns that it needs"
+            "takes whole rows of {table}, credentials included; name the columns that it needs, or list {table} in source.allow_sensitive"
         ));
     }
     let mut names = vec![column.name().to_owned()];

@@ -4,7 +4,7 @@ use super::Finding;
 use crate::config::Config;
 use crate::database_url::DatabaseUrl;
 use crate::encode::Value;
-use crate::plan::{Column, Plan, Profile};
+use crate::plan::{Column, Plan, Profile, ProfileColumn};
 use crate::sensitive;
 use crate::source::{Closed, Inspection, RowSink, Source, SourceError};
 use crate::timestamp::Timestamp;
@@ -43,6 +43,7 @@ pub(super) async fn examine(config: &Config, source: &Source, now: Timestamp) ->
     findings.extend(encryption(&inspection));
     findings.push(privileges(config, &inspection));
     findings.extend(clock(&inspection, now));
+    findings.extend(unused(config));
     let mut fits = true;
     for profile in &config.profiles {
         let finding = mapping(source, profile).await;
@@ -175,46 +176,64 @@ async fn size(config: &Config, source: &Source) -> Vec<Finding> {
 
 /// Reads some rows for what only values show: types that do not fit, and credentials under innocent names.
 async fn values(config: &Config, source: &Source) -> Vec<Finding> {
-    let plan = Plan { limit: Some(SAMPLE), ..Plan::covering(&config.profiles) };
-    let sample = Sample { texts: vec![Vec::new(); plan.columns.len()] };
-    let sample = match source.scan(&plan, sample).await {
-        Ok(sample) => sample,
-        Err(error) => {
-            let remedy = match error {
-                SourceError::Value { .. } => "correct the row, or map an expression that copes with it",
-                _ => "see the cause",
-            };
-            return vec![Finding::problem(
-                "values",
-                error.to_string(),
-                "an export breaks off at this row",
-                remedy,
-            )];
-        }
-    };
     let mut findings = Vec::new();
-    for (shown, texts) in plan.columns.iter().zip(&sample.texts) {
+    for profile in &config.profiles {
+        let plan = Plan { limit: Some(SAMPLE), ..Plan::new(Arc::clone(profile)) };
+        let sample = Sample { texts: vec![Vec::new(); plan.columns.len()] };
+        match source.scan(&plan, sample).await {
+            Ok(sample) => credentials(config, &plan, &sample, &mut findings),
+            Err(error) => {
+                let remedy = match error {
+                    SourceError::Value { .. } => "correct the row, or map an expression that copes with it",
+                    _ => "see the cause",
+                };
+                let finding = format!("{} export: {error}", profile.name);
+                findings.push(Finding::problem("values", finding, "it breaks off at this row", remedy));
+            }
+        }
+    }
+    if findings.is_empty() {
+        let finding = format!("the first rows, {SAMPLE} at most, fit, and none looks like a credential");
+        findings.push(Finding::ok("values", finding));
+    }
+    findings
+}
+
+/// What a mask hides does not leave. Ids may well look random, and they are there to be shown.
+fn credentials(config: &Config, plan: &Plan, sample: &Sample, findings: &mut Vec<Finding>) {
+    let leaves = |shown: &ProfileColumn| shown.mask.is_none() && shown.column != Column::ID;
+    for (shown, texts) in plan.columns.iter().zip(&sample.texts).filter(|(shown, _)| leaves(shown)) {
         let name = shown.column.name();
-        // Ids may well look random, and they are there to be shown.
-        if shown.column != Column::ID
-            && let Some(kind) = sensitive::by_content(texts.iter().map(String::as_str))
-            && !config.source.allow_sensitive.iter().any(|allowed| allowed == name)
-        {
+        let Some(kind) = sensitive::by_content(texts.iter().map(String::as_str)) else { continue };
+        let finding = format!("column {name} holds what looks like {kind}");
+        let is_known = findings.iter().any(|known| known.finding == finding);
+        if !is_known && !config.source.allow_sensitive.iter().any(|allowed| allowed == name) {
             findings.push(Finding::problem(
                 "sensitive",
-                format!("column {name} holds what looks like {kind}"),
+                finding,
                 "credentials must not leave, whatever their column is called",
                 format!("take {name} out of [source.columns], or list it in source.allow_sensitive"),
             ));
         }
     }
-    if findings.is_empty() {
-        findings.push(Finding::ok(
-            "values",
-            format!("the first rows, {SAMPLE} at most, fit, and none looks like a credential"),
-        ));
-    }
-    findings
+}
+
+/// Columns that are declared for nothing: most likely one of the seven, misspelt, which is then read under its own name.
+fn unused(config: &Config) -> Option<Finding> {
+    let is_shown = |column: &Column| {
+        let mut shown = config.profiles.iter().flat_map(|profile| &profile.columns);
+        shown.any(|shown| shown.column == *column)
+    };
+    let columns = config.source.mapping.columns.iter().map(|(column, _)| column);
+    let unused: Vec<_> = columns.filter(|column| !is_shown(column)).map(Column::name).collect();
+    (!unused.is_empty()).then(|| {
+        Finding::warning(
+            "mapping",
+            format!("no export shows {}", unused.join(", ")),
+            "a column that is declared for nothing is often a misspelt one of the seven",
+            "correct the name in [source.columns], list it in an [exports.NAME], or take it out",
+        )
+    })
 }
 
 /// A sink that keeps the texts of a few rows, by column.

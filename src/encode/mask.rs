@@ -79,13 +79,15 @@ impl Masks {
     }
 }
 
-/// What is left of a text that is shown in part. Of `j@example.com` the first character would be all, so it is hidden too.
+/// What is left of a text that is shown in part: its first character, unless that is all there is, as in `j@example.com`;
+/// and the domain if it is an address, with something before the `@` and a dot, but no space, behind it.
 pub fn partial(text: &[u8]) -> Vec<u8> {
     let text = String::from_utf8_lossy(text);
-    let (personal, domain) = match text.rfind('@') {
-        Some(at) => text.split_at(at),
-        None => (&*text, ""),
-    };
+    let at = text.rfind('@').filter(|at| {
+        let domain = &text[*at..];
+        *at > 0 && domain.contains('.') && !domain.contains(char::is_whitespace)
+    });
+    let (personal, domain) = at.map_or((&*text, ""), |at| text.split_at(at));
     let mut characters = personal.chars();
     let first = characters.next().filter(|_| characters.next().is_some());
     first.into_iter().chain("***".chars()).chain(domain.chars()).collect::<String>().into_bytes()
@@ -107,6 +109,8 @@ mod tests {
             ("j@example.com", "***@example.com"),
             ("Ärzte", "Ä***"),
             ("\"a@b\"@example.com", "\"***@example.com"),
+            ("@jane1", "@***"),
+            ("jane @ home", "j***"),
             ("x", "***"),
             ("", "***"),
         ] {

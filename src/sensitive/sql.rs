@@ -5,7 +5,7 @@
 ///
 /// It reads what both databases read, and where they differ it would rather see a name too many.
 pub fn identifiers(sql: &str) -> Vec<String> {
-    names(sql).into_iter().map(|(name, _)| name).collect()
+    names(sql).into_iter().map(|(name, _)| name).filter(|name| name != "(" && name != ")").collect()
 }
 
 /// Whether an expression takes the rows of `table` as a whole, credentials included, as in `to_jsonb(users)`: it names the
@@ -15,7 +15,22 @@ pub fn takes_whole_row(sql: &str, table: &str) -> bool {
         || sql.replace(char::is_whitespace, "").contains(".*")
 }
 
-/// The identifiers, and whether a dot follows.
+/// Whether every parenthesis outside of literals and comments has its other half: an expression that closes one more than it opens
+/// would leave the parentheses that are put around it.
+pub fn is_balanced(sql: &str) -> bool {
+    let mut depth = 0;
+    for (token, _) in names(sql) {
+        match token.as_str() {
+            "(" => depth += 1,
+            ")" if depth == 0 => return false,
+            ")" => depth -= 1,
+            _ => {}
+        }
+    }
+    depth == 0
+}
+
+/// The identifiers, and whether a dot follows; parentheses, too.
 fn names(sql: &str) -> Vec<(String, bool)> {
     let mut names = Vec::new();
     let mut has_column = Vec::new();
@@ -44,6 +59,10 @@ fn names(sql: &str) -> Vec<(String, bool)> {
                     names.push(word.to_owned());
                     after
                 }
+            }
+            '(' | ')' => {
+                names.push(c.to_string());
+                &rest[1..]
             }
             _ => &rest[c.len_utf8()..],
         };
@@ -113,6 +132,16 @@ fn after_dollar(text: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn parentheses_have_their_other_half() {
+        for sql in ["a", "(a OR (b))", "a = '('", "a -- ("] {
+            assert!(is_balanced(sql), "{sql}");
+        }
+        for sql in ["a = 0) OR (a = 1", "(a", "a)"] {
+            assert!(!is_balanced(sql), "{sql}");
+        }
+    }
 
     #[test]
     fn whole_rows_are_seen() {

@@ -70,11 +70,6 @@ impl Timestamps {
 }
 
 impl Mapping {
-    /// A table whose columns are called as those of the export.
-    pub fn conventional(table: TableName) -> Self {
-        Self { table, columns: Vec::new(), filter: None, timestamps: Timestamps::default() }
-    }
-
     /// The name of the table's own column that a column is; `None` for an expression.
     pub(super) fn own_column<'a>(&'a self, column: &'a Column) -> Option<&'a str> {
         match self.columns.iter().find(|(known, _)| known == column) {

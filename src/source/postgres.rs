@@ -8,7 +8,7 @@ pub(super) mod session;
 use super::query::{self, Selection, Statement};
 use super::{FEW_CELLS, MANY_CELLS, Mapping, RowSink, SourceError};
 use crate::encode::Value;
-use crate::plan::{Column, Plan};
+use crate::plan::{Column, Plan, discreet};
 use copy::{CopyReader, Wire};
 use dialect::{ColumnType, ColumnTypes, PostgresDialect, expected};
 use futures_util::StreamExt;
@@ -108,16 +108,15 @@ impl PostgresSource {
         };
         let mut types = ColumnTypes(Vec::new());
         for (column, described) in touched.iter().zip(statement.columns()) {
-            let column_type =
-                ColumnType::of(column, described.type_(), self.mapping.timestamps).ok_or_else(|| {
-                    SourceError::Mismatch(format!(
-                        "table {}, {}: type {} cannot be exported as {}",
-                        self.mapping.table,
-                        self.mapping.described(column),
-                        described.type_().name(),
-                        expected(column)
-                    ))
-                })?;
+            let column_type = ColumnType::of(column, described.type_(), &self.mapping).ok_or_else(|| {
+                SourceError::Mismatch(format!(
+                    "table {}, {}: type {} cannot be exported as {}",
+                    self.mapping.table,
+                    self.mapping.described(column),
+                    described.type_().name(),
+                    expected(column)
+                ))
+            })?;
             types.0.push((column.clone(), column_type));
         }
         Ok(types)
@@ -174,7 +173,7 @@ impl PostgresSource {
             column: query.selection.columns().get(at).map_or("?", Column::name).to_owned(),
             id: match values.get(id_at) {
                 Some(Value::Int(id)) => id.to_string(),
-                Some(Value::Text(id)) => String::from_utf8_lossy(id).escape_debug().to_string(),
+                Some(Value::Text(id)) => discreet(&String::from_utf8_lossy(id)),
                 Some(Value::Uuid(id)) => crate::hex(id),
                 _ => "?".to_owned(),
             },

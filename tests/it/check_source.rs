@@ -126,7 +126,9 @@ fn hashes_under_an_innocent_name_are_a_problem(db: Db) {
     // What no export shows cannot leave.
     site.set("HEADCOUNT_FEATURES", "users:export");
     site.configure("[source.columns]\nbadge = 'legacy'\n");
-    site.findings().assert_well_but(&[]);
+    let findings = site.findings();
+    findings.assert_one("warning", "mapping", &["no export shows badge"]);
+    findings.assert_well_but(&["mapping"]);
 }
 
 /// Ids of 40 hexadecimal digits, as content hashes are; they are shown because they are the ids.

@@ -38,7 +38,12 @@ pub(super) enum ColumnType {
 
 impl ColumnType {
     /// `None` where the type does not fit the column, or cannot be exported at all.
-    pub(super) fn of(column: &Column, column_type: &Type, timestamps: Timestamps) -> Option<Self> {
+    pub(super) fn of(column: &Column, column_type: &Type, mapping: &Mapping) -> Option<Self> {
+        // PostgreSQL takes a table's name for its whole row, credentials included.
+        let is_composite = matches!(column_type.kind(), TypeKind::Composite(_));
+        if is_composite && column_type.name() == mapping.table.name() {
+            return None;
+        }
         let is_enum = matches!(column_type.kind(), TypeKind::Enum(_));
         let is_further = !Column::CONTRACT.contains(column);
         Some(match (column.kind(), column_type.name()) {
@@ -53,7 +58,7 @@ impl ColumnType {
             (Kind::Timestamp | Kind::AsStored, "timestamptz") => Self::TimestampTz,
             (Kind::Timestamp | Kind::AsStored, "timestamp") => Self::Timestamp,
             (Kind::Timestamp, "date") => Self::Date,
-            (Kind::Timestamp, "int4" | "int8") if timestamps != Timestamps::Text => Self::Epoch,
+            (Kind::Timestamp, "int4" | "int8") if mapping.timestamps != Timestamps::Text => Self::Epoch,
             (Kind::Timestamp, "text" | "varchar" | "bpchar") => Self::TimeText,
             (Kind::Bool | Kind::AsStored, "bool") => Self::Bool,
             (Kind::Bool, "int2" | "int4" | "int8") => Self::BoolInt,
@@ -160,7 +165,7 @@ impl PostgresDialect<'_> {
                 // As a cell is read: digits finer than microseconds are cut, and any other text is an error. It has to depend
                 // on the row, or the planner would raise it at once.
                 format!(
-                    "CASE WHEN {name} ~ '{ISO_TIME}' \
+                    "CASE WHEN {name}::text ~ '{ISO_TIME}' \
                      THEN regexp_replace({name}::text, '(\\.\\d{{6}})\\d+', '\\1')::timestamptz \
                      WHEN {name} IS NOT NULL THEN (left({name}::text, 0) || '{problem}')::timestamptz \
                      END {operator} {time}::timestamptz"

@@ -2,7 +2,7 @@
 
 use super::dialect::Ids;
 use crate::encode::Value;
-use crate::plan::Kind;
+use crate::plan::{Kind, discreet};
 use crate::source::{IdKind, Timestamps, parse_uuid};
 use crate::timestamp::Timestamp;
 use rusqlite::types::ValueRef;
@@ -77,7 +77,7 @@ fn described(cell: ValueRef<'_>) -> String {
 pub(super) fn shown_id(cell: ValueRef<'_>) -> String {
     match cell {
         ValueRef::Integer(id) => id.to_string(),
-        ValueRef::Text(id) => String::from_utf8_lossy(id).escape_debug().to_string(),
+        ValueRef::Text(id) => discreet(&String::from_utf8_lossy(id)),
         ValueRef::Blob(id) => crate::hex(id),
         _ => "?".to_owned(),
     }
