@@ -113,7 +113,7 @@ fn as_word(subject: Subject<'_>, column: &Column, wanted: &[&str]) -> Option<Fou
         [value] => format!("= {}", literal(value)),
         _ => format!("IN ({})", list(&found)),
     };
-    let sql = format!("{} {condition}", quote(&column.name));
+    let sql = format!("{} {condition}", as_text(subject, column));
     let (confidence, reason) = match column.kind {
         ColumnKind::Enum => (Confidence::High, "its name, and the values of its type"),
         _ => (Confidence::Medium, "its name, and the words in the sample"),
@@ -146,6 +146,7 @@ fn is_zero_or_one(subject: Subject<'_>, column: &Column) -> Option<bool> {
     cells.all(|cell| matches!(cell, "0" | "1")).then_some(is_filled)
 }
 
+/// A column as text that compares with a literal, which a domain over an enumerated type does not.
 fn as_text(subject: Subject<'_>, column: &Column) -> String {
     let quoted = quote(&column.name);
     match (subject.database, column.kind) {

@@ -235,7 +235,7 @@ fn the_active() {
         (&["disabled bool null"], "NOT coalesce(\"disabled\", false)"),
         (&["blocked int"], "coalesce(\"blocked\", 0) = 0"),
         (&["deleteat int null"], "coalesce(\"deleteat\", 0) = 0"),
-        (&["account_status enum=Active,Closed"], "\"account_status\" = 'Active'"),
+        (&["account_status enum=Active,Closed"], "\"account_status\"::text = 'Active'"),
         (&["state text", "activity text"], "-"),
     ] {
         assert_eq!(field(Field::IsActive, columns, &samples), expected, "{columns:?}");
@@ -275,7 +275,7 @@ fn administrators() {
         (&["is_staff bool", "is_superuser bool"][..], "is_superuser"),
         (&["role text"], "\"role\" IN ('admin', 'super_admin')"),
         (&["role enum=member,owner"], "-"),
-        (&["userType enum=USER,ADMIN"], "\"userType\" = 'ADMIN'"),
+        (&["userType enum=USER,ADMIN"], "\"userType\"::text = 'ADMIN'"),
         (&["type text", "administrative_area text"], "-"),
     ] {
         assert_eq!(field(Field::IsAdmin, columns, &samples), expected, "{columns:?}");
