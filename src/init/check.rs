@@ -1,5 +1,6 @@
 //! What is wrong with a proposal, as far as it shows: in the mapping, and in a few rows read through it.
 
+use super::guess::names;
 use super::{Confidence, Field, Mapped, Origin, Proposal, Subject, Timestamps};
 use crate::sensitive;
 use crate::source::catalogue::{Row, Sample};
@@ -23,6 +24,14 @@ pub(super) fn of_mapping(proposal: &Proposal, subject: Subject<'_>) -> Vec<Strin
             Origin::Column(name) if subject.table.column(name).is_some_and(|column| !column.is_readable) => {
                 warnings.push(format!("{}: this role may not read column {name}", mapped.field.name()));
             }
+            Origin::Column(name) if mapped.field == Field::Id && holds_addresses(subject, name) => {
+                warnings.push(format!(
+                    "id: column {name} holds addresses, and ids stand in the audit, in the log and in error texts"
+                ));
+            }
+            Origin::Sql(_) if mapped.field == Field::Name && mapped.confidence == Confidence::Low => {
+                warnings.push(format!("name: {}", mapped.reason));
+            }
             _ => {}
         }
     }
@@ -33,6 +42,10 @@ pub(super) fn of_mapping(proposal: &Proposal, subject: Subject<'_>) -> Vec<Strin
         ));
     }
     warnings
+}
+
+fn holds_addresses(subject: Subject<'_>, column: &str) -> bool {
+    subject.samples.are_addresses(column) || names::email_rank(column, subject.table).is_some()
 }
 
 /// The name in a mapping that looks like a credential's, if there is one.

@@ -103,11 +103,8 @@ fn email(subject: Subject<'_>) -> Result<Option<Mapped>, Ambiguous> {
         return Ok(Some(Found::column(column, confidence, reason).mapped(Field::Email)));
     }
     let has_addresses = |column: &&Column| {
-        let (with_at, all) = subject
-            .samples
-            .filled(&column.name)
-            .fold((0, 0), |(with_at, all), cell| (with_at + usize::from(cell.contains('@')), all + 1));
-        all > 0 && with_at * 2 > all && names::rank(&column.name, subject.table, names::LOGIN).is_some()
+        subject.samples.are_addresses(&column.name)
+            && names::rank(&column.name, subject.table, names::LOGIN).is_some()
     };
     let login = texts().find(has_addresses);
     Ok(login.map(|column| {
@@ -122,19 +119,53 @@ fn name(subject: Subject<'_>) -> Option<Found> {
             texts().filter_map(|column| Some((names::rank(&column.name, subject.table, list)?, column)));
         ranked.min_by_key(|(rank, _)| *rank).map(|(_, column)| column)
     };
+    let (first, last) = (best(names::FIRST_NAME), best(names::LAST_NAME));
     if let Some(column) = best(names::FULL_NAME) {
-        return Some(Found::column(column, Confidence::High, "named like a full name"));
+        let is_plain = names::rank(&column.name, subject.table, &["name"]).is_some();
+        return Some(match (first, last) {
+            (Some(first), None) if is_plain => name_beside(subject, column, first, [first, column]),
+            (None, Some(last)) if is_plain => name_beside(subject, column, last, [column, last]),
+            _ => Found::column(column, Confidence::High, "named like a full name"),
+        });
     }
-    if let (Some(first), Some(last)) = (best(names::FIRST_NAME), best(names::LAST_NAME)) {
-        let part = |column: &Column| match column.is_nullable {
-            true => format!("coalesce({}, '')", quote(&column.name)),
-            false => quote(&column.name),
-        };
-        let sql = format!("nullif(trim({} || ' ' || {}), '')", part(first), part(last));
-        return Some(Found::sql(sql, Confidence::High, "first and last name"));
+    if let (Some(first), Some(last)) = (first, last) {
+        return Some(Found::sql(joined([first, last]), Confidence::High, "first and last name"));
     }
     let column = best(names::LOGIN_NAME)?;
     Some(Found::column(column, Confidence::Medium, "there is no full name; this is what the user is called"))
+}
+
+/// A plain `name` beside one half of a name: the other half, unless the cells show that it is all of it.
+fn name_beside(subject: Subject<'_>, column: &Column, half: &Column, parts: [&Column; 2]) -> Found {
+    let (name, half) = (&column.name, &half.name);
+    let is_whole = |(name, half): (&str, &str)| {
+        name.len() > half.len() && name.to_lowercase().contains(&half.to_lowercase())
+    };
+    let (whole, all) = subject
+        .samples
+        .pairs(name, half)
+        .fold((0, 0), |(whole, all), pair| (whole + usize::from(is_whole(pair)), all + 1));
+    if whole * 2 > all {
+        let reason = format!("named like a full name, and {half} is a part of it");
+        return Found::column(column, Confidence::High, reason);
+    }
+    let (confidence, reason) = match all {
+        0 => (
+            Confidence::Low,
+            format!("{name} is taken for what {half} leaves out; no cells show whether it is the full name"),
+        ),
+        _ => (Confidence::Medium, format!("{name} is what {half} leaves out")),
+    };
+    Found::sql(joined(parts), confidence, reason)
+}
+
+/// Two halves of a name; NULL where there is neither.
+fn joined(parts: [&Column; 2]) -> String {
+    let [first, last] = parts.map(|column| match column.is_nullable {
+        true => format!("coalesce({}, '')", quote(&column.name)),
+        false => quote(&column.name),
+    });
+    format!("nullif(trim({first} || ' ' || {last}), '')")
 }
 
 /// A time by its name, if its type and its cells can be one.
@@ -154,7 +185,7 @@ fn as_time(subject: Subject<'_>, column: &Column) -> Option<Found> {
         return match integers.iter().any(|integer| *integer != 0) {
             true => is_plausible
                 .then(|| Found::column(column, Confidence::High, "its name, and times as integers")),
-            false => Some(Found::column(column, Confidence::Low, "its name; there are no cells to look at")),
+            false => Some(Found::column(column, Confidence::Low, "its name; there are no times to look at")),
         };
     }
     match column.kind {

@@ -44,8 +44,22 @@ impl Samples {
 
     /// The cells of a column that are neither NULL nor empty.
     pub fn filled(&self, column: &str) -> impl Iterator<Item = &str> {
-        let cells = self.columns.iter().find(|(name, _)| name == column).map(|(_, cells)| cells);
-        cells.into_iter().flatten().flatten().map(String::as_str).filter(|cell| !cell.is_empty())
+        self.cells(column).iter().flatten().map(String::as_str).filter(|cell| !cell.is_empty())
+    }
+
+    /// The cells of two columns in the rows that have both.
+    pub fn pairs<'a>(&'a self, one: &str, other: &str) -> impl Iterator<Item = (&'a str, &'a str)> {
+        let pairs = self.cells(one).iter().zip(self.cells(other));
+        let pairs = pairs.filter_map(|(one, other)| Some((one.as_deref()?, other.as_deref()?)));
+        pairs.filter(|(one, other)| !one.is_empty() && !other.is_empty())
+    }
+
+    /// Whether most cells of a column look like addresses.
+    pub fn are_addresses(&self, column: &str) -> bool {
+        let (with_at, all) = self
+            .filled(column)
+            .fold((0, 0), |(with_at, all), cell| (with_at + usize::from(cell.contains('@')), all + 1));
+        with_at * 2 > all
     }
 
     /// The different values of a column, if they are few enough to be a status.
@@ -57,6 +71,10 @@ impl Samples {
     /// The cells of a column that are whole numbers.
     pub fn integers(&self, column: &str) -> Vec<i64> {
         self.filled(column).filter_map(|cell| cell.parse().ok()).collect()
+    }
+
+    fn cells(&self, column: &str) -> &[Option<String>] {
+        self.columns.iter().find(|(name, _)| name == column).map_or(&[], |(_, cells)| cells)
     }
 
     #[cfg(test)]

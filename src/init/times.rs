@@ -45,7 +45,7 @@ pub(super) fn holds_integers(subject: Subject<'_>, column: &str, kind: ColumnKin
     }
 }
 
-/// Settles one unit for the whole table, and rewrites a column that has another.
+/// Settles one unit for the whole table, and rewrites a column that has another, or 0 for "never".
 pub(super) fn settle(proposal: &mut Proposal, subject: Subject<'_>) {
     let mut units = Vec::new();
     for (at, mapped) in proposal.columns.iter().enumerate() {
@@ -70,14 +70,20 @@ pub(super) fn settle(proposal: &mut Proposal, subject: Subject<'_>) {
                      they are read as seconds (source.timestamps)",
                     names.join(" and ")
                 ));
-                return;
+                Timestamps::Auto
             }
         };
     }
     for (at, name, unit) in units {
+        let mapped = &mut proposal.columns[at];
+        let mut integer = quote(&name);
+        if subject.samples.integers(&name).contains(&0) {
+            integer = format!("nullif({integer}, 0)");
+            mapped.from = Origin::Sql(integer.clone());
+            mapped.reason.push_str("; 0 is no time, or it would leave as 1970");
+        }
         if let Some(factor) = unit.and_then(|unit| factor(unit, proposal.timestamps)) {
-            let mapped = &mut proposal.columns[at];
-            mapped.from = Origin::Sql(format!("{} {factor}", quote(&name)));
+            mapped.from = Origin::Sql(format!("{integer} {factor}"));
             mapped.reason.push_str(&format!("; brought to {}", proposal.timestamps.name()));
         }
     }

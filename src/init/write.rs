@@ -199,7 +199,7 @@ mod tests {
         assert_eq!(sql("name"), Some("nullif(trim(\"first_name\" || ' ' || \"last_name\"), '')"));
         assert_eq!(sql("created_at"), Some("NULL::timestamptz"));
         assert_eq!(sql("is_active"), Some("NULL::boolean"));
-        assert_eq!(sql("is_admin"), Some("\"role\" = 'admin'"));
+        assert_eq!(sql("is_admin"), Some("\"role\"::text = 'admin'"));
         assert!(text.contains("Password (named like a credential: password)"));
         assert!(text.contains("# Warning: created_at: no column looks like it"));
         assert!(text.contains("# where = "));

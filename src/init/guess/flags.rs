@@ -4,6 +4,7 @@ use super::{Found, names};
 use crate::init::{Confidence, Subject};
 use crate::source::catalogue::{Column, ColumnKind, Database};
 use crate::source::quote;
+use crate::timestamp::Timestamp;
 use std::collections::BTreeSet;
 
 const TRUE_WORDS: [&str; 6] = ["1", "on", "t", "true", "y", "yes"];
@@ -47,18 +48,10 @@ fn as_flag(subject: Subject<'_>, column: &Column) -> Option<Found> {
                 Some(Found::column(column, Confidence::Medium, "its name; there are no cells to look at"))
             }
         },
-        ColumnKind::Text | ColumnKind::Enum => {
-            let values = values(subject, column);
-            let is_flag = |value: &String| {
-                let value = value.as_str();
-                TRUE_WORDS.contains(&value) || FALSE_WORDS.contains(&value)
-            };
-            let lower: BTreeSet<_> = values.iter().map(|value| value.to_lowercase()).collect();
-            (!lower.is_empty() && lower.iter().all(is_flag)).then(|| {
-                let sql = format!("lower({}) IN ({})", as_text(subject, column), list(TRUE_WORDS));
-                Found::sql(sql, Confidence::Medium, "its name, and words for yes and no as cells")
-            })
-        }
+        ColumnKind::Text | ColumnKind::Enum => holds_flag_words(subject, column).then(|| {
+            let sql = format!("lower({}) IN ({})", as_text(subject, column), list(TRUE_WORDS));
+            Found::sql(sql, Confidence::Medium, "its name, and words for yes and no as cells")
+        }),
         _ => None,
     }
 }
@@ -66,6 +59,7 @@ fn as_flag(subject: Subject<'_>, column: &Column) -> Option<Found> {
 /// A boolean that says the opposite; NULL is taken for "no".
 fn as_inverted_flag(subject: Subject<'_>, column: &Column) -> Option<Found> {
     let quoted = quote(&column.name);
+    let reason = format!("active unless {}", column.name);
     let sql = match column.kind {
         ColumnKind::Bool if !column.is_nullable => format!("NOT {quoted}"),
         ColumnKind::Bool => format!("NOT coalesce({quoted}, false)"),
@@ -73,21 +67,37 @@ fn as_inverted_flag(subject: Subject<'_>, column: &Column) -> Option<Found> {
             is_zero_or_one(subject, column)?;
             format!("coalesce({quoted}, 0) = 0")
         }
+        ColumnKind::Text | ColumnKind::Enum if holds_flag_words(subject, column) => {
+            let text = as_text(subject, column);
+            let sql = format!("lower(coalesce({text}, '')) NOT IN ({})", list(TRUE_WORDS));
+            let reason = format!("{reason}, with words for yes and no as cells");
+            return Some(Found::sql(sql, Confidence::Medium, reason));
+        }
         _ => return None,
     };
-    Some(Found::sql(sql, Confidence::High, format!("active unless {}", column.name)))
+    Some(Found::sql(sql, Confidence::High, reason))
 }
 
 /// A time at which somebody stopped being active.
-fn as_absent_time(_subject: Subject<'_>, column: &Column) -> Option<Found> {
+fn as_absent_time(subject: Subject<'_>, column: &Column) -> Option<Found> {
     let quoted = quote(&column.name);
     let sql = match column.kind {
         ColumnKind::Timestamp | ColumnKind::Date => format!("{quoted} IS NULL"),
         ColumnKind::Integer => format!("coalesce({quoted}, 0) = 0"),
-        ColumnKind::Text => format!("coalesce({quoted}, '') = ''"),
+        ColumnKind::Text if may_hold_times(subject, column) => format!("coalesce({quoted}, '') = ''"),
         _ => return None,
     };
     Some(Found::sql(sql, Confidence::Medium, format!("active while there is no {}", column.name)))
+}
+
+/// Whether the cells of a text column are times, or there are none and its name is no flag's: in a flag, `N` would be
+/// taken for a time.
+fn may_hold_times(subject: Subject<'_>, column: &Column) -> bool {
+    let mut cells = subject.samples.filled(&column.name).peekable();
+    match cells.peek() {
+        Some(_) => cells.all(|cell| Timestamp::parse_database_text(cell.as_bytes()).is_some()),
+        None => names::rank(&column.name, subject.table, names::INACTIVE).is_none(),
+    }
 }
 
 /// A word out of a few, such as a status or a role, one of which is among those wanted.
@@ -103,12 +113,22 @@ fn as_word(subject: Subject<'_>, column: &Column, wanted: &[&str]) -> Option<Fou
         [value] => format!("= {}", literal(value)),
         _ => format!("IN ({})", list(&found)),
     };
-    let sql = format!("{} {condition}", quote(&column.name));
+    let sql = format!("{} {condition}", as_text(subject, column));
     let (confidence, reason) = match column.kind {
         ColumnKind::Enum => (Confidence::High, "its name, and the values of its type"),
         _ => (Confidence::Medium, "its name, and the words in the sample"),
     };
     Some(Found::sql(sql, confidence, reason))
+}
+
+/// Whether words for yes and no are all there is, and there are any.
+fn holds_flag_words(subject: Subject<'_>, column: &Column) -> bool {
+    let is_flag = |value: &&str| {
+        let value = value.to_lowercase();
+        TRUE_WORDS.contains(&value.as_str()) || FALSE_WORDS.contains(&value.as_str())
+    };
+    let values = values(subject, column);
+    !values.is_empty() && values.iter().all(is_flag)
 }
 
 /// The values that a column may have: those of its type, or the few in the sample.
@@ -126,6 +146,7 @@ fn is_zero_or_one(subject: Subject<'_>, column: &Column) -> Option<bool> {
     cells.all(|cell| matches!(cell, "0" | "1")).then_some(is_filled)
 }
 
+/// A column as text that compares with a literal, which a domain over an enumerated type does not.
 fn as_text(subject: Subject<'_>, column: &Column) -> String {
     let quoted = quote(&column.name);
     match (subject.database, column.kind) {

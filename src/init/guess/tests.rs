@@ -125,8 +125,46 @@ fn names() {
         (&["username text"], "username"),
         (&["user_full_name text"], "user_full_name"),
         (&["first_name text"], "-"),
+        (&["name text", "first_name text", "last_name text"], "name"),
+        (&["display_name text", "surname text"], "display_name"),
     ] {
         assert_eq!(field(Field::Name, columns, &none), expected, "{columns:?}");
+    }
+}
+
+#[test]
+fn half_a_name_is_not_all_of_it() {
+    let halves =
+        Samples::default().with("name", &["Ada", "", "Zoë"]).with("surname", &["Lovelace", "Doe", "Doe"]);
+    let whole = Samples::default().with("name", &["Ada Lovelace"]).with("surname", &["LOVELACE"]);
+    let given = Samples::default().with("name", &["Lovelace"]).with("given_name", &["Ada"]);
+    let none = Samples::default();
+    let joined = "nullif(trim(\"name\" || ' ' || coalesce(\"surname\", '')), '')";
+    let last_after = "nullif(trim(\"given_name\" || ' ' || \"name\"), '')";
+    let (surname, given_name) = ("surname text null", "given_name text");
+    for (beside, samples, expected, confidence) in [
+        (surname, &halves, joined, Confidence::Medium),
+        (surname, &whole, "name", Confidence::High),
+        (surname, &none, joined, Confidence::Low),
+        (given_name, &given, last_after, Confidence::Medium),
+        (given_name, &none, last_after, Confidence::Low),
+    ] {
+        let proposal = propose(&["id pk int", "name text", beside], samples);
+        let found = (shown(&proposal, Field::Name), proposal.columns[2].confidence);
+        assert_eq!(found, (expected.to_owned(), confidence), "{beside} {samples:?}");
+        let is_warned = proposal.warnings.iter().any(|warning| warning.starts_with("name: name is taken"));
+        assert_eq!(is_warned, confidence == Confidence::Low, "{:?}", proposal.warnings);
+    }
+}
+
+#[test]
+fn addresses_as_ids_are_warned_of() {
+    let samples = Samples::default().with("login", &["ada@example.com"]).with("key", &["a1", "b@2", "c3"]);
+    for (column, expected) in [("email", true), ("login", true), ("key", false)] {
+        let proposal = propose(&[&format!("{column} pk text")], &samples);
+        assert_eq!(shown(&proposal, Field::Id), column);
+        let is_warned = proposal.warnings.iter().any(|warning| warning.contains("holds addresses"));
+        assert_eq!(is_warned, expected, "{column}: {:?}", proposal.warnings);
     }
 }
 
@@ -139,7 +177,7 @@ fn times_have_to_be_times() {
         .with("joined", &["2025-01-08T10:30:00Z"])
         .with("since", &["last summer"]);
     for (columns, expected) in [
-        (&["created int", "signup int"][..], "signup"),
+        (&["created int", "signup int"][..], "nullif(\"signup\", 0)"),
         (&["created_by int", "created_on time"], "created_on"),
         (&["joined text"], "\"joined\"::timestamptz"),
         (&["since text"], "-"),
@@ -153,6 +191,22 @@ fn times_have_to_be_times() {
     let empty = propose(&["id pk int", "created int"], &Samples::default());
     assert_eq!((empty.timestamps, empty.columns[3].confidence), (Timestamps::Auto, Confidence::Low));
     assert!(empty.warnings.iter().any(|warning| warning.starts_with("created holds integers")));
+}
+
+#[test]
+fn a_time_of_0_is_none() {
+    let samples = Samples::default()
+        .with("created", &["1736332200", "1736332201"])
+        .with("updated", &["1736332200123", "0"])
+        .with("modified", &["0", "0"]);
+    let proposal = propose(&["id pk int", "created int", "updated int"], &samples);
+    assert_eq!(shown(&proposal, Field::CreatedAt), "created");
+    assert_eq!(shown(&proposal, Field::UpdatedAt), "nullif(\"updated\", 0) / 1000");
+    assert!(proposal.columns[4].reason.contains("1970"));
+    // Even where nothing shows the unit.
+    let proposal = propose(&["id pk int", "modified int"], &samples);
+    assert_eq!(shown(&proposal, Field::UpdatedAt), "nullif(\"modified\", 0)");
+    assert_eq!(proposal.timestamps, Timestamps::Auto);
 }
 
 #[test]
@@ -181,11 +235,36 @@ fn the_active() {
         (&["disabled bool null"], "NOT coalesce(\"disabled\", false)"),
         (&["blocked int"], "coalesce(\"blocked\", 0) = 0"),
         (&["deleteat int null"], "coalesce(\"deleteat\", 0) = 0"),
-        (&["account_status enum=Active,Closed"], "\"account_status\" = 'Active'"),
+        (&["account_status enum=Active,Closed"], "\"account_status\"::text = 'Active'"),
         (&["state text", "activity text"], "-"),
     ] {
         assert_eq!(field(Field::IsActive, columns, &samples), expected, "{columns:?}");
     }
+}
+
+#[test]
+fn text_that_says_who_is_gone() {
+    let flags = "lower(coalesce(\"deleted\", '')) NOT IN ('1', 'on', 't', 'true', 'y', 'yes')";
+    let absent = "coalesce(\"deleted\", '') = ''";
+    for (cells, expected) in [
+        (&["Y", "N"][..], flags),
+        (&["no", ""], flags),
+        (&["true", "False"], flags),
+        (&["0"], flags),
+        (&["2025-01-08 10:30:00", ""], absent),
+        (&["2025-01-08", "N"], "-"),
+        (&["by Ada"], "-"),
+        (&[""], "-"),
+    ] {
+        let samples = Samples::default().with("deleted", cells);
+        assert_eq!(field(Field::IsActive, &["deleted text null"], &samples), expected, "{cells:?}");
+    }
+    let none = Samples::default();
+    assert_eq!(field(Field::IsActive, &["deleted_at text"], &none), "coalesce(\"deleted_at\", '') = ''");
+    assert_eq!(
+        field(Field::IsActive, &["banned enum=Y,N"], &none),
+        "lower(coalesce(\"banned\"::text, '')) NOT IN ('1', 'on', 't', 'true', 'y', 'yes')"
+    );
 }
 
 #[test]
@@ -196,7 +275,7 @@ fn administrators() {
         (&["is_staff bool", "is_superuser bool"][..], "is_superuser"),
         (&["role text"], "\"role\" IN ('admin', 'super_admin')"),
         (&["role enum=member,owner"], "-"),
-        (&["userType enum=USER,ADMIN"], "\"userType\" = 'ADMIN'"),
+        (&["userType enum=USER,ADMIN"], "\"userType\"::text = 'ADMIN'"),
         (&["type text", "administrative_area text"], "-"),
     ] {
         assert_eq!(field(Field::IsAdmin, columns, &samples), expected, "{columns:?}");

@@ -119,7 +119,7 @@ fn devise_with_more_and_less() {
         [
             sql("nullif(trim(\"first_name\" || ' ' || \"last_name\"), '')"),
             sql("locked_at IS NULL"),
-            sql("\"role\" = 'admin'")
+            sql("\"role\"::text = 'admin'")
         ]
     );
 }

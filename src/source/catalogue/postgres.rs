@@ -18,8 +18,13 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
   AND n.nspname NOT LIKE 'pg\\_toast%' AND n.nspname NOT LIKE 'pg\\_temp%'
 ORDER BY n.nspname, c.relname";
 
-// A domain is read as the type it stands on. An index on an expression has 0 for a column.
+// A domain is read as the type it stands on, through however many other domains. An index on an expression has 0 for a column.
 const COLUMNS: &str = "\
+WITH RECURSIVE domains (oid, base) AS (
+    SELECT oid, typbasetype FROM pg_catalog.pg_type WHERE typtype = 'd'
+    UNION ALL
+    SELECT d.oid, t.typbasetype FROM domains d JOIN pg_catalog.pg_type t ON t.oid = d.base WHERE t.typtype = 'd'
+)
 SELECT a.attrelid, a.attname::text, coalesce(b.typname, t.typname)::text,
        ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e
               WHERE e.enumtypid = coalesce(b.oid, t.oid) ORDER BY e.enumsortorder),
@@ -27,7 +32,7 @@ SELECT a.attrelid, a.attname::text, coalesce(b.typname, t.typname)::text,
        has_column_privilege(a.attrelid, a.attnum, 'SELECT')
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-LEFT JOIN pg_catalog.pg_type b ON t.typtype = 'd' AND b.oid = t.typbasetype
+LEFT JOIN (domains d JOIN pg_catalog.pg_type b ON b.oid = d.base AND b.typtype <> 'd') ON d.oid = t.oid
 LEFT JOIN (
     SELECT i.indrelid, k.attnum, bool_or(i.indisprimary) AS is_primary,
            bool_or(i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL) AS is_unique,

@@ -2,6 +2,7 @@
 
 use super::{Catalogue, Column, ColumnKind, Database, Row, TIMEOUT, Table};
 use crate::source::{SourceError, TableName, quote};
+use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
 use std::collections::HashMap;
@@ -77,6 +78,8 @@ fn open(path: &Path) -> Result<Connection, SourceError> {
     let connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
     connection.busy_timeout(TIMEOUT).map_err(unreadable)?;
     connection.pragma_update(None, "query_only", true).map_err(unreadable)?;
+    // As for an export: a misspelt "column" is an error, and not the same text in every row.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false).map_err(unreadable)?;
     // SQLite opens a file when it first reads it.
     connection
         .query_row("SELECT 1 FROM sqlite_schema LIMIT 1", [], |_| Ok(()))
@@ -106,7 +109,11 @@ fn tables(connection: &Connection) -> rusqlite::Result<Vec<Table>> {
                 None => last_rowid(connection, &name),
             };
             Ok(Table {
-                columns: columns(connection, &name)?,
+                columns: match columns(connection, &name) {
+                    // A view over what is gone, or with text in double quotes, cannot be read; the tables can.
+                    Err(_) if is_view => Vec::new(),
+                    columns => columns?,
+                },
                 rows,
                 referenced_by: referring.get(&name.to_lowercase()).copied().unwrap_or(0),
                 has_row_security: false,
@@ -240,5 +247,21 @@ mod tests {
         assert_eq!(of(&users.columns[3]), (ColumnKind::Timestamp, true, false, false, false));
         assert_eq!(of(&links.columns[0]), (ColumnKind::Text, false, true, false, true));
         assert_eq!(of(&links.columns[1]), (ColumnKind::Text, false, true, false, false));
+    }
+
+    #[test]
+    fn double_quotes_are_no_text_and_a_broken_view_is_no_obstacle() {
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let writer = Connection::open(file.path()).expect("a database");
+        let schema = "
+            CREATE TABLE users (id INTEGER PRIMARY KEY);
+            CREATE VIEW quoted AS SELECT id, \"text\" AS kind FROM users;
+            CREATE VIEW broken AS SELECT id FROM gone";
+        writer.execute_batch(schema).expect("a schema");
+        let connection = open(file.path()).expect("a connection");
+        assert!(connection.prepare("SELECT \"misspelt\" FROM users").is_err());
+        let tables = tables(&connection).expect("tables");
+        let found: Vec<_> = tables.iter().map(|table| (table.name.name(), table.columns.len())).collect();
+        assert_eq!(found, [("broken", 0), ("quoted", 0), ("users", 1)]);
     }
 }
