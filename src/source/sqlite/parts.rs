@@ -3,6 +3,7 @@
 use super::scan::{Range, push_rows};
 use super::{InterruptOnDrop, Query, SqliteSource, blocking, failed};
 use crate::plan::{Column, Filter, Plan};
+use crate::source::query::touched;
 use crate::source::{Parts, RowSink, SourceError};
 use rusqlite::{Connection, OptionalExtension};
 use std::sync::Arc;
@@ -61,7 +62,7 @@ impl SqliteSource {
         }
         let watcher = self.open()?;
         let query = self.query(&watcher, plan)?;
-        if !self.is_worth_dividing(&watcher)? {
+        if !self.is_worth_dividing(&watcher)? || self.looks_at_other_rows(&watcher, plan) {
             return Ok(None);
         }
         let mut readers = Vec::new();
@@ -96,6 +97,18 @@ impl SqliteSource {
         connection
             .query_row(sql, (WORTH_DIVIDING, table, own), |row| row.get(0))
             .map_err(|error| failed(&error))
+    }
+
+    /// Whether an expression has an aggregate or window function, which would see only the rows of a part. SQLite refuses those
+    /// in conditions; inside a subquery they see what they always do.
+    fn looks_at_other_rows(&self, connection: &Connection, plan: &Plan) -> bool {
+        let mut expressions =
+            touched(plan).into_iter().filter(|column| self.mapping.own_column(column).is_none());
+        let table = self.mapping.table.quoted();
+        expressions.any(|column| {
+            let sql = format!("SELECT 1 FROM {table} WHERE {}", self.mapping.sql(&column));
+            connection.prepare(&sql).is_err()
+        })
     }
 }
 
