@@ -1,7 +1,7 @@
 //! A scan in parts: several threads read ranges of one table, from one snapshot.
 
 use super::scan::{Range, push_rows};
-use super::{InterruptOnDrop, Query, SqliteSource, blocking, failed};
+use super::{InterruptOnDrop, Query, SEQUENTIAL_CACHE, SqliteSource, blocking, failed};
 use crate::plan::{Column, Filter, Plan};
 use crate::source::query::touched;
 use crate::source::{Parts, RowSink, SourceError};
@@ -68,6 +68,7 @@ impl SqliteSource {
         let mut readers = Vec::new();
         for _ in 0..self.parallelism {
             let reader = self.open()?;
+            reader.pragma_update(None, "cache_size", SEQUENTIAL_CACHE).map_err(|error| failed(&error))?;
             readers.push(reader);
         }
         for _ in 0..ATTEMPTS {
