@@ -12,7 +12,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 /// Rows of a part, roughly: enough that making it costs nothing beside reading it, few enough to wait in memory.
-const PART_ROWS: i64 = 16_384;
+const PART_ROWS: i64 = 8_192;
 /// Rows whose ids tell how densely the ids of a part lie.
 const PROBE_ROWS: i64 = 256;
 /// A smaller file is read before several threads have come together.
