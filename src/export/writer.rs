@@ -18,7 +18,7 @@ const SLACK: usize = 4 * 1024;
 /// scheduling.
 const CHUNKS_IN_FLIGHT: usize = 4;
 /// Full buffers of a part that waits for its turn: as many as it has, so that its worker can go on to the next.
-const CHUNKS_IN_PART: usize = 20;
+const CHUNKS_IN_PART: usize = 10;
 
 /// What a part of a scan tells the body.
 #[derive(Debug)]
@@ -92,7 +92,12 @@ pub(super) struct ChunkWriter {
 }
 
 impl ChunkWriter {
-    async fn send(&mut self, bytes: Bytes) -> Result<(), Closed> {
+    async fn send(&mut self, mut bytes: Bytes) -> Result<(), Closed> {
+        // Large rows make large chunks. In pieces they fill the channel, which then holds no more of them than of others.
+        while bytes.len() > 2 * CHUNK {
+            let piece = Message::Chunk { bytes: bytes.split_to(CHUNK), rows: 0 };
+            self.sender.send(piece).await.map_err(|_| Closed)?;
+        }
         let rows = std::mem::take(&mut self.rows);
         self.sender.send(Message::Chunk { bytes, rows }).await.map_err(|_| Closed)
     }

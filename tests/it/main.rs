@@ -35,6 +35,8 @@ mod mapping_times;
 mod masks;
 mod operations;
 mod parameters;
+mod parts;
+mod parts_live;
 mod post_forms;
 mod preflight;
 mod preflight_cost;

@@ -1,8 +1,9 @@
 //! A scan in parts: several threads read ranges of one table, from one snapshot.
 
 use super::scan::{Range, push_rows};
-use super::{InterruptOnDrop, Query, SqliteSource, blocking, failed};
+use super::{InterruptOnDrop, Query, SEQUENTIAL_CACHE, SqliteSource, blocking, failed};
 use crate::plan::{Column, Filter, Plan};
+use crate::source::query::touched;
 use crate::source::{Parts, RowSink, SourceError};
 use rusqlite::{Connection, OptionalExtension};
 use std::sync::Arc;
@@ -11,7 +12,7 @@ use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
 /// Rows of a part, roughly: enough that making it costs nothing beside reading it, few enough to wait in memory.
-const PART_ROWS: i64 = 16_384;
+const PART_ROWS: i64 = 8_192;
 /// Rows whose ids tell how densely the ids of a part lie.
 const PROBE_ROWS: i64 = 256;
 /// A smaller file is read before several threads have come together.
@@ -61,12 +62,13 @@ impl SqliteSource {
         }
         let watcher = self.open()?;
         let query = self.query(&watcher, plan)?;
-        if !self.is_worth_dividing(&watcher)? {
+        if !self.is_worth_dividing(&watcher)? || self.looks_at_other_rows(&watcher, plan) {
             return Ok(None);
         }
         let mut readers = Vec::new();
         for _ in 0..self.parallelism {
             let reader = self.open()?;
+            reader.pragma_update(None, "cache_size", SEQUENTIAL_CACHE).map_err(|error| failed(&error))?;
             readers.push(reader);
         }
         for _ in 0..ATTEMPTS {
@@ -96,6 +98,18 @@ impl SqliteSource {
         connection
             .query_row(sql, (WORTH_DIVIDING, table, own), |row| row.get(0))
             .map_err(|error| failed(&error))
+    }
+
+    /// Whether an expression has an aggregate or window function, which would see only the rows of a part. SQLite refuses those
+    /// in conditions; inside a subquery they see what they always do.
+    fn looks_at_other_rows(&self, connection: &Connection, plan: &Plan) -> bool {
+        let mut expressions =
+            touched(plan).into_iter().filter(|column| self.mapping.own_column(column).is_none());
+        let table = self.mapping.table.quoted();
+        expressions.any(|column| {
+            let sql = format!("SELECT 1 FROM {table} WHERE {}", self.mapping.sql(&column));
+            connection.prepare(&sql).is_err()
+        })
     }
 }
 

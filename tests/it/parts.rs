@@ -1,0 +1,285 @@
+//! A large SQLite table is read in parts by several threads, and nobody can tell from the bytes.
+
+use std::io::Read;
+
+use reqwest::Method;
+
+use crate::harness::{Answer, Db, Download, EXPORT_KEY, FULL, Server, Site, profile};
+
+/// As many as make a table of more than 4 MiB, and of several parts where the ids are dense.
+const USERS: u32 = 70_000;
+
+/// An export of 30 MB, which no pair of socket buffers holds.
+const WIDE_NAME: &str = "hex(zeroblob(5000))";
+
+/// Users in this table, the `i`-th of whom has this id and name.
+fn fill(site: &Site, rows: u32, id: &str, name: &str) {
+    site.sql(&format!(
+        "INSERT INTO users SELECT {id}, 'user' || i || '@example.com', {name}, {at}, {at}, i % 3 <> 0, i % 10 = 0
+         FROM {series}",
+        at = site.db.second_of_2025(),
+        series = site.db.series(rows)
+    ));
+}
+
+fn with_ids(id: &str) -> Site {
+    let site = Site::with_empty_table(Db::Sqlite);
+    fill(&site, USERS, id, "'User ' || i");
+    site
+}
+
+/// Serves with so many threads for a scan; `source` is what else `[source]` says, and whatever follows it.
+fn serve(site: &Site, parallelism: u32, source: &str) -> Server {
+    site.configure(&format!("[source]\nparallelism = {parallelism}\n{source}"));
+    site.serve()
+}
+
+/// One thread and four give the same to each of these requests, and not nothing.
+fn assert_same(site: &Site, source: &str, key: &str, targets: &[String]) {
+    let ask = |parallelism| -> Vec<String> {
+        let server = serve(site, parallelism, source);
+        targets.iter().map(|target| server.get_with(key, target).csv()).collect()
+    };
+    for ((target, one), four) in targets.iter().zip(ask(1)).zip(ask(4)) {
+        assert!(one == four, "{source} {target}: {} and {} bytes", one.len(), four.len());
+    }
+}
+
+/// All users of the table are exported in the order of their ids, however they are read.
+fn assert_all(site: &Site, source: &str, ids: &str) {
+    assert_same(site, source, EXPORT_KEY, &[FULL.to_owned()]);
+    let exported = serve(site, 4, source).get_with(EXPORT_KEY, FULL).ids();
+    assert!(exported == site.column(ids), "{source}");
+}
+
+const IN_ORDER: &str = "SELECT id FROM users ORDER BY id";
+
+#[test]
+fn each_way_out_gives_the_same_bytes() {
+    let site = with_ids("i");
+    let expected = Site::filled_full(USERS);
+    for parallelism in [1, 2, 4, 7] {
+        let server = serve(&site, parallelism, "");
+        assert!(server.get_with(EXPORT_KEY, FULL).csv() == expected, "{parallelism}");
+    }
+    let server = serve(&site, 4, "");
+    assert!(Answer::to(server.http2(FULL).bearer_auth(EXPORT_KEY)).csv() == expected);
+    for request in [server.request(Method::GET, FULL), server.http2(FULL)] {
+        let packed = Answer::to(request.bearer_auth(EXPORT_KEY).header("accept-encoding", "gzip"));
+        assert_eq!(packed.header("content-encoding"), "gzip");
+        let mut unpacked = String::new();
+        flate2::read::GzDecoder::new(packed.body.as_slice()).read_to_string(&mut unpacked).unwrap();
+        assert!(unpacked == expected);
+        let record = site.settled(packed.header("x-export-id"));
+        assert_eq!((&record["rows"], &record["bytes"]), (&USERS.into(), &expected.len().into()));
+    }
+    assert!(site.run(&["export", "full"]).stdout == expected.as_bytes());
+}
+
+#[test]
+fn a_large_table_is_divided_and_others_are_not() {
+    let site = Site::with_empty_table(Db::Sqlite);
+    fill(&site, 3000, "i / 300 * 1000000 + i", WIDE_NAME);
+    let readers = |parallelism, source: &str, target: &str| {
+        let server = serve(&site, parallelism, source);
+        let _download = Download::stalled(&server, target, EXPORT_KEY);
+        server.times_open(&site.sqlite_source())
+    };
+    // The connection that watched over the snapshot may wait for the others before it is closed.
+    assert!((4..=5).contains(&readers(4, "", FULL)));
+    assert!((3..=4).contains(&readers(3, "", FULL)));
+    assert_eq!(readers(1, "", FULL), 1);
+    assert_eq!(readers(4, "", &format!("{FULL}?limit=2999")), 1);
+}
+
+#[test]
+fn ids_may_lie_as_they_like() {
+    for id in [
+        "i * 5000000",
+        "((1700000000000 + i * 37) << 22) | (i % 4096)",
+        "i - 35000",
+        "9223372036854775807 - 70000 + i",
+        "-9223372036854775807 - 1 + i",
+        "i / 300 * 1000000 + i",
+        "CASE WHEN i < 300 THEN i * 100000 ELSE 30000000 + i END",
+        "CASE WHEN i < 30000 THEN i ELSE 4000000000000000000 + i * 1000 END",
+    ] {
+        assert_all(&with_ids(id), "", IN_ORDER);
+    }
+}
+
+#[test]
+fn the_first_and_the_last_id_that_there_can_be_are_ids() {
+    let site = with_ids("i");
+    for id in ["-9223372036854775807 - 1", "-9223372036854775807", "-70000", "-1", "0"] {
+        fill(&site, 1, id, "'First'");
+    }
+    for id in ["9223372036854775806", "9223372036854775807"] {
+        fill(&site, 1, id, "'Last'");
+    }
+    assert_all(&site, "", IN_ORDER);
+}
+
+#[test]
+fn rows_may_be_very_large() {
+    let site = Site::with_empty_table(Db::Sqlite);
+    fill(&site, 8, "i * 1000", "hex(zeroblob(500000)) || i");
+    assert_all(&site, "", IN_ORDER);
+    fill(&site, 1200, "i / 300 * 1000000 + 100000 + i", "'User ' || i");
+    assert_all(&site, "", IN_ORDER);
+}
+
+#[test]
+fn the_parameters_mean_the_same() {
+    let site = with_ids("i * 3 - 60000");
+    site.sql(
+        "CREATE INDEX active ON users (is_active, email); CREATE INDEX admin ON users (is_admin); ANALYZE",
+    );
+    let queries = [
+        "is_active=true",
+        "is_active=false&is_admin=true",
+        "is_admin=true&bom=true",
+        "created_after=2025-01-01T05:00:00Z&created_before=2025-01-01T17:00:00Z",
+        "updated_after=2025-01-01T19:00:00Z",
+        "updated_after=2030-01-01T00:00:00Z",
+        "after=-9223372036854775808",
+        "after=-70000",
+        "after=0",
+        "after=44444&is_active=false",
+        "after=149999",
+        "after=150000",
+        "after=9223372036854775806",
+        "after=9223372036854775807",
+        "fields=email",
+        "fields=is_admin,id,name&after=100",
+        "bom=true&sanitize=false",
+        "limit=40000",
+        "email=user69000@example.com",
+    ];
+    let targets: Vec<_> = queries.iter().map(|query| format!("{FULL}?{query}")).collect();
+    assert_same(&site, "", EXPORT_KEY, &targets);
+}
+
+#[test]
+fn nobody_after_the_last_id_is_a_header() {
+    let site = with_ids("i");
+    for parallelism in [1, 4] {
+        let server = serve(&site, parallelism, "");
+        for after in ["70000", "9223372036854775806", "9223372036854775807"] {
+            let csv = server.get_with(EXPORT_KEY, &format!("{FULL}?after={after}&fields=id")).csv();
+            assert_eq!(csv, "id\r\n", "{parallelism} {after}");
+        }
+        for after in ["9223372036854775808", "1.5", "x"] {
+            server.get_with(EXPORT_KEY, &format!("{FULL}?after={after}")).detail(400);
+        }
+    }
+}
+
+#[test]
+fn a_mapping_means_the_same() {
+    let mut site = with_ids("i * 2");
+    site.sql(
+        "ALTER TABLE users RENAME COLUMN id TO \"User Id\";
+         CREATE TABLE members (user_id INTEGER, team TEXT);
+         INSERT INTO members SELECT \"User Id\", 'team ' || \"User Id\" % 7 FROM users WHERE \"User Id\" % 3 = 0;
+         CREATE INDEX backwards ON members (user_id DESC);
+         CREATE INDEX tall ON users (name); ANALYZE",
+    );
+    let exports = "[exports.masked]\ncolumns = [\"id\", \"email\", \"name\", \"team\"]\n\
+                   mask = { email = \"partial\", name = \"pseudonym\" }\n";
+    let team = "team = { sql = \"(SELECT team FROM members WHERE user_id = 'User Id')\" }";
+    let team = team.replace("'User Id'", "users.\\\"User Id\\\"");
+    let columns = format!("[source.columns]\nid = \"User Id\"\n{team}\n");
+    let mut key = String::new();
+    for condition in [
+        "name <> 'User 12'",
+        "is_active",
+        "\"User Id\" IN (SELECT user_id FROM members)",
+        "\"User Id\" IN (140000, 4, 70000, 2) OR \"User Id\" = 3",
+        "EXISTS (SELECT 1 FROM members WHERE user_id = users.\"User Id\")",
+        "name > 'User 5' -- by no index",
+    ] {
+        let source = format!("where = '''{condition}'''\n{columns}{exports}");
+        if key.is_empty() {
+            key = site.declare(&format!("[source]\n{source}"), &["masked"]);
+        }
+        let whole = profile("masked");
+        let targets = [whole.clone(), format!("{whole}?is_active=true&after=5000"), FULL.to_owned()];
+        assert_same(&site, &source, &key, &targets[..2]);
+        assert_same(&site, &source, EXPORT_KEY, &targets[2..]);
+        let exported = serve(&site, 4, &source).get_with(EXPORT_KEY, FULL).ids();
+        let ids = format!("SELECT \"User Id\" FROM users WHERE ({condition}\n) ORDER BY 1");
+        assert!(exported == site.column(&ids), "{condition}");
+    }
+}
+
+#[test]
+fn an_expression_may_look_at_other_rows() {
+    let site = with_ids("i");
+    site.sql("CREATE TABLE teams (team TEXT); INSERT INTO teams VALUES ('a'), ('b')");
+    for sql in ["lag(id) OVER (ORDER BY id)", "count(*) OVER ()", "(SELECT max(team) FROM teams)"] {
+        let source = format!("[source.columns]\nname = {{ sql = \"{sql}\" }}\n");
+        assert_all(&site, &source, IN_ORDER);
+    }
+}
+
+#[test]
+fn tables_that_are_not_in_the_order_of_their_ids_are_exported_all_the_same() {
+    for definition in [
+        "(id INTEGER PRIMARY KEY, COLUMNS) WITHOUT ROWID",
+        "(id INT PRIMARY KEY, COLUMNS)",
+        "(id BIGINT PRIMARY KEY, COLUMNS)",
+        "(id INTEGER PRIMARY KEY DESC, COLUMNS)",
+        "(id INTEGER, COLUMNS, PRIMARY KEY (id DESC))",
+        "(id INTEGER UNIQUE, COLUMNS)",
+        "(id INTEGER, COLUMNS)",
+        "(id TEXT PRIMARY KEY, COLUMNS)",
+        "(id INTEGER, COLUMNS, PRIMARY KEY (id, email))",
+        "(id INTEGER UNIQUE, COLUMNS, number INTEGER PRIMARY KEY)",
+    ] {
+        let site = Site::bare(Db::Sqlite);
+        let columns = "email TEXT, name TEXT, created_at TIMESTAMP, updated_at TIMESTAMP, is_active BOOLEAN,
+                       is_admin BOOLEAN";
+        site.sql(&format!("CREATE TABLE users {}", definition.replace("COLUMNS", columns)));
+        site.sql(&format!(
+            "INSERT INTO users (id, email, name, is_active) SELECT i * 7919 % 70001, 'user' || i || '@example.com',
+             {WIDE_NAME} || i, true FROM {series}",
+            series = site.db.series(600)
+        ));
+        assert_all(&site, "", IN_ORDER);
+        site.sql("CREATE VIEW people AS SELECT * FROM users ORDER BY email");
+        assert_all(&site, "table = \"people\"\n", IN_ORDER);
+    }
+}
+
+#[test]
+fn an_id_that_is_none_is_never_passed_over() {
+    let site = Site::bare(Db::Sqlite);
+    site.sql(
+        "CREATE TABLE users (id INTEGER PRIMARY KEY DESC, email TEXT, name TEXT, created_at TIMESTAMP,
+         updated_at TIMESTAMP, is_active BOOLEAN, is_admin BOOLEAN)",
+    );
+    fill(&site, USERS, "i", "'User ' || i");
+    fill(&site, 1, "'seven'", "'Nobody'");
+    for parallelism in ["1", "4"] {
+        site.configure(&format!("[source]\nparallelism = {parallelism}\n"));
+        let finished = site.run(&["export", "full"]);
+        assert_eq!(finished.code, Some(1), "{parallelism}");
+        assert!(finished.stderr.contains("seven"), "{}", finished.stderr);
+    }
+}
+
+#[test]
+fn a_number_of_threads_is_a_whole_number() {
+    let site = with_ids("i");
+    for wrong in ["0", "1.5", "\"x\"", "-1", "true", "[4]", "1000000000"] {
+        site.configure(&format!("[source]\nparallelism = {wrong}\n"));
+        let finished = site.run(&["export", "full"]);
+        assert!(matches!(finished.code, Some(1 | 2)), "{wrong}: {:?}", finished.code);
+        assert!(finished.stderr.contains("parallelism"), "{wrong}: {}", finished.stderr);
+    }
+    for right in ["", "parallelism = 1", "parallelism = 64"] {
+        site.configure(&format!("[source]\n{right}\n"));
+        assert!(site.run(&["export", "full"]).stdout == Site::filled_full(USERS).as_bytes(), "{right}");
+    }
+}

@@ -1,0 +1,301 @@
+//! A table that is read in parts while somebody writes, while its readers leave, and when it cannot be read.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::harness::{
+    Answer, Db, Download, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, eventually, within_a_second,
+};
+
+const FOUR: &str = "[source]\nparallelism = 4\n";
+
+/// Users of a part: their ids lie as densely as the first few hundred, and then there is a gap.
+const CLUSTER: u64 = 300;
+const GAP: u64 = 1_000_000;
+
+fn id_of(slot: u64) -> u64 {
+    slot / CLUSTER * GAP + slot % CLUSTER
+}
+
+/// An export of 30 MB in ten parts, which no pair of socket buffers holds.
+fn large() -> Site {
+    let site = Site::with_empty_table(Db::Sqlite);
+    site.sql(&format!(
+        "INSERT INTO users SELECT (i - 1) / {CLUSTER} * {GAP} + (i - 1) % {CLUSTER}, 'user' || i || '@example.com',
+         {}, {at}, {at}, true, false FROM {}",
+        site.db.wide_text(),
+        site.db.series(3000),
+        at = site.db.second_of_2025(),
+    ));
+    site.configure(FOUR);
+    site
+}
+
+fn readers(site: &Site, server: &Server) -> usize {
+    server.times_open(&site.sqlite_source())
+}
+
+fn assert_divided(site: &Site, server: &Server) {
+    let readers = readers(site, server);
+    assert!(readers >= 4, "{readers}");
+}
+
+const SLOTS: u64 = 6000;
+const UNITS: u64 = 1_000_000;
+
+/// Where the user of a slot is half of the time: in a gap at the other end of the table.
+fn away(slot: u64) -> u64 {
+    let cluster = SLOTS / CLUSTER - 1 - slot / CLUSTER;
+    cluster * GAP + GAP / 2 + slot % CLUSTER
+}
+
+/// Small rows that are exported as wide ones: writing is fast, reading is not.
+fn in_motion(journal: &str) -> Site {
+    let site = Site::with_empty_table(Db::Sqlite);
+    site.sqlite().query_row(&format!("PRAGMA journal_mode = {journal}"), (), |_| Ok(())).unwrap();
+    site.sql(&format!(
+        "CREATE TABLE padding (size TEXT, text TEXT);
+         INSERT INTO padding VALUES ('some', hex(zeroblob(2500))), ('much', zeroblob(6000000));
+         INSERT INTO users (id, email, name)
+         SELECT (i - 1) / {CLUSTER} * {GAP} + (i - 1) % {CLUSTER}, 'generation-0', '{UNITS}' FROM {}",
+        site.db.series(u32::try_from(SLOTS).unwrap())
+    ));
+    site.configure(&format!(
+        "{FOUR}[source.columns]\nname = {{ sql = \"name || ' ' || (SELECT text FROM padding WHERE size = 'some')\" }}\n"
+    ));
+    site
+}
+
+/// Commits without a pause until `stop`: a unit goes from one user to another, a user goes to the other end of the table as
+/// another comes from there, and now and then all get a new email.
+fn write(site: &Site, commits: &AtomicU64, stop: &AtomicBool) {
+    let connection = site.sqlite();
+    let mut ids: Vec<u64> = (0..SLOTS).map(id_of).collect();
+    for round in 1.. {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let [giver, taker] =
+            [round * 1_237 % SLOTS, round * 4_441 % SLOTS].map(|slot| usize::try_from(slot).unwrap());
+        let mut sql = format!(
+            "BEGIN IMMEDIATE;
+             UPDATE users SET name = name - 1 WHERE id = {};
+             UPDATE users SET name = name + 1 WHERE id = {};",
+            ids[giver], ids[taker]
+        );
+        for slot in [giver, usize::try_from(SLOTS).unwrap() - 1 - giver] {
+            let number = u64::try_from(slot).unwrap();
+            let to = if ids[slot] == id_of(number) { away(number) } else { id_of(number) };
+            sql += &format!(
+                "INSERT INTO users SELECT {to}, email, name, NULL, NULL, NULL, NULL FROM users WHERE id = {from};
+                 DELETE FROM users WHERE id = {from};",
+                from = ids[slot]
+            );
+            ids[slot] = to;
+        }
+        if round % 40 == 0 {
+            sql += &format!("UPDATE users SET email = 'generation-{round}';");
+        }
+        connection.execute_batch(&(sql + "COMMIT")).unwrap();
+        commits.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn assert_one_state(csv: &str) {
+    let (mut previous, mut generation, mut sum) = (None, None, 0);
+    let mut is_there = vec![false; usize::try_from(SLOTS).unwrap()];
+    for record in csv.lines().skip(1) {
+        let cells: Vec<_> = record.split(',').collect();
+        let id: u64 = cells[0].parse().unwrap();
+        assert!(previous < Some(id), "{id} is out of order");
+        previous = Some(id);
+        assert_eq!(*generation.get_or_insert(cells[1]), cells[1], "{id} is of another generation");
+        sum += cells[2].split(' ').next().unwrap().parse::<u64>().unwrap();
+        let slot = (0..SLOTS).filter(|slot| slot % CLUSTER == id % GAP % (GAP / 2));
+        let mut slot = slot.filter(|slot| id_of(*slot) == id || away(*slot) == id);
+        let slot = usize::try_from(slot.next().unwrap()).unwrap();
+        assert!(!std::mem::replace(&mut is_there[slot], true), "slot {slot} is there twice");
+    }
+    assert!(is_there.iter().all(|is_there| *is_there), "a slot is missing");
+    assert_eq!(sum, SLOTS * UNITS);
+}
+
+/// Exports while somebody writes, until three of them were read in parts.
+fn assert_snapshots(journal: &str, writes_go_on_meanwhile: bool) {
+    let site = in_motion(journal);
+    let server = site.serve();
+    let (commits, stop) = (AtomicU64::new(0), AtomicBool::new(false));
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| write(&site, &commits, &stop));
+        let enough_more = || {
+            let seen = commits.load(Ordering::Relaxed);
+            eventually("the writer goes on", || {
+                commits.load(Ordering::Relaxed) >= seen + 100 || writer.is_finished()
+            });
+        };
+        let mut divided = 0;
+        for _ in 0..30 {
+            enough_more();
+            let mut download = Download::stalled(&server, MINIMAL, STANDARD_KEY);
+            let mut body = download.first_chunk();
+            divided += u32::from(readers(&site, &server) >= 4);
+            if writes_go_on_meanwhile {
+                enough_more();
+            }
+            let rest = download.rest();
+            assert!(rest.complete, "{}", server.said());
+            body.extend(rest.body);
+            assert_one_state(&String::from_utf8(body).unwrap());
+            if divided == 3 {
+                break;
+            }
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert_eq!(divided, 3, "{}", server.said());
+    });
+}
+
+#[test]
+fn parts_are_of_one_state_in_wal_mode() {
+    assert_snapshots("WAL", true);
+}
+
+#[test]
+fn parts_are_of_one_state_in_rollback_mode() {
+    assert_snapshots("DELETE", false);
+}
+
+/// The id of a user in the last but one part.
+const BAD: u64 = 8 * GAP + 123;
+
+fn assert_failed(site: &Site, server: &Server, export: &str, column: &str) {
+    let record = site.settled(export);
+    assert_eq!(record["outcome"], "failed", "{record}");
+    assert!(record["rows"].as_u64().unwrap() < 8 * CLUSTER + 123, "{record}");
+    let reason = record["reason"].as_str().unwrap();
+    assert!(reason.contains(column) && reason.contains(&BAD.to_string()), "{reason}");
+    within_a_second("the source is closed", || readers(site, server) == 0);
+}
+
+#[test]
+fn a_bad_value_in_a_late_part_breaks_the_transfer() {
+    let mut site = large();
+    site.set("HEADCOUNT_CONCURRENT_EXPORTS", "1");
+    let server = site.serve();
+    for (column, bad) in [("name", "CAST(x'61ff' AS TEXT)"), ("created_at", "'yesterday'"), ("is_admin", "2")]
+    {
+        site.sql(&format!("CREATE TABLE kept AS SELECT * FROM users WHERE id = {BAD}"));
+        site.sql(&format!("UPDATE users SET {column} = {bad} WHERE id = {BAD}"));
+
+        let download = Download::stalled(&server, FULL, EXPORT_KEY);
+        assert_divided(&site, &server);
+        let export = download.export_id();
+        let received = download.rest();
+        assert!(!received.complete);
+        assert!(received.body.starts_with(b"id,email,name"));
+        assert!(!received.body.windows(10).any(|bytes| bytes == b"\r\n9000000,"));
+        assert_failed(&site, &server, &export, column);
+
+        for encoding in ["identity", "gzip"] {
+            let request = server.http2(FULL).bearer_auth(EXPORT_KEY).header("accept-encoding", encoding);
+            let response = request.send().unwrap();
+            let export = response.headers()["x-export-id"].to_str().unwrap().to_owned();
+            assert!(Answer::read(response).is_err(), "{encoding}");
+            assert_failed(&site, &server, &export, column);
+        }
+        let finished = site.run(&["export", "full"]);
+        assert_eq!(finished.code, Some(1));
+        assert!(finished.stderr.contains(&BAD.to_string()), "{}", finished.stderr);
+
+        site.sql("INSERT OR REPLACE INTO users SELECT * FROM kept; DROP TABLE kept");
+        let answer = Answer::to(server.request(Method::GET, FULL).bearer_auth(EXPORT_KEY));
+        assert_eq!(answer.ids().len(), 3000, "{column}");
+    }
+}
+
+#[test]
+fn a_bad_first_row_is_an_error_and_not_an_empty_export() {
+    let site = large();
+    site.sql("UPDATE users SET is_admin = 2 WHERE id = 0");
+    let server = site.serve();
+    server.get_with(EXPORT_KEY, FULL).detail(500);
+    assert_eq!(site.audit_of(1)[0]["outcome"], "failed");
+    within_a_second("the source is closed", || readers(&site, &server) == 0);
+}
+
+#[test]
+fn a_client_that_leaves_closes_the_source() {
+    let site = large();
+    let server = site.serve();
+    for _ in 0..3 {
+        let mut http1 = Download::stalled(&server, FULL, EXPORT_KEY);
+        http1.first_chunk();
+        let http2 = server.http2(FULL).bearer_auth(EXPORT_KEY).send().unwrap();
+        let exports = [http1.export_id(), http2.headers()["x-export-id"].to_str().unwrap().to_owned()];
+        eventually("both are read in parts", || readers(&site, &server) >= 8);
+        drop((http1, http2));
+        within_a_second("the source is closed", || readers(&site, &server) == 0);
+        for export in exports {
+            let record = site.settled(&export);
+            assert_eq!(record["outcome"], "disconnected", "{record}");
+        }
+    }
+    assert_eq!(server.get_with(EXPORT_KEY, &format!("{FULL}?fields=id")).ids().len(), 3000);
+}
+
+const MIB: u64 = 1024;
+
+/// What eight slow readers add to the memory of a server, in KiB.
+fn cost_of_slow_readers(site: &Site) -> u64 {
+    let server = site.serve();
+    let idle = server.peak_memory();
+    let mut slow: Vec<_> = (0..8).map(|_| Download::stalled(&server, FULL, EXPORT_KEY)).collect();
+    eventually("all are read in parts", || readers(site, &server) >= 8 * 4);
+    for download in &mut slow {
+        download.first_chunk();
+    }
+    // It is here that the scans are as far ahead of their readers as they may be.
+    let mut peak = 0;
+    eventually("the memory does not grow", || {
+        let before = std::mem::replace(&mut peak, server.peak_memory());
+        for download in &mut slow {
+            download.first_chunk();
+        }
+        before == peak
+    });
+    peak - idle
+}
+
+#[test]
+fn slow_readers_take_little_memory() {
+    let site = large();
+    let cost = cost_of_slow_readers(&site);
+    assert!(cost < 64 * MIB, "{} MiB", cost / MIB);
+}
+
+#[test]
+fn slow_readers_of_large_rows_do_not_take_much_more() {
+    let site = large();
+    site.sql("CREATE TABLE padding (text TEXT); INSERT INTO padding VALUES (hex(zeroblob(500000)))");
+    let name = "name = { sql = '(SELECT text FROM padding)' }";
+    site.configure(&format!("{FOUR}[source.columns]\n{name}\n"));
+    let cost = cost_of_slow_readers(&site);
+    assert!(cost < 128 * MIB, "{} MiB", cost / MIB);
+}
+
+#[test]
+fn a_shutdown_breaks_off_every_part() {
+    let site = large();
+    site.configure(&format!("{FOUR}[limits]\nshutdown_grace = \"300ms\"\n"));
+    let server = site.serve();
+    let slow: Vec<_> = (0..3).map(|_| Download::stalled(&server, FULL, EXPORT_KEY)).collect();
+    assert_divided(&site, &server);
+    server.signal("TERM");
+    server.exit();
+    let exports: Vec<_> = slow.iter().map(Download::export_id).collect();
+    assert!(slow.into_iter().all(|download| !download.rest().complete));
+    let outcome = |export: &String| -> Value { site.audit_record(export)["outcome"].clone() };
+    assert!(exports.iter().all(|export| outcome(export) == "interrupted"));
+}
