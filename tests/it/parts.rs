@@ -214,12 +214,22 @@ fn a_mapping_means_the_same() {
 }
 
 #[test]
-fn an_expression_may_look_at_other_rows() {
+fn an_expression_may_look_at_other_tables() {
     let site = with_ids("i");
     site.sql("CREATE TABLE teams (team TEXT); INSERT INTO teams VALUES ('a'), ('b')");
-    for sql in ["lag(id) OVER (ORDER BY id)", "count(*) OVER ()", "(SELECT max(team) FROM teams)"] {
-        let source = format!("[source.columns]\nname = {{ sql = \"{sql}\" }}\n");
-        assert_all(&site, &source, IN_ORDER);
+    let source = "[source.columns]\nname = { sql = \"(SELECT max(team) FROM teams)\" }\n";
+    assert_all(&site, source, IN_ORDER);
+}
+
+/// It would see only the rows of a part.
+#[test]
+fn an_expression_may_not_look_at_other_rows() {
+    let site = with_ids("i");
+    for sql in ["lag(id) OVER (ORDER BY id)", "count(*) OVER ()", "max(name)"] {
+        site.configure(&format!("[source.columns]\nname = {{ sql = \"{sql}\" }}\n"));
+        let server = site.serve();
+        server.get_with(EXPORT_KEY, FULL).detail(503);
+        server.eventually_says("the expression for name: misuse of");
     }
 }
 

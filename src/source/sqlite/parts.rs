@@ -3,7 +3,6 @@
 use super::scan::{Range, push_rows};
 use super::{InterruptOnDrop, Query, SEQUENTIAL_CACHE, SqliteSource, blocking, failed};
 use crate::plan::{Column, Filter, Plan};
-use crate::source::query::touched;
 use crate::source::{Parts, RowSink, SourceError};
 use rusqlite::{Connection, OptionalExtension};
 use std::sync::Arc;
@@ -61,8 +60,7 @@ impl SqliteSource {
             return Ok(None);
         }
         let watcher = self.open()?;
-        let query = self.query(&watcher, plan)?;
-        if !self.is_worth_dividing(&watcher)? || self.looks_at_other_rows(&watcher, plan) {
+        if !self.is_worth_dividing(&watcher)? {
             return Ok(None);
         }
         let mut readers = Vec::new();
@@ -72,10 +70,14 @@ impl SqliteSource {
             readers.push(reader);
         }
         for _ in 0..ATTEMPTS {
-            if share_snapshot(&watcher, &readers, &self.mapping.table.quoted())
-                .map_err(|error| failed(&error))?
-            {
+            let before = data_version(&watcher).map_err(|error| failed(&error))?;
+            let query = self.query(&watcher, plan)?;
+            begin(&readers, &self.mapping.table.quoted()).map_err(|error| failed(&error))?;
+            if data_version(&watcher).map_err(|error| failed(&error))? == before {
                 return Ok(Some((readers, query)));
+            }
+            for reader in &readers {
+                reader.execute_batch("ROLLBACK").map_err(|error| failed(&error))?;
             }
         }
         tracing::info!("somebody writes all the time: the source is read by one thread");
@@ -99,38 +101,22 @@ impl SqliteSource {
             .query_row(sql, (WORTH_DIVIDING, table, own), |row| row.get(0))
             .map_err(|error| failed(&error))
     }
-
-    /// Whether an expression has an aggregate or window function, which would see only the rows of a part. SQLite refuses those
-    /// in conditions; inside a subquery they see what they always do.
-    fn looks_at_other_rows(&self, connection: &Connection, plan: &Plan) -> bool {
-        let mut expressions =
-            touched(plan).into_iter().filter(|column| self.mapping.own_column(column).is_none());
-        let table = self.mapping.table.quoted();
-        expressions.any(|column| {
-            let sql = format!("SELECT 1 FROM {table} WHERE {}", self.mapping.sql(&column));
-            connection.prepare(&sql).is_err()
-        })
-    }
 }
 
-/// Begins a read transaction on every reader; whether nobody committed between the first and the last, so that they all
-/// see the same: the watcher's `data_version` changes with every commit of another connection (SQLite manual, "PRAGMA
-/// data_version").
-fn share_snapshot(watcher: &Connection, readers: &[Connection], table: &str) -> rusqlite::Result<bool> {
-    let version = || watcher.query_row("PRAGMA data_version", [], |row| row.get::<_, i64>(0));
-    let before = version()?;
+/// Changes with every commit of another connection (SQLite manual, "PRAGMA data_version"): between two looks that find the same,
+/// whatever was opened sees the same.
+fn data_version(watcher: &Connection) -> rusqlite::Result<i64> {
+    watcher.query_row("PRAGMA data_version", [], |row| row.get(0))
+}
+
+/// Begins a read transaction on every reader.
+fn begin(readers: &[Connection], table: &str) -> rusqlite::Result<()> {
     for reader in readers {
         reader.execute_batch("BEGIN")?;
         // A transaction begins with the first read.
         reader.query_row(&format!("SELECT 1 FROM {table} LIMIT 1"), [], |_| Ok(())).optional()?;
     }
-    if version()? == before {
-        return Ok(true);
-    }
-    for reader in readers {
-        reader.execute_batch("ROLLBACK")?;
-    }
-    Ok(false)
+    Ok(())
 }
 
 /// Hands out ranges of ids in their order, each with its sink.
