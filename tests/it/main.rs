@@ -37,6 +37,7 @@ mod operations;
 mod parameters;
 mod parts;
 mod parts_live;
+mod parts_snapshot;
 mod post_forms;
 mod preflight;
 mod preflight_cost;

@@ -183,7 +183,9 @@ fn a_mapping_means_the_same() {
          CREATE TABLE members (user_id INTEGER, team TEXT);
          INSERT INTO members SELECT \"User Id\", 'team ' || \"User Id\" % 7 FROM users WHERE \"User Id\" % 3 = 0;
          CREATE INDEX backwards ON members (user_id DESC);
-         CREATE INDEX tall ON users (name); ANALYZE",
+         CREATE INDEX tall ON users (name);
+         ALTER TABLE users ADD COLUMN desk INTEGER; UPDATE users SET desk = \"User Id\" % 1999;
+         CREATE INDEX desks ON users (desk, email); ANALYZE",
     );
     let exports = "[exports.masked]\ncolumns = [\"id\", \"email\", \"name\", \"team\"]\n\
                    mask = { email = \"partial\", name = \"pseudonym\" }\n";
@@ -194,6 +196,8 @@ fn a_mapping_means_the_same() {
     for condition in [
         "name <> 'User 12'",
         "is_active",
+        "desk = 7",
+        "desk IN (7, 5, 1)",
         "\"User Id\" IN (SELECT user_id FROM members)",
         "\"User Id\" IN (140000, 4, 70000, 2) OR \"User Id\" = 3",
         "EXISTS (SELECT 1 FROM members WHERE user_id = users.\"User Id\")",

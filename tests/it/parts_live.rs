@@ -1,23 +1,15 @@
-//! A table that is read in parts while somebody writes, while its readers leave, and when it cannot be read.
-
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+//! A table that is read in parts when it cannot be read, and while its readers leave or wait.
 
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::harness::{
-    Answer, Db, Download, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, eventually, within_a_second,
-};
+use crate::harness::{Answer, Db, Download, EXPORT_KEY, FULL, Server, Site, eventually, within_a_second};
 
-const FOUR: &str = "[source]\nparallelism = 4\n";
+pub(crate) const FOUR: &str = "[source]\nparallelism = 4\n";
 
 /// Users of a part: their ids lie as densely as the first few hundred, and then there is a gap.
-const CLUSTER: u64 = 300;
-const GAP: u64 = 1_000_000;
-
-fn id_of(slot: u64) -> u64 {
-    slot / CLUSTER * GAP + slot % CLUSTER
-}
+pub(crate) const CLUSTER: u64 = 300;
+pub(crate) const GAP: u64 = 1_000_000;
 
 /// An export of 30 MB in ten parts, which no pair of socket buffers holds.
 fn large() -> Site {
@@ -33,138 +25,13 @@ fn large() -> Site {
     site
 }
 
-fn readers(site: &Site, server: &Server) -> usize {
+pub(crate) fn readers(site: &Site, server: &Server) -> usize {
     server.times_open(&site.sqlite_source())
 }
 
 fn assert_divided(site: &Site, server: &Server) {
     let readers = readers(site, server);
     assert!(readers >= 4, "{readers}");
-}
-
-const SLOTS: u64 = 6000;
-const UNITS: u64 = 1_000_000;
-
-/// Where the user of a slot is half of the time: in a gap at the other end of the table.
-fn away(slot: u64) -> u64 {
-    let cluster = SLOTS / CLUSTER - 1 - slot / CLUSTER;
-    cluster * GAP + GAP / 2 + slot % CLUSTER
-}
-
-/// Small rows that are exported as wide ones: writing is fast, reading is not.
-fn in_motion(journal: &str) -> Site {
-    let site = Site::with_empty_table(Db::Sqlite);
-    site.sqlite().query_row(&format!("PRAGMA journal_mode = {journal}"), (), |_| Ok(())).unwrap();
-    site.sql(&format!(
-        "CREATE TABLE padding (size TEXT, text TEXT);
-         INSERT INTO padding VALUES ('some', hex(zeroblob(2500))), ('much', zeroblob(6000000));
-         INSERT INTO users (id, email, name)
-         SELECT (i - 1) / {CLUSTER} * {GAP} + (i - 1) % {CLUSTER}, 'generation-0', '{UNITS}' FROM {}",
-        site.db.series(u32::try_from(SLOTS).unwrap())
-    ));
-    site.configure(&format!(
-        "{FOUR}[source.columns]\nname = {{ sql = \"name || ' ' || (SELECT text FROM padding WHERE size = 'some')\" }}\n"
-    ));
-    site
-}
-
-/// Commits without a pause until `stop`: a unit goes from one user to another, a user goes to the other end of the table as
-/// another comes from there, and now and then all get a new email.
-fn write(site: &Site, commits: &AtomicU64, stop: &AtomicBool) {
-    let connection = site.sqlite();
-    let mut ids: Vec<u64> = (0..SLOTS).map(id_of).collect();
-    for round in 1.. {
-        if stop.load(Ordering::Relaxed) {
-            break;
-        }
-        let [giver, taker] =
-            [round * 1_237 % SLOTS, round * 4_441 % SLOTS].map(|slot| usize::try_from(slot).unwrap());
-        let mut sql = format!(
-            "BEGIN IMMEDIATE;
-             UPDATE users SET name = name - 1 WHERE id = {};
-             UPDATE users SET name = name + 1 WHERE id = {};",
-            ids[giver], ids[taker]
-        );
-        for slot in [giver, usize::try_from(SLOTS).unwrap() - 1 - giver] {
-            let number = u64::try_from(slot).unwrap();
-            let to = if ids[slot] == id_of(number) { away(number) } else { id_of(number) };
-            sql += &format!(
-                "INSERT INTO users SELECT {to}, email, name, NULL, NULL, NULL, NULL FROM users WHERE id = {from};
-                 DELETE FROM users WHERE id = {from};",
-                from = ids[slot]
-            );
-            ids[slot] = to;
-        }
-        if round % 40 == 0 {
-            sql += &format!("UPDATE users SET email = 'generation-{round}';");
-        }
-        connection.execute_batch(&(sql + "COMMIT")).unwrap();
-        commits.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn assert_one_state(csv: &str) {
-    let (mut previous, mut generation, mut sum) = (None, None, 0);
-    let mut is_there = vec![false; usize::try_from(SLOTS).unwrap()];
-    for record in csv.lines().skip(1) {
-        let cells: Vec<_> = record.split(',').collect();
-        let id: u64 = cells[0].parse().unwrap();
-        assert!(previous < Some(id), "{id} is out of order");
-        previous = Some(id);
-        assert_eq!(*generation.get_or_insert(cells[1]), cells[1], "{id} is of another generation");
-        sum += cells[2].split(' ').next().unwrap().parse::<u64>().unwrap();
-        let slot = (0..SLOTS).filter(|slot| slot % CLUSTER == id % GAP % (GAP / 2));
-        let mut slot = slot.filter(|slot| id_of(*slot) == id || away(*slot) == id);
-        let slot = usize::try_from(slot.next().unwrap()).unwrap();
-        assert!(!std::mem::replace(&mut is_there[slot], true), "slot {slot} is there twice");
-    }
-    assert!(is_there.iter().all(|is_there| *is_there), "a slot is missing");
-    assert_eq!(sum, SLOTS * UNITS);
-}
-
-/// Exports while somebody writes, until three of them were read in parts.
-fn assert_snapshots(journal: &str, writes_go_on_meanwhile: bool) {
-    let site = in_motion(journal);
-    let server = site.serve();
-    let (commits, stop) = (AtomicU64::new(0), AtomicBool::new(false));
-    std::thread::scope(|scope| {
-        let writer = scope.spawn(|| write(&site, &commits, &stop));
-        let enough_more = || {
-            let seen = commits.load(Ordering::Relaxed);
-            eventually("the writer goes on", || {
-                commits.load(Ordering::Relaxed) >= seen + 100 || writer.is_finished()
-            });
-        };
-        let mut divided = 0;
-        for _ in 0..30 {
-            enough_more();
-            let mut download = Download::stalled(&server, MINIMAL, STANDARD_KEY);
-            let mut body = download.first_chunk();
-            divided += u32::from(readers(&site, &server) >= 4);
-            if writes_go_on_meanwhile {
-                enough_more();
-            }
-            let rest = download.rest();
-            assert!(rest.complete, "{}", server.said());
-            body.extend(rest.body);
-            assert_one_state(&String::from_utf8(body).unwrap());
-            if divided == 3 {
-                break;
-            }
-        }
-        stop.store(true, Ordering::Relaxed);
-        assert_eq!(divided, 3, "{}", server.said());
-    });
-}
-
-#[test]
-fn parts_are_of_one_state_in_wal_mode() {
-    assert_snapshots("WAL", true);
-}
-
-#[test]
-fn parts_are_of_one_state_in_rollback_mode() {
-    assert_snapshots("DELETE", false);
 }
 
 /// The id of a user in the last but one part.
