@@ -128,7 +128,7 @@ impl Config {
             bail!("{}: {problem}; {remedy}", path.display());
         }
         let own_users = data_dir.join("users.db");
-        let parallelism: Option<AtLeastOne> =
+        let parallelism: Option<Threads> =
             layers.pick("source.parallelism", file.source.parallelism.map(|count| count.to_string()))?;
         let allow_sensitive = file.source.allow_sensitive.clone();
         let mapping = mapping::mapping(&layers, file.source)?;
@@ -244,6 +244,18 @@ impl FromStr for AtLeastOne {
         // The runtime's semaphores hold no more; nor would any database.
         let count = text.parse().ok().filter(|count| (1..=10_000).contains(count));
         count.map(Self).ok_or_else(|| "expected a whole number from 1 to 10000".to_owned())
+    }
+}
+
+struct Threads(usize);
+
+impl FromStr for Threads {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // Every export takes so many of the threads that may wait for a client; there are 512 (tokio, `max_blocking_threads`).
+        let count = text.parse().ok().filter(|count| (1..=16).contains(count));
+        count.map(Self).ok_or_else(|| "expected a whole number from 1 to 16".to_owned())
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::scan::{Range, push_rows};
 use super::{InterruptOnDrop, Query, SEQUENTIAL_CACHE, SqliteSource, blocking, failed};
-use crate::plan::{Column, Filter, Plan};
+use crate::plan::{Column, Plan};
 use crate::source::{Parts, RowSink, SourceError};
 use rusqlite::{Connection, OptionalExtension};
 use std::sync::Arc;
@@ -54,9 +54,9 @@ impl SqliteSource {
 
     /// Connections that all read the same snapshot, and what they are to run; `None` where one is enough.
     fn readers(&self, plan: &Plan) -> Result<Option<(Vec<Connection>, Query)>, SourceError> {
-        let finds_few =
-            plan.limit.is_some() || plan.filters.iter().any(|filter| matches!(filter, Filter::Email(_)));
-        if self.parallelism < 2 || finds_few || self.mapping.own_column(&Column::ID).is_none() {
+        // With a filter an index may find the rows, which a part does not use.
+        let is_whole = plan.limit.is_none() && plan.filters.is_empty();
+        if self.parallelism < 2 || !is_whole || self.mapping.own_column(&Column::ID).is_none() {
             return Ok(None);
         }
         let watcher = self.open()?;
