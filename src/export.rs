@@ -22,7 +22,7 @@ use tokio_util::task::TaskTracker;
 use writer::{PartWriters, Progress};
 
 /// Parts that wait for the one before them, beside the one that is being read.
-const PARTS_AHEAD: usize = 3;
+const PARTS_AHEAD: usize = 2;
 
 /// Everything that an export needs.
 pub struct Exporter {

@@ -286,13 +286,13 @@ fn an_id_that_is_none_is_never_passed_over() {
 #[test]
 fn a_number_of_threads_is_a_whole_number() {
     let site = with_ids("i");
-    for wrong in ["0", "1.5", "\"x\"", "-1", "true", "[4]", "1000000000"] {
+    for wrong in ["0", "1.5", "\"x\"", "-1", "true", "[4]", "17"] {
         site.configure(&format!("[source]\nparallelism = {wrong}\n"));
         let finished = site.run(&["export", "full"]);
         assert!(matches!(finished.code, Some(1 | 2)), "{wrong}: {:?}", finished.code);
         assert!(finished.stderr.contains("parallelism"), "{wrong}: {}", finished.stderr);
     }
-    for right in ["", "parallelism = 1", "parallelism = 64"] {
+    for right in ["", "parallelism = 1", "parallelism = 16"] {
         site.configure(&format!("[source]\n{right}\n"));
         assert!(site.run(&["export", "full"]).stdout == Site::filled_full(USERS).as_bytes(), "{right}");
     }
