@@ -17,7 +17,7 @@ pub mod write;
 
 use crate::sensitive;
 use crate::source::catalogue::{Column, ColumnKind, Database, Table};
-use crate::source::{TableName, quote};
+use crate::source::{TableName, Timestamps, quote};
 use presets::Preset;
 use samples::Samples;
 
@@ -108,26 +108,6 @@ impl Mapped {
             Origin::Column(column) => quote(column),
             Origin::Sql(sql) => sql.clone(),
             Origin::Nothing => self.field.null(database).to_owned(),
-        }
-    }
-}
-
-/// How integers are read as times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Timestamps {
-    /// Whatever the column's type says; integers are seconds.
-    Auto,
-    Seconds,
-    Milliseconds,
-}
-
-impl Timestamps {
-    /// The value in the configuration.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Auto => "auto",
-            Self::Seconds => "seconds",
-            Self::Milliseconds => "milliseconds",
         }
     }
 }

@@ -116,10 +116,9 @@ fn of_ids(cells: &[Option<&str>]) -> Option<String> {
 }
 
 fn is_time(cell: &str, timestamps: Timestamps) -> bool {
-    match (cell.parse::<i64>(), timestamps) {
-        (Ok(integer), Timestamps::Milliseconds) => Timestamp::from_seconds(integer / 1000).is_some(),
-        (Ok(integer), _) => Timestamp::from_seconds(integer).is_some(),
-        (Err(_), _) => Timestamp::parse_database_text(cell.as_bytes()).is_some(),
+    match cell.parse::<i64>() {
+        Ok(integer) => timestamps.of_integer(integer).is_some(),
+        Err(_) => Timestamp::parse_database_text(cell.as_bytes()).is_some(),
     }
 }
 

@@ -41,8 +41,18 @@ pub enum Timestamps {
 }
 
 impl Timestamps {
+    /// The value in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Auto => "auto",
+            Self::Seconds => "seconds",
+            Self::Milliseconds => "milliseconds",
+            Self::Text => "text",
+        }
+    }
+
     /// The time that an integer stands for; `None` if it stands for none, or not for one in the years 0000 to 9999.
-    pub(super) fn of_integer(self, integer: i64) -> Option<Timestamp> {
+    pub(crate) fn of_integer(self, integer: i64) -> Option<Timestamp> {
         match self {
             Self::Auto | Self::Seconds => Timestamp::from_seconds(integer),
             Self::Milliseconds => Timestamp::from_micros(integer.checked_mul(1000)?),

@@ -15,7 +15,7 @@ use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Bound;
 use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags};
 use scan::push_rows;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::task::spawn_blocking;
@@ -78,15 +78,7 @@ impl SqliteSource {
     }
 
     fn open(&self) -> Result<Connection, SourceError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection =
-            Connection::open_with_flags(&self.path, flags).map_err(|error| unreadable(&error))?;
-        connection.busy_timeout(BUSY_TIMEOUT).map_err(|error| unreadable(&error))?;
-        connection.pragma_update(None, "query_only", true).map_err(|error| unreadable(&error))?;
-        // Without this a misspelt "column" in an expression would be the same text in every row.
-        connection
-            .set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)
-            .map_err(|error| unreadable(&error))?;
+        let connection = open_read_only(&self.path).map_err(|error| unreadable(&error))?;
         add_micros_function(&connection, &self.mapping).map_err(|error| unreadable(&error))?;
         Ok(connection)
     }
@@ -208,6 +200,17 @@ impl SqliteSource {
     }
 }
 
+/// Opens a file that is never written.
+pub(super) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(path, flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    connection.pragma_update(None, "query_only", true)?;
+    // Without this a misspelt "column" in an expression would be the same text in every row.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
+    Ok(connection)
+}
+
 /// Runs `work` on a thread that may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
@@ -248,6 +251,11 @@ fn kind_of(declared: &str) -> Kind {
 }
 
 fn unreadable(error: &rusqlite::Error) -> SourceError {
+    SourceError::Unreachable(unreadable_text(error))
+}
+
+/// Why a file cannot be read, and what may help.
+pub(super) fn unreadable_text(error: &rusqlite::Error) -> String {
     let hint = match error.sqlite_error_code() {
         // Readers of a file in WAL mode share an index beside it (SQLite manual, "Write-Ahead Logging", section 5).
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
@@ -255,7 +263,7 @@ fn unreadable(error: &rusqlite::Error) -> SourceError {
         }
         _ => "",
     };
-    SourceError::Unreachable(format!("{}{hint}", error_text(error)))
+    format!("{}{hint}", error_text(error))
 }
 
 fn mismatch(error: &rusqlite::Error) -> SourceError {
@@ -275,7 +283,7 @@ fn failed(error: &rusqlite::Error) -> SourceError {
 }
 
 /// SQLite's own message. The driver's would quote the statement.
-fn error_text(error: &rusqlite::Error) -> String {
+pub(super) fn error_text(error: &rusqlite::Error) -> String {
     match error {
         rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
         _ => error.to_string(),

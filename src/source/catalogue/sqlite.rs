@@ -1,10 +1,10 @@
 //! The catalogue of a SQLite file, from its table-valued pragmas (SQLite manual, "PRAGMA functions").
 
 use super::{Catalogue, Column, ColumnKind, Database, Row, TIMEOUT, Table};
+use crate::source::sqlite::{error_text, open_read_only, unreadable_text};
 use crate::source::{SourceError, TableName, quote};
-use rusqlite::config::DbConfig;
 use rusqlite::types::ValueRef;
-use rusqlite::{Connection, ErrorCode, OpenFlags, OptionalExtension};
+use rusqlite::{Connection, OptionalExtension};
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 
@@ -59,27 +59,16 @@ async fn blocking<T: Send + 'static>(
     };
     match finished {
         Ok(Ok(result)) => Ok(result),
-        Ok(Err(error)) => Err(SourceError::Mismatch(error.to_string())),
+        Ok(Err(error)) => Err(SourceError::Mismatch(error_text(&error))),
         Err(error) => Err(SourceError::Failed(format!("the reading thread died: {error}"))),
     }
 }
 
 fn open(path: &Path) -> Result<Connection, SourceError> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let unreadable = |error: rusqlite::Error| {
-        let hint = match error.sqlite_error_code() {
-            Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
-                "; the file must exist, and in WAL mode this user must be able to write its -shm file and directory"
-            }
-            _ => "",
-        };
-        SourceError::Unreachable(format!("{}: {error}{hint}", path.display()))
+        SourceError::Unreachable(format!("{}: {}", path.display(), unreadable_text(&error)))
     };
-    let connection = Connection::open_with_flags(path, flags).map_err(unreadable)?;
-    connection.busy_timeout(TIMEOUT).map_err(unreadable)?;
-    connection.pragma_update(None, "query_only", true).map_err(unreadable)?;
-    // As for an export: a misspelt "column" is an error, and not the same text in every row.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false).map_err(unreadable)?;
+    let connection = open_read_only(path).map_err(unreadable)?;
     // SQLite opens a file when it first reads it.
     connection
         .query_row("SELECT 1 FROM sqlite_schema LIMIT 1", [], |_| Ok(()))

@@ -47,7 +47,7 @@ fn push_cells<S: RowSink + 'static, const CELLS: usize>(
             rusqlite::Error::UserFunctionError("the scan stops here".into())
         })
     };
-    // Not DETERMINISTIC: it has to be called for every row, like as they may be.
+    // Not DETERMINISTIC: it has to be called for every row, however alike they are.
     let flags = FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DIRECTONLY;
     connection.create_scalar_function(ROW_FUNCTION, width, flags, push).map_err(|error| failed(&error))?;
     let stepped =
