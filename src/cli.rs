@@ -150,7 +150,7 @@ fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Resu
 /// One core is left to the scan, on its own thread or in the database: a worker more would only be woken to find nothing
 /// to do, on the core that the scan needs.
 fn workers() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get().saturating_sub(1).max(1))
+    std::thread::available_parallelism().map_or(1, |cores| cores.get())
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {

@@ -18,6 +18,7 @@ pub use inspection::{Estimate, Inspection};
 pub use mapping::{Expression, Mapping, Timestamps};
 use postgres::PostgresSource;
 use sqlite::SqliteSource;
+use std::sync::Arc;
 pub use table::TableName;
 pub(crate) use table::quote;
 
@@ -124,11 +125,11 @@ impl IdKind {
 /// The users table of an application.
 pub enum Source {
     Sqlite(SqliteSource),
-    Postgres(Box<PostgresSource>),
+    Postgres(Arc<PostgresSource>),
 }
 
 impl Source {
-    /// A source at `url`, of which a large scan is shared by so many threads where it is SQLite. Nothing is opened yet: a database that is down now may be up when it is needed.
+    /// A source at `url`, of which a large scan is shared by so many threads or connections. Nothing is opened yet: a database that is down now may be up when it is needed.
     ///
     /// # Errors
     ///
@@ -136,7 +137,7 @@ impl Source {
     pub fn new(url: &DatabaseUrl, mapping: Mapping, parallelism: usize) -> Result<Self, String> {
         Ok(match url {
             DatabaseUrl::Sqlite(path) => Self::Sqlite(SqliteSource::new(path.clone(), mapping, parallelism)),
-            DatabaseUrl::Postgres(url) => Self::Postgres(Box::new(PostgresSource::new(url, mapping)?)),
+            DatabaseUrl::Postgres(url) => Self::Postgres(Arc::new(PostgresSource::new(url, mapping, parallelism)?)),
         })
     }
 
@@ -154,7 +155,7 @@ impl Source {
     }
 
     /// Pushes every row of the plan, from one consistent snapshot, into the sinks that `parts` makes and finishes them; where the
-    /// table is a large one in SQLite, several threads do so. Dropping the future stops them all.
+    /// table is large, several threads or connections do so. Dropping the future stops them all.
     ///
     /// # Errors
     ///
@@ -162,10 +163,7 @@ impl Source {
     pub async fn scan_in_parts(&self, plan: &Plan, parts: impl Parts) -> Result<(), SourceError> {
         match self {
             Self::Sqlite(source) => source.scan_in_parts(plan, parts).await,
-            Self::Postgres(source) => {
-                let sink = source.scan(plan, parts.only().await?).await?;
-                Ok(sink.finish().await?)
-            }
+            Self::Postgres(source) => source.scan_in_parts(plan, parts).await,
         }
     }
 

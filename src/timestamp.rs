@@ -1,8 +1,8 @@
 //! Instants as microseconds since the Unix epoch: parsed from what databases and requests write,
 //! printed as RFC 3339 in UTC.
 //!
-//! Hand-made because an export formats two of them a row. The calendar arithmetic is Howard Hinnant's
-//! `days_from_civil` and `civil_from_days` (<https://howardhinnant.github.io/date_algorithms.html>).
+//! Hand-made because an export formats two of them a row. Reading uses Howard Hinnant's `days_from_civil`
+//! (<https://howardhinnant.github.io/date_algorithms.html>).
 
 use std::fmt;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -65,9 +65,11 @@ impl Timestamp {
 
     /// Appends RFC 3339 in UTC: `2025-01-08T10:30:00Z`, with six fractional digits if they are not all zero.
     pub fn append_to(self, out: &mut Vec<u8>) {
-        let (year, month, day) = civil_from_days(self.0.div_euclid(DAY));
-        let of_day = self.0.rem_euclid(DAY);
-        let (seconds, micros) = ((of_day / SECOND) as u32, (of_day % SECOND) as u32);
+        // Counted from the first instant there is, so that everything is unsigned.
+        let micros = self.0.abs_diff(FIRST);
+        let (day, of_day) = (micros / DAY.unsigned_abs(), micros % DAY.unsigned_abs());
+        let (year, month, day) = civil_from_days(day as u32);
+        let (seconds, micros) = ((of_day / 1_000_000) as u32, (of_day % 1_000_000) as u32);
 
         let mut text = *b"0000-00-00T00:00:00.000000Z";
         put_pair(&mut text, 0, year / 100);
@@ -144,9 +146,20 @@ fn two_digits(word: u64, at: u32) -> i64 {
     ((digits & 0xff) * 10 + (digits >> 8 & 0xff)).cast_signed()
 }
 
-fn put_pair(text: &mut [u8], at: usize, value: u32) {
-    text[at] = b'0' + (value / 10) as u8;
-    text[at + 1] = b'0' + (value % 10) as u8;
+/// The numbers below 100, in two digits each.
+const PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut value = 0;
+    while value < 100 {
+        pairs[value] = [b'0' + (value / 10) as u8, b'0' + (value % 10) as u8];
+        value += 1;
+    }
+    pairs
+};
+
+#[inline]
+fn put_pair(text: &mut [u8; 27], at: usize, value: u32) {
+    text[at..at + 2].copy_from_slice(&PAIRS[value as usize]);
 }
 
 /// What a text said, before it is decided whether that form is welcome.
@@ -297,18 +310,21 @@ const fn days_from_civil(year: i64, month: u32, day: u32) -> i64 {
     era * 146_097 + day_of_era - 719_468
 }
 
-/// Year, month and day of a day in the years 0000 to 9999, counted from the epoch.
-fn civil_from_days(days: i64) -> (u32, u32, u32) {
-    // Shifted by one era of 400 years so that everything is unsigned; narrow integers divide faster.
-    let days = (days + 719_468 + 146_097) as u32;
-    let (era, day_of_era) = (days / 146_097, days % 146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_from_march = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
-    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
-    let year = era * 400 + year_of_era + u32::from(month <= 2) - 400;
-    (year, month, day)
+/// Year, month and day of a day in the years 0000 to 9999, counted from the first of them (Neri and Schneider, "Euclidean
+/// affine functions and their application to calendar algorithms", 2022, section 5).
+fn civil_from_days(days: u32) -> (u32, u32, u32) {
+    // From the first of March of the year -400 on, which is the start of a computational year, and of an era of 400.
+    const SHIFT: u32 = 146_097 - 60;
+    let quarters = 4 * (days + SHIFT) + 3;
+    let (century, of_century) = (quarters / 146_097, quarters % 146_097 / 4);
+    let scaled = 2_939_745 * u64::from(4 * of_century + 3);
+    let (year_of_century, of_year) = ((scaled >> 32) as u32, scaled as u32 / 2_939_745 / 4);
+    let month_and_day = 2_141 * of_year + 197_913;
+    let (month, day) = (month_and_day >> 16, month_and_day % 65_536 / 2_141 + 1);
+    // The computational year begins in March.
+    let is_next_year = of_year >= 306;
+    let year = 100 * century + year_of_century + u32::from(is_next_year) - 400;
+    (year, if is_next_year { month - 12 } else { month }, day)
 }
 
 #[cfg(test)]

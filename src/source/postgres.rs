@@ -1,8 +1,9 @@
-//! Scans a PostgreSQL table: one binary `COPY … TO STDOUT` in a read-only transaction on a connection of its own.
+//! Scans a PostgreSQL table: binary `COPY … TO STDOUT` in a read-only transaction, or in several on one snapshot.
 
 mod copy;
 mod dialect;
 mod inspect;
+mod parts;
 pub(super) mod session;
 
 use super::query::{self, Selection, Statement};
@@ -12,7 +13,7 @@ use crate::plan::{Column, Plan, discreet};
 use copy::{CopyReader, Wire};
 use dialect::{ColumnType, ColumnTypes, PostgresDialect, expected};
 use futures_util::StreamExt;
-use session::{Connector, error_text, mismatch};
+use session::{Connector, Session, error_text, mismatch};
 use std::pin::pin;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, CopyOutStream};
@@ -21,28 +22,47 @@ use tokio_postgres::{Client, CopyOutStream};
 pub struct PostgresSource {
     connector: Connector,
     mapping: Mapping,
+    /// Connections that share a large scan.
+    parallelism: usize,
 }
 
 impl PostgresSource {
-    pub(super) fn new(url: &str, mapping: Mapping) -> Result<Self, String> {
-        Ok(Self { connector: Connector::new(url)?, mapping })
+    pub(super) fn new(url: &str, mapping: Mapping, parallelism: usize) -> Result<Self, String> {
+        Ok(Self { connector: Connector::new(url)?, mapping, parallelism })
     }
 
     pub(super) async fn scan<S: RowSink>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
         let session = self.connector.open().await?;
-        let query = self.prepare(&session.client, plan).await?;
-        let copy = format!("COPY ({}) TO STDOUT (FORMAT binary)", query.statement.rows());
-        let stream = session.client.copy_out(&copy).await.map_err(|error| mismatch(&error))?;
-        let sink = if query.wires.len() <= FEW_CELLS {
-            self.push_rows::<_, FEW_CELLS>(stream, &query, sink).await?
-        } else {
-            self.push_rows::<_, MANY_CELLS>(stream, &query, sink).await?
-        };
-        session.finish();
+        let query = self.prepare(&session, plan).await?;
+        let sink = self.push_all(&session, &query, sink).await?;
+        session.finish().await;
         Ok(sink)
     }
 
-    async fn push_rows<S: RowSink, const CELLS: usize>(
+    async fn push_all<S: RowSink>(
+        &self,
+        session: &Session,
+        query: &Query,
+        sink: S,
+    ) -> Result<S, SourceError> {
+        let stream = session.client().copy_out(&query.copy(None)).await.map_err(|error| mismatch(&error))?;
+        self.push_rows(stream, query, sink).await
+    }
+
+    async fn push_rows<S: RowSink>(
+        &self,
+        stream: CopyOutStream,
+        query: &Query,
+        sink: S,
+    ) -> Result<S, SourceError> {
+        if query.wires.len() <= FEW_CELLS {
+            self.push_cells::<_, FEW_CELLS>(stream, query, sink).await
+        } else {
+            self.push_cells::<_, MANY_CELLS>(stream, query, sink).await
+        }
+    }
+
+    async fn push_cells<S: RowSink, const CELLS: usize>(
         &self,
         stream: CopyOutStream,
         query: &Query,
@@ -76,16 +96,17 @@ impl PostgresSource {
 
     pub(super) async fn check(&self, plan: &Plan) -> Result<(), SourceError> {
         let session = self.connector.open().await?;
-        let query = self.prepare(&session.client, plan).await?;
+        let query = self.prepare(&session, plan).await?;
         // Parsing the statement checks names and privileges; nothing is run.
         let explain = format!("EXPLAIN {}", query.statement.rows());
-        session.client.simple_query(&explain).await.map_err(|error| mismatch(&error))?;
-        session.finish();
+        session.client().simple_query(&explain).await.map_err(|error| mismatch(&error))?;
+        session.finish().await;
         Ok(())
     }
 
     /// Turns the plan into SQL for the table as it is now, and hands the request's values to the session.
-    async fn prepare(&self, client: &Client, plan: &Plan) -> Result<Query, SourceError> {
+    async fn prepare(&self, session: &Session, plan: &Plan) -> Result<Query, SourceError> {
+        let client = session.client();
         let touched = query::touched(plan);
         let types = self.column_types(client, &touched).await?;
         let selection = Selection::of(plan);
@@ -95,8 +116,8 @@ impl PostgresSource {
             let set = "SELECT set_config($1, $2, true)";
             client.execute(set, &[name, value]).await.map_err(|error| mismatch(&error))?;
         }
-        let wires = selection.columns().iter().map(|column| types.of(column).wire()).collect();
-        Ok(Query { statement, selection, wires })
+        let wires = selection.columns().iter().map(|column| types.of(column).wire(session.is_utf8)).collect();
+        Ok(Query { statement, selection, wires, id_type: types.of(&Column::ID) })
     }
 
     /// Asks the server what the columns and expressions are; nothing is run.
@@ -186,4 +207,12 @@ struct Query {
     statement: Statement,
     selection: Selection,
     wires: Vec<Wire>,
+    id_type: ColumnType,
+}
+
+impl Query {
+    /// The statement that copies the rows, or those that meet a further condition.
+    fn copy(&self, range: Option<&str>) -> String {
+        format!("COPY ({}) TO STDOUT (FORMAT binary)", self.statement.rows_in(range))
+    }
 }

@@ -98,8 +98,13 @@ impl Statement {
     /// The rows, in the order of their ids. The columns get names that nothing else has: `ORDER BY` would take what is selected
     /// under a column's name for the column.
     pub(super) fn rows(&self) -> String {
+        self.rows_in(None)
+    }
+
+    /// As [`Statement::rows`], of those that meet a further condition.
+    pub(super) fn rows_in(&self, range: Option<&str>) -> String {
         let columns = self.columns.iter().zip(self.names()).map(|(sql, name)| format!("{sql} AS {name}"));
-        self.select(&columns.collect::<Vec<_>>().join(", "), &self.table, None)
+        self.select(&columns.collect::<Vec<_>>().join(", "), &self.table, range)
     }
 
     /// The names of the columns in [`Statement::rows`].

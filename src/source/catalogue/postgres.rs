@@ -47,14 +47,14 @@ ORDER BY a.attrelid, a.attnum";
 pub(super) async fn read(url: &str) -> Result<Catalogue, SourceError> {
     let session = open(url).await?;
     let failed = |error: tokio_postgres::Error| SourceError::Failed(error_text(&error));
-    let name = session.client.query_one("SELECT current_database()::text", &[]).await.map_err(failed)?.get(0);
-    let tables = session.client.query(TABLES, &[]).await.map_err(failed)?;
+    let name = session.client().query_one("SELECT current_database()::text", &[]).await.map_err(failed)?.get(0);
+    let tables = session.client().query(TABLES, &[]).await.map_err(failed)?;
     let oids: Vec<u32> = tables.iter().map(|row| row.get(0)).collect();
     let mut columns: HashMap<u32, Vec<Column>> = HashMap::new();
-    for row in session.client.query(COLUMNS, &[&oids]).await.map_err(failed)? {
+    for row in session.client().query(COLUMNS, &[&oids]).await.map_err(failed)? {
         columns.entry(row.get(0)).or_default().push(column(&row));
     }
-    session.finish();
+    session.finish().await;
     let tables = tables.iter().map(|row| {
         let rows: f64 = row.get(4);
         let mut columns = columns.remove(&row.get::<_, u32>(0)).unwrap_or_default();
@@ -76,11 +76,11 @@ pub(super) async fn read(url: &str) -> Result<Catalogue, SourceError> {
 pub(super) async fn sample(url: &str, sql: &str) -> Result<Vec<Row>, SourceError> {
     let session = open(url).await?;
     // The simple protocol prints every type as text.
-    let messages = session.client.simple_query(sql).await.map_err(|error| match error.as_db_error() {
+    let messages = session.client().simple_query(sql).await.map_err(|error| match error.as_db_error() {
         Some(_) => SourceError::Mismatch(error_text(&error)),
         None => SourceError::Failed(error_text(&error)),
     })?;
-    session.finish();
+    session.finish().await;
     let rows = messages.iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => {
             Some((0..row.len()).map(|at| row.get(at).map(str::to_owned)).collect())
@@ -123,6 +123,6 @@ fn kind(type_name: &str) -> ColumnKind {
 async fn open(url: &str) -> Result<Session, SourceError> {
     let session = Connector::new(url).map_err(SourceError::Unreachable)?.open().await?;
     let set = format!("SET LOCAL statement_timeout = {}", TIMEOUT.as_millis());
-    session.client.batch_execute(&set).await.map_err(|error| mismatch(&error))?;
+    session.client().batch_execute(&set).await.map_err(|error| mismatch(&error))?;
     Ok(session)
 }

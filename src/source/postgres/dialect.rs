@@ -71,14 +71,15 @@ impl ColumnType {
         })
     }
 
-    pub(super) fn wire(self) -> Wire {
+    /// How its bytes are to be read from a server that checks that its texts are UTF-8, or one that does not.
+    pub(super) fn wire(self, is_utf8: bool) -> Wire {
         match self {
             Self::Bool => Wire::Bool,
             Self::BoolInt => Wire::BoolInt,
             Self::Int => Wire::Int,
             Self::Uuid => Wire::Uuid,
             Self::Text | Self::CaseInsensitiveText | Self::PaddedText | Self::AsText | Self::Network => {
-                Wire::Text
+                if is_utf8 { Wire::Text } else { Wire::UncheckedText }
             }
             Self::Number => Wire::Number,
             Self::TimestampTz | Self::Timestamp => Wire::Timestamp,
@@ -90,7 +91,7 @@ impl ColumnType {
 
     /// What makes of a text setting a value that an index on the column can be asked for; `None` where only the text of
     /// the column compares with it.
-    fn cast(self) -> Option<&'static str> {
+    pub(super) fn cast(self) -> Option<&'static str> {
         match self {
             Self::Text => Some(""),
             Self::CaseInsensitiveText => Some("::citext"),
@@ -183,7 +184,7 @@ impl Dialect for PostgresDialect<'_> {
     fn select(&self, column: &Column) -> String {
         let sql = self.mapping.sql(column);
         let column_type = self.types.of(column);
-        match column_type.wire() {
+        match column_type.wire(true) {
             _ if column_type == ColumnType::Network => {
                 format!("CASE WHEN {sql} IS NOT NULL THEN format('%s', {sql}) END")
             }

@@ -12,16 +12,16 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 impl PostgresSource {
     pub(in crate::source) async fn estimate(&self, plan: &Plan) -> Result<Estimate, SourceError> {
         let session = self.connector.open().await?;
-        let query = self.prepare(&session.client, plan).await?;
-        let plan = explain(&session.client, &query.statement.rows()).await?;
+        let query = self.prepare(&session, plan).await?;
+        let plan = explain(session.client(), &query.statement.rows()).await?;
         let mut sorts = any_node(&plan, &is_sort);
         if sorts {
             // A small table is sorted though there is an index. Whether it has to be shows where sorting is discouraged.
             let discourage = "SET LOCAL enable_sort = off";
-            session.client.batch_execute(discourage).await.map_err(|error| mismatch(&error))?;
-            sorts = any_node(&explain(&session.client, &query.statement.rows()).await?, &is_sort);
+            session.client().batch_execute(discourage).await.map_err(|error| mismatch(&error))?;
+            sorts = any_node(&explain(session.client(), &query.statement.rows()).await?, &is_sort);
         }
-        session.finish();
+        session.finish().await;
         Ok(Estimate {
             rows: plan["Plan Rows"].as_u64(),
             uses_index: any_node(&plan, &|node| node.get("Index Cond").is_some()),
@@ -32,9 +32,9 @@ impl PostgresSource {
     pub(in crate::source) async fn inspect(&self) -> Result<Inspection, SourceError> {
         let session = self.connector.open().await?;
         let failed = |error: tokio_postgres::Error| SourceError::Failed(error_text(&error));
-        let row = session.client.query_one(ABOUT, &[&self.mapping.table.quoted()]).await.map_err(failed)?;
-        let rows = session.client.query(READABLE, &[&self.mapping.table.quoted()]).await.map_err(failed)?;
-        session.finish();
+        let row = session.client().query_one(ABOUT, &[&self.mapping.table.quoted()]).await.map_err(failed)?;
+        let rows = session.client().query(READABLE, &[&self.mapping.table.quoted()]).await.map_err(failed)?;
+        session.finish().await;
         let table = &self.mapping.table;
         let excess = [
             ("is_superuser", "is a superuser".to_owned()),

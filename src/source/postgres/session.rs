@@ -1,24 +1,32 @@
-//! A connection to PostgreSQL that can only read, and the words for what goes wrong on it.
+//! Connections to PostgreSQL that can only read, and the words for what goes wrong on them.
 
 use crate::source::{SourceError, tls};
+use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod};
+use std::sync::Once;
 use std::time::Duration;
-use tokio::task::JoinHandle;
-use tokio_postgres::{CancelToken, Client, Config};
+use tokio_postgres::{CancelToken, Client, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// Used where the URL sets no `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection waits for the next export before it is given back to the server.
+const IDLE: Duration = Duration::from_secs(30);
+/// More than the slots for exports and their connections can ever ask for: those are the limit, not the pool.
+const MAX_CONNECTIONS: usize = 4096;
 
-/// One snapshot, no writing. With row security off, a policy that would hide users makes a statement fail instead of leaving
-/// them out. The rest makes texts the same whatever the server is set to; times without a zone are UTC.
-const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-    SET LOCAL row_security = off; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; \
-    SET LOCAL IntervalStyle = 'postgres'; SET LOCAL extra_float_digits = 1";
+/// No writing, and with row security off, a policy that would hide users makes a statement fail instead of leaving them
+/// out. The rest makes texts the same whatever the server is set to; times without a zone are UTC.
+const SETTINGS: &str = "SET LOCAL row_security = off; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; \
+    SET LOCAL IntervalStyle = 'postgres'; SET LOCAL extra_float_digits = 1; SHOW server_encoding";
+/// One snapshot for all statements.
+const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
-/// Where and how to connect.
+/// Where and how to connect, and the connections that wait for the next export.
 pub(in crate::source) struct Connector {
-    config: Config,
+    pool: Pool,
     tls: MakeRustlsConnect,
+    /// Started with the first connection, because a connector may be made outside of the runtime.
+    reaper: Once,
 }
 
 impl Connector {
@@ -30,45 +38,94 @@ impl Connector {
         if config.get_application_name().is_none() {
             config.application_name("headcount");
         }
-        Ok(Self { config, tls })
+        let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+        let manager = Manager::from_config(config, tls.clone(), fast);
+        let pool = Pool::builder(manager).max_size(MAX_CONNECTIONS).queue_mode(QueueMode::Lifo).build();
+        let pool = pool.map_err(|error| error.to_string())?;
+        Ok(Self { pool, tls, reaper: Once::new() })
     }
 
-    /// Connects and opens the transaction in which everything is read.
+    /// Connects, or takes a connection that waits, and opens the transaction in which everything is read.
     pub(in crate::source) async fn open(&self) -> Result<Session, SourceError> {
-        let unreachable = |error: tokio_postgres::Error| SourceError::Unreachable(error_text(&error));
-        let (client, connection) = self.config.connect(self.tls.clone()).await.map_err(unreachable)?;
-        let connection = tokio::spawn(async move {
-            // Its error reaches whoever uses the client.
-            let _ = connection.await;
+        self.begin(&format!("{BEGIN}; {SETTINGS}")).await
+    }
+
+    /// As [`Connector::open`], on the snapshot that another session exported.
+    pub(super) async fn open_on(&self, snapshot: &str) -> Result<Session, SourceError> {
+        self.begin(&format!("{BEGIN}; SET TRANSACTION SNAPSHOT '{snapshot}'; {SETTINGS}")).await
+    }
+
+    async fn begin(&self, begin: &str) -> Result<Session, SourceError> {
+        self.give_back_idle_connections();
+        loop {
+            let client = self.pool.get().await.map_err(|error| match error {
+                PoolError::Backend(error) => SourceError::Unreachable(error_text(&error)),
+                error => SourceError::Unreachable(error.to_string()),
+            })?;
+            let was_waiting = Object::metrics(&client).recycle_count > 0;
+            let cancel = (client.cancel_token(), self.tls.clone());
+            let mut session = Session { client: Some(client), cancel, is_utf8: false };
+            match session.client().simple_query(begin).await {
+                Ok(answers) => {
+                    session.is_utf8 = answers.iter().any(says_utf8);
+                    return Ok(session);
+                }
+                // What happened to a connection while nobody used it, as a restart of the server, says nothing of the next.
+                Err(_) if was_waiting => {}
+                Err(error) => return Err(SourceError::Unreachable(error_text(&error))),
+            }
+        }
+    }
+
+    fn give_back_idle_connections(&self) {
+        self.reaper.call_once(|| {
+            let pool = self.pool.weak();
+            tokio::spawn(async move {
+                let mut interval = tokio::time::interval(IDLE / 2);
+                loop {
+                    interval.tick().await;
+                    let Some(pool) = pool.upgrade() else { return };
+                    pool.retain(|_, metrics| metrics.last_used() < IDLE);
+                }
+            });
         });
-        let session = Session { cancel: Some((client.cancel_token(), self.tls.clone())), client, connection };
-        session.client.batch_execute(BEGIN).await.map_err(unreachable)?;
-        Ok(session)
     }
 }
 
-/// A connection in its transaction. Dropped before [`Session::finish`], it asks the server to stop what it is doing,
-/// because a server in a long sort would not notice a closed socket for a while.
+/// Whether the server checks that its texts are UTF-8, which one whose encoding is `SQL_ASCII` does not (PostgreSQL manual,
+/// section 24.3.1); from other encodings it converts.
+fn says_utf8(answer: &SimpleQueryMessage) -> bool {
+    matches!(answer, SimpleQueryMessage::Row(row) if row.get(0).is_some_and(|encoding| encoding != "SQL_ASCII"))
+}
+
+/// A connection in its transaction. Dropped before [`Session::finish`], it is closed, and the server is asked to stop what it
+/// is doing, because one in a long sort would not notice a closed socket for a while.
 pub(in crate::source) struct Session {
-    pub(in crate::source) client: Client,
-    connection: JoinHandle<()>,
-    cancel: Option<(CancelToken, MakeRustlsConnect)>,
+    client: Option<Object>,
+    cancel: (CancelToken, MakeRustlsConnect),
+    /// Whether every text that comes is UTF-8.
+    pub(super) is_utf8: bool,
 }
 
 impl Session {
-    /// Everything that was asked for was read.
-    pub(in crate::source) fn finish(mut self) {
-        self.cancel = None;
+    pub(in crate::source) fn client(&self) -> &Client {
+        self.client.as_ref().expect("a session has its connection until it ends")
+    }
+
+    /// Everything that was asked for was read: the connection waits for the next export.
+    pub(in crate::source) async fn finish(mut self) {
+        if self.client().batch_execute("COMMIT").await.is_ok() {
+            self.client = None;
+        }
     }
 }
 
 impl Drop for Session {
     fn drop(&mut self) {
-        let Some((token, tls)) = self.cancel.take() else {
-            return; // The connection task ends by itself, after saying goodbye to the server.
-        };
-        self.connection.abort();
+        let Some(client) = self.client.take() else { return };
+        drop(Object::take(client));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            let (token, tls) = self.cancel.clone();
             runtime.spawn(async move {
                 let _ = token.cancel_query(tls).await;
             });

@@ -1,0 +1,230 @@
+//! Where the ranges of a scan in parts begin and end.
+//!
+//! They come from what the server knows of the table already. Where that is wrong, ranges are larger or smaller than they
+//! should be, which costs time; each row is in one of them whatever they are.
+
+use super::super::dialect::ColumnType;
+use super::super::session::{Session, mismatch};
+use super::super::{PostgresSource, Query};
+use crate::encode::append_uuid;
+use crate::plan::Column;
+use crate::source::{SourceError, parse_uuid};
+use std::fmt;
+
+/// Rows of a range, roughly: enough that asking for it costs nothing beside reading it, few enough to wait in memory.
+const RANGE_ROWS: f64 = 8_192.0;
+/// A smaller table is read before several connections have come together.
+const WORTH_DIVIDING: f64 = 50_000.0;
+
+/// About how many rows a table has now, if it is an ordinary one with an index that has the order of its ids, which cannot be
+/// NULL. One that was never analysed has -1 rows; then most rows are smaller than 200 bytes.
+const ROWS: &str = "
+    SELECT CASE WHEN c.reltuples >= 0 AND c.relpages > 0
+                THEN c.reltuples / c.relpages * (pg_relation_size(c.oid) / current_setting('block_size')::int)
+                ELSE pg_relation_size(c.oid) / 200 END::float8
+      FROM pg_catalog.pg_class c
+      JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = $2 AND a.attnotnull
+      JOIN pg_catalog.pg_index i ON i.indrelid = c.oid AND i.indkey[0] = a.attnum
+     WHERE c.oid = to_regclass($1) AND c.relkind = 'r'
+       AND i.indisvalid AND i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL";
+
+/// The ids that the server keeps as the bounds of equally full ranges (PostgreSQL manual, section 54.27, `pg_stats`), as far
+/// as they are still there, and the first and the last.
+const KEPT: &str = "
+    SELECT b.id::text FROM (
+        SELECT min({id}) AS id FROM {table} UNION SELECT max({id}) FROM {table} UNION
+        SELECT {id} FROM {table} WHERE {id} = ANY (ARRAY(
+            SELECT unnest(s.histogram_bounds::text::{type}[]) FROM pg_catalog.pg_stats s
+              JOIN pg_catalog.pg_class c ON c.relname = s.tablename
+              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schemaname
+             WHERE c.oid = to_regclass($1) AND s.attname = $2 AND NOT s.inherited))
+    ) b ORDER BY b.id";
+
+/// The ids greater than one and up to another; without them, from the first and to the last.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Range {
+    pub(super) after: Option<String>,
+    pub(super) last: Option<String>,
+}
+
+/// The ranges of a table in their order: together they hold every id once.
+pub(super) struct Ranges {
+    after: Option<String>,
+    bounds: std::vec::IntoIter<String>,
+    is_done: bool,
+}
+
+impl Ranges {
+    fn new(bounds: Vec<String>) -> Self {
+        Self { after: None, bounds: bounds.into_iter(), is_done: false }
+    }
+}
+
+impl Iterator for Ranges {
+    type Item = Range;
+
+    fn next(&mut self) -> Option<Range> {
+        if self.is_done {
+            return None;
+        }
+        let last = self.bounds.next();
+        self.is_done = last.is_none();
+        Some(Range { after: std::mem::replace(&mut self.after, last.clone()), last })
+    }
+}
+
+impl PostgresSource {
+    /// The ranges that several connections should read; `None` where one is enough.
+    pub(super) async fn ranges(
+        &self,
+        session: &Session,
+        query: &Query,
+    ) -> Result<Option<Ranges>, SourceError> {
+        let id = Column::ID;
+        let own = self.mapping.own_column(&id).filter(|_| self.parallelism > 1);
+        let (Some(own), Some(cast)) = (own, query.id_type.cast()) else { return Ok(None) };
+        let table = self.mapping.table.quoted();
+        let row = session.client().query_opt(ROWS, &[&table, &own]).await.map_err(|error| mismatch(&error))?;
+        let Some(rows) = row.map(|row| row.get::<_, f64>(0)).filter(|&rows| rows >= WORTH_DIVIDING) else {
+            return Ok(None);
+        };
+        let id_type = if cast.is_empty() { "text" } else { cast.trim_start_matches(':') };
+        let kept = KEPT.replace("{id}", &self.mapping.sql(&id)).replace("{table}", &table);
+        let kept = kept.replace("{type}", id_type);
+        let kept = session.client().query(&kept, &[&table, &own]).await.map_err(|error| mismatch(&error))?;
+        // Of an empty table there is nothing but NULL.
+        let kept: Vec<String> = kept.iter().filter_map(|row| row.get(0)).collect();
+        Ok(Some(Ranges::new(divided(&kept, rows / RANGE_ROWS, query.id_type))))
+    }
+}
+
+/// The bounds of about so many ranges, made of bounds between which about as many rows lie.
+fn divided(kept: &[String], wanted: f64, id_type: ColumnType) -> Vec<String> {
+    let per_pair = wanted / kept.len().saturating_sub(1).max(1) as f64;
+    let numbers: Option<Vec<_>> = kept.iter().map(|id| Number::of(id, id_type)).collect();
+    let mut bounds = match numbers {
+        Some(numbers) if per_pair > 1.0 => interpolated(&numbers, per_pair.ceil() as u128, wanted as u128),
+        _ => {
+            let step = (1.0 / per_pair).ceil() as usize;
+            kept.iter().skip(1).step_by(step.max(1)).cloned().collect()
+        }
+    };
+    // The last range has no end: there may be rows that nobody knew of when the bounds were kept.
+    if bounds.last() == kept.last() {
+        bounds.pop();
+    }
+    bounds
+}
+
+/// Further bounds between each two of them, at equal distances.
+fn interpolated(numbers: &[Number], per_pair: u128, most: u128) -> Vec<String> {
+    let mut bounds = Vec::new();
+    let last_pair = numbers.len().saturating_sub(2);
+    for (at, pair) in numbers.windows(2).enumerate() {
+        let distance = pair[1].value.saturating_sub(pair[0].value);
+        let count = if at == last_pair && at > 0 {
+            // What was added since the bounds were kept lies here, so that only the distance tells how much it is.
+            let usual = (pair[0].value - numbers[0].value) / at as u128 / per_pair;
+            (distance / usual.max(1)).clamp(1, most)
+        } else {
+            per_pair
+        };
+        let width = distance / count;
+        bounds.extend((1..count).filter(|_| width > 0).map(|nth| pair[0].plus(width * nth)));
+        bounds.push(pair[1].to_string());
+    }
+    bounds
+}
+
+/// An id with which one can reckon: in the order of the ids, from 0 on.
+#[derive(Clone, Copy)]
+struct Number {
+    value: u128,
+    is_uuid: bool,
+}
+
+impl Number {
+    fn of(id: &str, id_type: ColumnType) -> Option<Self> {
+        let value = match id_type {
+            ColumnType::Int => id.parse::<i64>().ok()?.abs_diff(i64::MIN).into(),
+            ColumnType::Uuid => u128::from_be_bytes(parse_uuid(id.as_bytes())?),
+            _ => return None,
+        };
+        Some(Self { value, is_uuid: id_type == ColumnType::Uuid })
+    }
+
+    fn plus(self, distance: u128) -> String {
+        Self { value: self.value + distance, ..self }.to_string()
+    }
+}
+
+impl fmt::Display for Number {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.is_uuid {
+            true => write!(f, "{}", uuid_text(self.value)),
+            false => write!(f, "{}", i64::MIN.wrapping_add_unsigned(self.value as u64)),
+        }
+    }
+}
+
+fn uuid_text(value: u128) -> String {
+    let mut text = Vec::with_capacity(36);
+    append_uuid(&mut text, value.to_be_bytes());
+    String::from_utf8_lossy(&text).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn texts(ids: &[i64]) -> Vec<String> {
+        ids.iter().map(i64::to_string).collect()
+    }
+
+    #[test]
+    fn two_known_ids_are_divided_evenly() {
+        assert_eq!(divided(&texts(&[1, 401]), 4.0, ColumnType::Int), texts(&[101, 201, 301]));
+        assert_eq!(divided(&texts(&[1, 2]), 4.0, ColumnType::Int), texts(&[]));
+        assert_eq!(divided(&texts(&[]), 4.0, ColumnType::Int), texts(&[]));
+        let all = texts(&[i64::MIN, i64::MAX]);
+        assert_eq!(divided(&all, 2.0, ColumnType::Int), texts(&[-1]));
+    }
+
+    #[test]
+    fn what_was_added_behind_the_known_ids_is_divided_by_its_distance() {
+        let bounds = divided(&texts(&[0, 10, 20, 50]), 6.0, ColumnType::Int);
+        assert_eq!(bounds, texts(&[5, 10, 15, 20, 25, 30, 35, 40, 45]));
+    }
+
+    #[test]
+    fn close_bounds_are_left_out() {
+        let kept = texts(&[0, 1, 2, 3, 4, 5, 6]);
+        assert_eq!(divided(&kept, 3.0, ColumnType::Int), texts(&[1, 3, 5]));
+    }
+
+    #[test]
+    fn texts_are_taken_as_they_are() {
+        let kept = ["a", "b", "c"].map(str::to_owned);
+        assert_eq!(divided(&kept, 10.0, ColumnType::Text), ["b"]);
+    }
+
+    #[test]
+    fn uuids_are_numbers() {
+        let kept = ["00000000-0000-0000-0000-000000000000", "ffffffff-ffff-ffff-ffff-ffffffffffff"];
+        let bounds = divided(&kept.map(str::to_owned), 2.0, ColumnType::Uuid);
+        assert_eq!(bounds, ["7fffffff-ffff-ffff-ffff-ffffffffffff"]);
+    }
+
+    proptest! {
+        #[test]
+        fn bounds_ascend_between_the_known_ids(mut ids in proptest::collection::vec(any::<i64>(), 0..20), wanted in 1.0..100.0) {
+            ids.sort_unstable();
+            ids.dedup();
+            let bounds = divided(&texts(&ids), wanted, ColumnType::Int);
+            let bounds: Vec<i64> = bounds.iter().map(|bound| bound.parse().expect("an integer")).collect();
+            prop_assert!(bounds.is_sorted_by(|a, b| a < b));
+            prop_assert!(bounds.iter().all(|bound| ids[0] <= *bound && *bound < ids[ids.len() - 1]));
+        }
+    }
+}
