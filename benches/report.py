@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import re
 import shlex
 import sys
 from typing import Iterator
@@ -18,7 +19,8 @@ from benches.ways import Row
 def head(users: int, runs: int, machine: str, versions: str) -> Iterator[str]:
     yield f"## {users:,} users, {datetime.date.today()}"
     yield ""
-    yield f"`{shlex.join(['scripts/bench', *sys.argv[1:]])}` on {machine}."
+    options = [re.sub("^(--binary=)?/.*/", r"\1", option) for option in sys.argv[1:]]  # where it lies is nobody's
+    yield f"`{shlex.join(['scripts/bench', *options])}` on {machine}."
     yield ""
     yield f"With {versions}."
     yield ""
