@@ -1,0 +1,121 @@
+"""What was measured, as Markdown."""
+
+from __future__ import annotations
+
+import datetime
+import re
+import shlex
+import sys
+from typing import Iterator
+
+from benches.compression import Encoded
+from benches.exports import Exports
+from benches.health import EXPORTS, Health
+from benches.lab import SOURCES
+from benches.load import SLOTS, Load
+from benches.ways import Row
+
+
+def head(users: int, runs: int, machine: str, versions: str) -> Iterator[str]:
+    yield f"## {users:,} users, {datetime.date.today()}"
+    yield ""
+    options = [re.sub("^(--binary=)?/.*/", r"\1", option) for option in sys.argv[1:]]  # where it lies is nobody's
+    yield f"`{shlex.join(['scripts/bench', *options])}` on {machine}."
+    yield ""
+    yield f"With {versions}."
+    yield ""
+    yield f"Seconds are the median of {runs} (min–max) after a warm-up, ours and the peers' in turns."
+    yield ""
+
+
+def table(*columns: str) -> Iterator[str]:
+    yield f"| {' | '.join(columns)} |"
+    yield "|---" * len(columns) + "|"
+
+
+def line(*cells: str) -> str:
+    return f"| {' | '.join(cells)} |"
+
+
+def exports(result: Exports) -> Iterator[str]:
+    yield "### Whole exports"
+    yield ""
+    yield "HTTP is curl's, to `/dev/null`. The ratio is the peer's median over ours. Peak memory is that of the"
+    yield "server so far, or of a Python process without one; the first byte is the median of what curl saw."
+    yield ""
+    yield from table("export", "way", "seconds", "ratio", "rows/s", "peak memory", "first byte")
+    yield from map(export_line, result.rows)
+    yield ""
+    digests = ", ".join(f"{export} `{digest}`" for export, digest in result.digests.items())
+    both = ", the same from both databases" if len({row.source for row in result.rows}) == 2 else ""
+    yield f"Every export had {result.rows[0].users:,} records. SHA-256 of ours{both}: {digests}."
+    yield ""
+    for note in result.notes:
+        yield note
+        yield ""
+
+
+def export_line(row: Row) -> str:
+    return line(
+        row.export.name,
+        row.title,
+        spread(row.seconds, row.median),
+        f"{row.ratio:.2f} ×" if row.ours else "",
+        f"{row.users / row.median:,.0f}",
+        f"{row.peak_memory:.1f} MiB" if row.peak_memory else "",
+        f"{row.first_byte:.1f} ms" if row.first_byte else "",
+    )
+
+
+def spread(seconds: list[float], median: float) -> str:
+    return f"{median:.3f} ({min(seconds):.3f}–{max(seconds):.3f})"
+
+
+def small(loads: list[Load]) -> Iterator[str]:
+    yield "### Small exports"
+    yield ""
+    yield "Full exports with `limit` and `after`, or of one user by `email`, by one curl that keeps its connections."
+    yield f"Seconds are for all requests; median and p99 are of one. `limits.concurrent_exports` was {SLOTS}."
+    yield ""
+    yield from table("database", "who", "what", "connections", "requests", "seconds", "requests/s", "median", "p99",
+                     "errors")
+    for load in loads:
+        yield line(SOURCES[load.source], load.who, load.what, f"{load.connections}", f"{load.requests}",
+                   spread(load.seconds, load.total), f"{load.rate:,.1f}", f"{load.median:.1f} ms",
+                   f"{load.p99:.1f} ms", f"{load.errors}")
+    yield ""
+
+
+def health(results: list[Health]) -> Iterator[str]:
+    yield f"### `/healthz` beside {EXPORTS} full exports"
+    yield ""
+    yield from table("database", "samples", "idle, median", "idle, p99", "busy, median", "busy, p99")
+    for result in results:
+        times = (f"{value:.2f} ms" for value in result.milliseconds())
+        yield line(SOURCES[result.source], f"{len(result.busy)}", *times)
+    yield ""
+
+
+def compression(rows: list[Encoded]) -> Iterator[str]:
+    yield "### Compressed full exports"
+    yield ""
+    yield "MB/s are of the content, not of what it is packed into."
+    yield ""
+    yield from table("database", "encoding", "seconds", "MB/s", "size", "of the content")
+    plain = {row.source: row.size for row in rows if row.encoding == "identity"}
+    for row in rows:
+        content = plain[row.source]
+        yield line(SOURCES[row.source], row.encoding, spread(row.seconds, row.median),
+                   f"{content / row.median / 1e6:,.0f}", f"{row.size / 1e6:,.1f} MB", f"{row.size / content:.1%}")
+    yield ""
+
+
+def memory(results: list[Exports]) -> Iterator[str]:
+    yield "### Peak memory and first byte, by the number of users"
+    yield ""
+    yield from table("users", "export", "database", "seconds", "peak memory", "first byte")
+    for result in results:
+        for row in result.ours():
+            yield line(f"{row.users:,}", row.export.name, SOURCES[row.source], spread(row.seconds, row.median),
+                       f"{row.peak_memory:.1f} MiB", f"{row.first_byte:.1f} ms")
+    yield ""
