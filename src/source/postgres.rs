@@ -1,5 +1,7 @@
 //! Scans a PostgreSQL table: binary `COPY … TO STDOUT` in a read-only transaction, or in several on one snapshot.
 
+mod aside;
+mod connection;
 mod copy;
 mod dialect;
 mod inspect;
@@ -10,13 +12,12 @@ use super::query::{self, Selection, Statement};
 use super::{FEW_CELLS, MANY_CELLS, Mapping, RowSink, SourceError};
 use crate::encode::Value;
 use crate::plan::{Column, Plan, discreet};
+use aside::CopyMessages;
 use copy::{CopyReader, Wire};
 use dialect::{ColumnType, ColumnTypes, PostgresDialect, expected};
-use futures_util::StreamExt;
 use session::{Connector, Session, error_text, mismatch};
-use std::pin::pin;
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, CopyOutStream};
 
 /// A users table or view in a PostgreSQL database.
 pub struct PostgresSource {
@@ -32,66 +33,80 @@ impl PostgresSource {
     }
 
     pub(super) async fn scan<S: RowSink>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
-        let session = self.connector.open().await?;
+        let mut session = self.connector.open().await?;
         let query = self.prepare(&session, plan).await?;
-        let sink = self.push_all(&session, &query, sink).await?;
+        let sink = self.push_all(&mut session, &query, sink).await?;
         session.finish().await;
         Ok(sink)
     }
 
     async fn push_all<S: RowSink>(
         &self,
-        session: &Session,
+        session: &mut Session,
         query: &Query,
         sink: S,
     ) -> Result<S, SourceError> {
-        let stream = session.client().copy_out(&query.copy(None)).await.map_err(|error| mismatch(&error))?;
-        self.push_rows(stream, query, sink).await
+        let (client, rows) = session.client_and_rows();
+        let stream = client.copy_out(&query.copy(None)).await.map_err(|error| mismatch(&error))?;
+        self.push_rows(CopyMessages::new(stream, rows), query, sink).await
     }
 
     async fn push_rows<S: RowSink>(
         &self,
-        stream: CopyOutStream,
+        messages: CopyMessages<'_>,
         query: &Query,
         sink: S,
     ) -> Result<S, SourceError> {
         if query.wires.len() <= FEW_CELLS {
-            self.push_cells::<_, FEW_CELLS>(stream, query, sink).await
+            self.push_cells::<_, FEW_CELLS>(messages, query, sink).await
         } else {
-            self.push_cells::<_, MANY_CELLS>(stream, query, sink).await
+            self.push_cells::<_, MANY_CELLS>(messages, query, sink).await
         }
     }
 
     async fn push_cells<S: RowSink, const CELLS: usize>(
         &self,
-        stream: CopyOutStream,
+        mut messages: CopyMessages<'_>,
         query: &Query,
         mut sink: S,
     ) -> Result<S, SourceError> {
-        let mut stream = pin!(stream);
         let mut reader = CopyReader::new(self.mapping.timestamps);
-        while let Some(message) = stream.next().await {
-            let message = message.map_err(|error| SourceError::Failed(error_text(&error)))?;
-            let mut rest = reader.start_of(&message).map_err(SourceError::Failed)?;
-            while !rest.is_empty() {
-                let mut values = [Value::Null; CELLS];
-                let row = reader
-                    .row(&mut rest, &query.wires, &mut values)
-                    .map_err(|problem| self.value_error(query, &values, problem))?;
-                if row && matches!(values[query.selection.id_at()], Value::Null) {
-                    let misfit = (query.selection.id_at(), "NULL is not an id".to_owned());
-                    return Err(self.value_error(query, &values, misfit));
+        let failed = |error: tokio_postgres::Error| SourceError::Failed(error_text(&error));
+        while let Some(block) = messages.next().await.map_err(failed)? {
+            for message in block.contents() {
+                self.push_message::<_, CELLS>(&mut reader, message, query, &mut sink)?;
+                if sink.is_full() {
+                    sink.flush().await?;
                 }
-                if row {
-                    sink.row(&values[..query.selection.shown()]);
-                }
-            }
-            if sink.is_full() {
-                sink.flush().await?;
             }
         }
         reader.finish().map_err(SourceError::Failed)?;
         Ok(sink)
+    }
+
+    /// Reads the rows of a message and pushes them.
+    fn push_message<S: RowSink, const CELLS: usize>(
+        &self,
+        reader: &mut CopyReader,
+        message: &[u8],
+        query: &Query,
+        sink: &mut S,
+    ) -> Result<(), SourceError> {
+        let mut rest = reader.start_of(message).map_err(SourceError::Failed)?;
+        while !rest.is_empty() {
+            let mut values = [Value::Null; CELLS];
+            let row = reader
+                .row(&mut rest, &query.wires, &mut values)
+                .map_err(|problem| self.value_error(query, &values, problem))?;
+            if row && matches!(values[query.selection.id_at()], Value::Null) {
+                let misfit = (query.selection.id_at(), "NULL is not an id".to_owned());
+                return Err(self.value_error(query, &values, misfit));
+            }
+            if row {
+                sink.row(&values[..query.selection.shown()]);
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn check(&self, plan: &Plan) -> Result<(), SourceError> {

@@ -3,6 +3,7 @@
 
 mod bounds;
 
+use super::aside::CopyMessages;
 use super::session::{Session, error_text, mismatch};
 use super::{PostgresSource, Query};
 use crate::plan::{Column, Plan};
@@ -58,11 +59,11 @@ impl PostgresSource {
 
     async fn scan_alone(
         &self,
-        session: Session,
+        mut session: Session,
         query: &Query,
         parts: impl Parts,
     ) -> Result<(), SourceError> {
-        let sink = self.push_all(&session, query, parts.only().await?).await?;
+        let sink = self.push_all(&mut session, query, parts.only().await?).await?;
         session.finish().await;
         Ok(sink.finish().await?)
     }
@@ -126,13 +127,14 @@ impl<P: Parts> Shared<P> {
     }
 
     /// Reads one range after the other, until there is none left.
-    async fn work(self: Arc<Self>, session: Session) -> Result<(), SourceError> {
-        self.read_ranges(session.client()).await?;
+    async fn work(self: Arc<Self>, mut session: Session) -> Result<(), SourceError> {
+        self.read_ranges(&mut session).await?;
         session.finish().await;
         Ok(())
     }
 
-    async fn read_ranges(&self, client: &Client) -> Result<(), SourceError> {
+    async fn read_ranges(&self, session: &mut Session) -> Result<(), SourceError> {
+        let (client, rows) = session.client_and_rows();
         let set = format!("SELECT set_config('{AFTER}', $1, true), set_config('{LAST}', $2, true)");
         let set = client.prepare(&set).await.map_err(|error| mismatch(&error))?;
         let mut copies: [Option<Statement>; 4] = Default::default();
@@ -148,7 +150,7 @@ impl<P: Parts> Shared<P> {
             let (set, stream) = tokio::join!(client.execute(&set, &ends), client.copy_out(copy));
             set.map_err(|error| mismatch(&error))?;
             let stream = stream.map_err(|error| mismatch(&error))?;
-            let sink = self.source.push_rows(stream, &self.query, sink).await?;
+            let sink = self.source.push_rows(CopyMessages::new(stream, rows), &self.query, sink).await?;
             sink.finish().await?;
         }
         Ok(())

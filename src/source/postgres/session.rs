@@ -1,11 +1,13 @@
 //! Connections to PostgreSQL that can only read, and the words for what goes wrong on them.
 
+use super::connection::{Connection, DialError, Dialer};
 use crate::source::{SourceError, tls};
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod};
+use bytes::Bytes;
+use deadpool::managed::{Object, Pool, PoolError, QueueMode};
 use std::sync::Once;
 use std::time::Duration;
-use tokio_postgres::{CancelToken, Client, SimpleQueryMessage};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio::sync::mpsc;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 /// Used where the URL sets no `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -23,8 +25,7 @@ const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY
 
 /// Where and how to connect, and the connections that wait for the next export.
 pub(in crate::source) struct Connector {
-    pool: Pool,
-    tls: MakeRustlsConnect,
+    pool: Pool<Dialer>,
     /// Started with the first connection, because a connector may be made outside of the runtime.
     reaper: Once,
 }
@@ -38,11 +39,9 @@ impl Connector {
         if config.get_application_name().is_none() {
             config.application_name("headcount");
         }
-        let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(config, tls.clone(), fast);
-        let pool = Pool::builder(manager).max_size(MAX_CONNECTIONS).queue_mode(QueueMode::Lifo).build();
-        let pool = pool.map_err(|error| error.to_string())?;
-        Ok(Self { pool, tls, reaper: Once::new() })
+        let pool = Pool::builder(Dialer { config, tls }).max_size(MAX_CONNECTIONS);
+        let pool = pool.queue_mode(QueueMode::Lifo).build().map_err(|error| error.to_string())?;
+        Ok(Self { pool, reaper: Once::new() })
     }
 
     /// Connects, or takes a connection that waits, and opens the transaction in which everything is read.
@@ -58,13 +57,15 @@ impl Connector {
     async fn begin(&self, begin: &str) -> Result<Session, SourceError> {
         self.give_back_idle_connections();
         loop {
-            let client = self.pool.get().await.map_err(|error| match error {
-                PoolError::Backend(error) => SourceError::Unreachable(error_text(&error)),
+            let connection = self.pool.get().await.map_err(|error| match error {
+                PoolError::Backend(DialError::Postgres(error)) => {
+                    SourceError::Unreachable(error_text(&error))
+                }
                 error => SourceError::Unreachable(error.to_string()),
             })?;
-            let was_waiting = Object::metrics(&client).recycle_count > 0;
-            let cancel = (client.cancel_token(), self.tls.clone());
-            let mut session = Session { client: Some(client), cancel, is_utf8: false };
+            let was_waiting = Object::metrics(&connection).recycle_count > 0;
+            let dialer = self.pool.manager().clone();
+            let mut session = Session { connection: Some(connection), dialer, is_utf8: false };
             match session.client().simple_query(begin).await {
                 Ok(answers) => {
                     session.is_utf8 = answers.iter().any(says_utf8);
@@ -101,34 +102,42 @@ fn says_utf8(answer: &SimpleQueryMessage) -> bool {
 /// A connection in its transaction. Dropped before [`Session::finish`], it is closed, and the server is asked to stop what it
 /// is doing, because one in a long sort would not notice a closed socket for a while.
 pub(in crate::source) struct Session {
-    client: Option<Object>,
-    cancel: (CancelToken, MakeRustlsConnect),
+    /// There until the end.
+    connection: Option<Object<Dialer>>,
+    dialer: Dialer,
     /// Whether every text that comes is UTF-8.
     pub(super) is_utf8: bool,
 }
 
 impl Session {
     pub(in crate::source) fn client(&self) -> &Client {
-        self.client.as_ref().expect("a session has its connection until it ends")
+        &self.connection.as_ref().expect(THERE).client
+    }
+
+    /// The client, and the rows of a `COPY` that do not come through it.
+    pub(super) fn client_and_rows(&mut self) -> (&Client, &mut mpsc::Receiver<Bytes>) {
+        let Connection { client, rows, .. } = &mut **self.connection.as_mut().expect(THERE);
+        (client, rows)
     }
 
     /// Everything that was asked for was read: the connection waits for the next export.
     pub(in crate::source) async fn finish(mut self) {
         if self.client().batch_execute("COMMIT").await.is_ok() {
-            self.client = None;
+            self.connection = None;
         }
     }
 }
 
+const THERE: &str = "a session has its connection until it ends";
+
 impl Drop for Session {
     fn drop(&mut self) {
-        let Some(client) = self.client.take() else { return };
-        drop(Object::take(client));
+        let Some(connection) = self.connection.take() else { return };
+        let token = connection.client.cancel_token();
+        drop(Object::take(connection));
         if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (token, tls) = self.cancel.clone();
-            runtime.spawn(async move {
-                let _ = token.cancel_query(tls).await;
-            });
+            let dialer = self.dialer.clone();
+            runtime.spawn(async move { dialer.cancel(token).await });
         }
     }
 }

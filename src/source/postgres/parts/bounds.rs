@@ -12,7 +12,7 @@ use crate::source::{SourceError, parse_uuid};
 use std::fmt;
 
 /// Rows of a range, roughly: enough that asking for it costs nothing beside reading it, few enough to wait in memory.
-const RANGE_ROWS: f64 = 8_192.0;
+const RANGE_ROWS: f64 = 12_288.0;
 /// A smaller table is read before several connections have come together.
 const WORTH_DIVIDING: f64 = 50_000.0;
 
@@ -84,7 +84,8 @@ impl PostgresSource {
         let own = self.mapping.own_column(&id).filter(|_| self.parallelism > 1);
         let (Some(own), Some(cast)) = (own, query.id_type.cast()) else { return Ok(None) };
         let table = self.mapping.table.quoted();
-        let row = session.client().query_opt(ROWS, &[&table, &own]).await.map_err(|error| mismatch(&error))?;
+        let row =
+            session.client().query_opt(ROWS, &[&table, &own]).await.map_err(|error| mismatch(&error))?;
         let Some(rows) = row.map(|row| row.get::<_, f64>(0)).filter(|&rows| rows >= WORTH_DIVIDING) else {
             return Ok(None);
         };
