@@ -43,6 +43,7 @@ mod parts_postgres_requests;
 mod parts_postgres_snapshot;
 mod parts_snapshot;
 mod pgbouncer;
+mod pooled;
 mod post_forms;
 mod preflight;
 mod preflight_cost;
