@@ -52,6 +52,7 @@ mod profiles;
 mod property;
 mod python;
 mod refusals;
+mod rewritten;
 mod sanitize;
 mod schema_change;
 mod secrets;
