@@ -49,15 +49,20 @@ fn serve(site: &Site, parallelism: u32, wide: &str) -> Server {
     site.serve()
 }
 
+/// PostgreSQL was asked for no statement that is there twice, or not at all.
+fn assert_no_clash(site: &Site) {
+    let mut said = site.database().server_log();
+    said.retain(|line| line.contains("prepared statement"));
+    assert!(said.is_empty(), "{said:?}");
+}
+
 /// Nobody complains: Headcount, PgBouncer, or PostgreSQL of statements that are there twice or not at all.
 fn assert_quiet(site: &Site, server: &Server, bouncer: &PgBouncer) {
     let said = server.said();
     assert!(!said.contains("ERROR") && !said.contains("WARN"), "{said}");
     let said = bouncer.log();
     assert!(!said.contains("ERROR") && !said.contains("FATAL"), "{said}");
-    let said = site.database().server_log();
-    let statements: Vec<_> = said.lines().filter(|line| line.contains("prepared statement")).collect();
-    assert!(statements.is_empty(), "{statements:?}");
+    assert_no_clash(site);
 }
 
 fn assert_exports(server: &Server) {
@@ -133,8 +138,9 @@ fn a_pool_of_one_connection_is_enough() {
 /// The driver prepares statements by names that it counts from 0 in each process.
 #[test]
 fn statements_of_several_processes_do_not_clash() {
-    for settings in ["default_pool_size = 1", "default_pool_size = 3\nserver_round_robin = 1"] {
-        let (site, bouncer) = with_odd_types(settings);
+    for (connections, more) in [(1, ""), (3, "server_round_robin = 1")] {
+        let (site, bouncer) = with_odd_types(&format!("default_pool_size = {connections}\n{more}"));
+        bouncer.open_connections(connections);
         let servers = [1, 4].map(|parallelism| serve(&site, parallelism, ""));
         for i in 1..=10 {
             for server in &servers {
@@ -156,6 +162,7 @@ fn statements_of_several_processes_do_not_clash() {
 fn a_refusal_spoils_no_connection_for_others() {
     for settings in ["", "default_pool_size = 3\nserver_round_robin = 1"] {
         let (site, bouncer) = with_odd_types(settings);
+        bouncer.open_connections(3);
         for parallelism in [1, 4] {
             for _ in 0..4 {
                 let server = serve(&site, parallelism, "");
@@ -165,15 +172,31 @@ fn a_refusal_spoils_no_connection_for_others() {
                     server.get_with(STANDARD_KEY, MINIMAL).detail(503);
                 }
                 site.sql("ALTER TABLE users RENAME called TO name");
+                bouncer.open_connections(3);
                 assert_eq!(server.get_with(STANDARD_KEY, MINIMAL).csv(), odd(100));
                 server.eventually_says("table users has no column name");
                 assert!(!server.said().contains("prepared statement"), "{}", server.said());
             }
         }
-        let said = site.database().server_log();
-        assert!(!said.contains("prepared statement"), "{said}");
+        assert_no_clash(&site);
         assert!(!bouncer.log().contains("ERROR"), "{}", bouncer.log());
     }
+}
+
+#[test]
+fn a_refusal_to_one_process_fails_no_export_of_another() {
+    let (site, bouncer) = with_odd_types("default_pool_size = 3\nserver_round_robin = 1");
+    for _ in 0..3 {
+        bouncer.open_connections(3);
+        site.sql("ALTER TABLE users RENAME name TO called");
+        assert_eq!(site.run(&["export", "minimal"]).code, Some(1));
+        site.sql("ALTER TABLE users RENAME called TO name");
+        for _ in 0..4 {
+            let finished = site.run(&["export", "minimal"]);
+            assert_eq!(finished.text(), odd(100), "{}", finished.stderr);
+        }
+    }
+    assert_no_clash(&site);
 }
 
 #[test]

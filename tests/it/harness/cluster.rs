@@ -20,7 +20,7 @@ host replication all        127.0.0.1/32 trust
 ";
 
 /// Fast, and with defaults that nobody who renders a timestamp may rely on.
-const SETTINGS: [&str; 12] = [
+const SETTINGS: [&str; 13] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
     "max_connections=200",
@@ -33,6 +33,7 @@ const SETTINGS: [&str; 12] = [
     "datestyle=SQL,DMY",
     "intervalstyle=sql_standard",
     "log_connections=on",
+    "log_line_prefix=%m [%p] %d ",
 ];
 
 impl Cluster {

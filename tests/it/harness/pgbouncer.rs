@@ -3,6 +3,8 @@
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 
+use postgres::{Client, NoTls};
+
 use super::account::{Account, Keeper};
 use super::cluster::free_port;
 use super::eventually;
@@ -44,6 +46,20 @@ impl PgBouncer {
 
     pub(crate) fn source_url(&self) -> String {
         format!("postgres://{APP_READER}:{APP_READER_PASSWORD}@127.0.0.1:{}/{}", self.port, self.database)
+    }
+
+    /// Has so many connections to PostgreSQL open from now on, if the pool is large enough.
+    pub(crate) fn open_connections(&self, number: usize) {
+        let at_once: Vec<_> = (0..number)
+            .map(|_| {
+                let mut client = Client::connect(&self.source_url(), NoTls).unwrap();
+                client.batch_execute("BEGIN").unwrap();
+                client
+            })
+            .collect();
+        for mut client in at_once {
+            client.batch_execute("COMMIT").unwrap();
+        }
     }
 
     /// What it has said so far.

@@ -19,6 +19,8 @@ pub(crate) const HEADCOUNT_STORE: &str = "headcount_store";
 /// A database that one test has for itself; the next test gets it emptied.
 pub(crate) struct Database {
     name: String,
+    /// Lines of the log when this test got it.
+    log_before: usize,
     /// A superuser's session that speaks UTC, whatever the cluster's own zone is.
     session: Mutex<Client>,
 }
@@ -49,7 +51,7 @@ impl Database {
     fn open(name: String) -> Self {
         let mut session = cluster().connect(&name);
         session.batch_execute("SET TIME ZONE 'UTC'").unwrap();
-        Self { name, session: Mutex::new(session) }
+        Self { name, log_before: cluster().log().lines().count(), session: Mutex::new(session) }
     }
 
     pub(crate) fn source_url(&self) -> String {
@@ -117,9 +119,11 @@ impl Database {
             .count()
     }
 
-    /// What the server has said so far, to all tests.
-    pub(crate) fn server_log(&self) -> String {
-        cluster().log()
+    /// What the server has said to the test in this database so far, by line.
+    pub(crate) fn server_log(&self) -> Vec<String> {
+        let name = format!(" {} ", self.name);
+        let log = cluster().log();
+        log.lines().skip(self.log_before).filter(|line| line.contains(&name)).map(String::from).collect()
     }
 
     /// Lets no more than `more` sessions in, beside those that are there.
