@@ -34,7 +34,7 @@ impl PostgresSource {
 
     pub(super) async fn scan<S: RowSink>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
         let mut session = self.connector.open().await?;
-        let query = self.prepare(&session, plan).await?;
+        let query = self.prepare(&mut session, plan).await?;
         let sink = self.push_all(&mut session, &query, sink).await?;
         session.finish().await;
         Ok(sink)
@@ -110,8 +110,8 @@ impl PostgresSource {
     }
 
     pub(super) async fn check(&self, plan: &Plan) -> Result<(), SourceError> {
-        let session = self.connector.open().await?;
-        let query = self.prepare(&session, plan).await?;
+        let mut session = self.connector.open().await?;
+        let query = self.prepare(&mut session, plan).await?;
         // Parsing the statement checks names and privileges; nothing is run.
         let explain = format!("EXPLAIN {}", query.statement.rows());
         session.client().simple_query(&explain).await.map_err(|error| mismatch(&error))?;
@@ -120,10 +120,10 @@ impl PostgresSource {
     }
 
     /// Turns the plan into SQL for the table as it is now, and hands the request's values to the session.
-    async fn prepare(&self, session: &Session, plan: &Plan) -> Result<Query, SourceError> {
-        let client = session.client();
+    async fn prepare(&self, session: &mut Session, plan: &Plan) -> Result<Query, SourceError> {
         let touched = query::touched(plan);
-        let types = self.column_types(client, &touched).await?;
+        let types = self.column_types(session, &touched).await?;
+        let client = session.client();
         let selection = Selection::of(plan);
         let mut dialect = PostgresDialect { mapping: &self.mapping, types: &types, settings: Vec::new() };
         let statement = Statement::of(plan, &selection, &self.mapping, &mut dialect)?;
@@ -132,16 +132,21 @@ impl PostgresSource {
             client.execute(set, &[name, value]).await.map_err(|error| mismatch(&error))?;
         }
         let wires = selection.columns().iter().map(|column| types.of(column).wire(session.is_utf8)).collect();
-        Ok(Query { statement, selection, wires, id_type: types.of(&Column::ID) })
+        let (probe, id_type) = (self.probe(&touched), types.of(&Column::ID));
+        Ok(Query { probe, statement, selection, wires, id_type })
     }
 
     /// Asks the server what the columns and expressions are; nothing is run.
-    async fn column_types(&self, client: &Client, touched: &[Column]) -> Result<ColumnTypes, SourceError> {
-        let selected: Vec<_> = touched.iter().map(|column| self.mapping.sql(column)).collect();
-        let statement = match client.prepare(&self.probe(&selected.join(", "))).await {
+    async fn column_types(
+        &self,
+        session: &mut Session,
+        touched: &[Column],
+    ) -> Result<ColumnTypes, SourceError> {
+        let statement = match session.client().prepare(&self.probe(touched)).await {
             Ok(statement) => statement,
-            Err(error) => return Err(self.blame(client, touched, &error).await),
+            Err(error) => return Err(self.blame(session.client(), touched, &error).await),
         };
+        session.has_described(statement.columns());
         let mut types = ColumnTypes(Vec::new());
         for (column, described) in touched.iter().zip(statement.columns()) {
             let column_type = ColumnType::of(column, described.type_(), &self.mapping).ok_or_else(|| {
@@ -158,9 +163,11 @@ impl PostgresSource {
         Ok(types)
     }
 
-    fn probe(&self, selected: &str) -> String {
+    /// A statement that is only ever prepared, which locks everything that a scan reads.
+    fn probe(&self, touched: &[Column]) -> String {
+        let selected: Vec<_> = touched.iter().map(|column| self.mapping.sql(column)).collect();
         let condition = self.mapping.condition().map_or_else(String::new, |sql| format!(" WHERE {sql}"));
-        format!("SELECT {selected} FROM {}{condition}", self.mapping.table.quoted())
+        format!("SELECT {} FROM {}{condition}", selected.join(", "), self.mapping.table.quoted())
     }
 
     /// What it is that the server does not understand: the table, a column, an expression or the condition.
@@ -168,10 +175,8 @@ impl PostgresSource {
         if error.as_db_error().is_none() {
             return SourceError::Unreachable(error_text(error));
         }
-        // After an error a transaction answers nothing more.
-        let _ = client.batch_execute("ROLLBACK").await;
         let (table, quoted) = (&self.mapping.table, self.mapping.table.quoted());
-        if let Err(error) = client.prepare(&format!("SELECT FROM {quoted}")).await {
+        if let Err(error) = prepare_anew(client, &format!("SELECT FROM {quoted}")).await {
             return match error.code() {
                 Some(&SqlState::UNDEFINED_TABLE | &SqlState::INVALID_SCHEMA_NAME) => {
                     SourceError::Mismatch(format!("there is no table {table}, or the role may not see it"))
@@ -181,7 +186,7 @@ impl PostgresSource {
         }
         for column in touched {
             let probe = format!("SELECT {} FROM {quoted}", self.mapping.sql(column));
-            let Err(error) = client.prepare(&probe).await else {
+            let Err(error) = prepare_anew(client, &probe).await else {
                 continue;
             };
             let described = self.mapping.described(column);
@@ -218,7 +223,15 @@ impl PostgresSource {
     }
 }
 
+/// Prepares a statement where one before it failed: after an error a transaction answers nothing more. Outside of one, a
+/// pooler would give it to another connection than what takes it back.
+async fn prepare_anew(client: &Client, sql: &str) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute("ROLLBACK; BEGIN READ ONLY").await?;
+    client.prepare(sql).await.map(drop)
+}
+
 struct Query {
+    probe: String,
     statement: Statement,
     selection: Selection,
     wires: Vec<Wire>,

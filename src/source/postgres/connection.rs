@@ -5,7 +5,10 @@ use bytes::Bytes;
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -13,6 +16,9 @@ use tokio_postgres::config::Host;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{CancelToken, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+/// How long a server may take to say that it was told to stop.
+const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A connection, and the rows of its `COPY` that do not come through the driver.
 pub(super) struct Connection {
@@ -91,9 +97,48 @@ impl Dialer {
         let Some((host, port)) = self.only_host() else {
             return Ok(token.cancel_query(self.tls.clone()).await?);
         };
-        let stream = self.dial(host, port).await?;
-        let tls = MakeTlsConnect::<TcpStream>::make_tls_connect(&mut self.tls.clone(), host);
-        Ok(token.cancel_query_raw(stream, tls.map_err(io::Error::other)?).await?)
+        let stream = UntilClosed(self.dial(host, port).await?);
+        let tls = MakeTlsConnect::<UntilClosed>::make_tls_connect(&mut self.tls.clone(), host);
+        let cancelling = token.cancel_query_raw(stream, tls.map_err(io::Error::other)?);
+        Ok(tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await.map_err(io::Error::from)??)
+    }
+}
+
+/// A stream that is over when its other end says so. A server closes it when it has passed on what it was to cancel; some poolers
+/// take it ill if the client does so first (PgBouncer 1.18 ends itself).
+struct UntilClosed(TcpStream);
+
+impl AsyncRead for UntilClosed {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_read(context, buffer)
+    }
+}
+
+impl AsyncWrite for UntilClosed {
+    fn poll_write(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(context, buffer)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(context)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let (mut bytes, mut is_read) = ([0; 64], true);
+        while is_read {
+            let mut buffer = ReadBuf::new(&mut bytes);
+            ready!(Pin::new(&mut self.0).poll_read(context, &mut buffer))?;
+            is_read = !buffer.filled().is_empty();
+        }
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -7,6 +7,7 @@ use deadpool::managed::{Object, Pool, PoolError, QueueMode};
 use std::sync::Once;
 use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio_postgres::types::Type;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
 /// Used where the URL sets no `connect_timeout`.
@@ -20,8 +21,13 @@ const MAX_CONNECTIONS: usize = 4096;
 /// out. The rest makes texts the same whatever the server is set to; times without a zone are UTC.
 const SETTINGS: &str = "SET LOCAL row_security = off; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; \
     SET LOCAL IntervalStyle = 'postgres'; SET LOCAL extra_float_digits = 1; SHOW server_encoding";
-/// One snapshot for all statements.
-const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// Each statement sees what was committed before it. One snapshot for all of them would be taken by the first, before that
+/// waits for a table that is being rewritten, and would find the new one empty.
+const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY";
+/// All statements see what another session sees (PostgreSQL manual, "SET TRANSACTION"). A table that somebody waits to alter lets
+/// nobody pass who comes later, and who waits here would wait for the other session, which waits for this one.
+const BEGIN_ON_SNAPSHOT: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+    SET LOCAL lock_timeout = '1s'; SET TRANSACTION SNAPSHOT";
 
 /// Where and how to connect, and the connections that wait for the next export.
 pub(in crate::source) struct Connector {
@@ -44,14 +50,15 @@ impl Connector {
         Ok(Self { pool, reaper: Once::new() })
     }
 
-    /// Connects, or takes a connection that waits, and opens the transaction in which everything is read.
+    /// Connects, or takes a connection that waits, and opens the transaction in which everything is read. What a statement has
+    /// looked at, even if it was only prepared, nobody can alter any more; each sees its own snapshot.
     pub(in crate::source) async fn open(&self) -> Result<Session, SourceError> {
         self.begin(&format!("{BEGIN}; {SETTINGS}")).await
     }
 
     /// As [`Connector::open`], on the snapshot that another session exported.
     pub(super) async fn open_on(&self, snapshot: &str) -> Result<Session, SourceError> {
-        self.begin(&format!("{BEGIN}; SET TRANSACTION SNAPSHOT '{snapshot}'; {SETTINGS}")).await
+        self.begin(&format!("{BEGIN_ON_SNAPSHOT} '{snapshot}'; {SETTINGS}")).await
     }
 
     async fn begin(&self, begin: &str) -> Result<Session, SourceError> {
@@ -65,7 +72,13 @@ impl Connector {
             })?;
             let was_waiting = Object::metrics(&connection).recycle_count > 0;
             let dialer = self.pool.manager().clone();
-            let mut session = Session { connection: Some(connection), dialer, is_utf8: false };
+            let mut session = Session {
+                connection: Some(connection),
+                dialer,
+                is_utf8: false,
+                is_spent: false,
+                is_reading: false,
+            };
             match session.client().simple_query(begin).await {
                 Ok(answers) => {
                     session.is_utf8 = answers.iter().any(says_utf8);
@@ -99,14 +112,18 @@ fn says_utf8(answer: &SimpleQueryMessage) -> bool {
     matches!(answer, SimpleQueryMessage::Row(row) if row.get(0).is_some_and(|encoding| encoding != "SQL_ASCII"))
 }
 
-/// A connection in its transaction. Dropped before [`Session::finish`], it is closed, and the server is asked to stop what it
-/// is doing, because one in a long sort would not notice a closed socket for a while.
+/// A connection in its transaction. Dropped before [`Session::finish`], it is closed, and a server that was asked for rows is
+/// told to stop, because one in a long sort would not notice a closed socket for a while.
 pub(in crate::source) struct Session {
     /// There until the end.
     connection: Option<Object<Dialer>>,
     dialer: Dialer,
     /// Whether every text that comes is UTF-8.
     pub(super) is_utf8: bool,
+    /// Whether the connection is of no use to others.
+    is_spent: bool,
+    /// Whether the server may be busy with rows that nobody will read.
+    is_reading: bool,
 }
 
 impl Session {
@@ -114,15 +131,24 @@ impl Session {
         &self.connection.as_ref().expect(THERE).client
     }
 
-    /// The client, and the rows of a `COPY` that do not come through it.
+    /// For a `COPY`: the client, and the rows that do not come through it.
     pub(super) fn client_and_rows(&mut self) -> (&Client, &mut mpsc::Receiver<Bytes>) {
+        self.is_reading = true;
         let Connection { client, rows, .. } = &mut **self.connection.as_mut().expect(THERE);
         (client, rows)
     }
 
+    /// Says what the server described. For types that are not its own the driver keeps statements for good, which a
+    /// pooler in between does not: it gives every transaction another connection.
+    pub(super) fn has_described(&mut self, columns: &[tokio_postgres::Column]) {
+        self.is_spent |= columns.iter().any(|column| Type::from_oid(column.type_().oid()).is_none());
+    }
+
     /// Everything that was asked for was read: the connection waits for the next export.
     pub(in crate::source) async fn finish(mut self) {
-        if self.client().batch_execute("COMMIT").await.is_ok() {
+        self.is_reading = false;
+        // In the midst of its transaction a pooler gives what it has in common with this one to nobody else.
+        if !self.is_spent && self.client().batch_execute("COMMIT").await.is_ok() {
             self.connection = None;
         }
     }
@@ -133,11 +159,16 @@ const THERE: &str = "a session has its connection until it ends";
 impl Drop for Session {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
-        let token = connection.client.cancel_token();
-        drop(Object::take(connection));
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        let (token, connection) = (connection.client.cancel_token(), Object::take(connection));
+        if self.is_reading
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
             let dialer = self.dialer.clone();
-            runtime.spawn(async move { dialer.cancel(token).await });
+            runtime.spawn(async move {
+                let _ = dialer.cancel(token).await;
+                // Only now: a pooler forgets whom to cancel with the connection.
+                drop(connection);
+            });
         }
     }
 }

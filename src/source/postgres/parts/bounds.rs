@@ -80,6 +80,12 @@ impl PostgresSource {
         session: &Session,
         query: &Query,
     ) -> Result<Option<Ranges>, SourceError> {
+        let has_window = |column: &Column| {
+            self.mapping.own_column(column).is_none() && names_over(&self.mapping.sql(column))
+        };
+        if query.selection.columns().iter().any(has_window) {
+            return Ok(None);
+        }
         let id = Column::ID;
         let own = self.mapping.own_column(&id).filter(|_| self.parallelism > 1);
         let (Some(own), Some(cast)) = (own, query.id_type.cast()) else { return Ok(None) };
@@ -97,6 +103,12 @@ impl PostgresSource {
         let kept: Vec<String> = kept.iter().filter_map(|row| row.get(0)).collect();
         Ok(Some(Ranges::new(divided(&kept, rows / RANGE_ROWS, query.id_type))))
     }
+}
+
+/// Whether an expression may have a window function, to which a range would look like the whole table.
+fn names_over(expression: &str) -> bool {
+    let mut words = expression.split(|character: char| !character.is_alphanumeric() && character != '_');
+    words.any(|word| word.eq_ignore_ascii_case("over"))
 }
 
 /// The bounds of about so many ranges, made of bounds between which about as many rows lie.
