@@ -67,7 +67,7 @@ impl SqliteSource {
         self.reading_on(connection, move |source, connection| {
             let query = Arc::new(source.query(connection, &plan)?);
             match source.layout(connection, &plan, &query)? {
-                Some(layout) => push_table(connection, &query, layout, sink),
+                Some(layout) => push_table(connection, &query, &layout, sink),
                 None => push_rows(connection, &query, None, sink),
             }
         })

@@ -19,7 +19,7 @@ use std::sync::Arc;
 pub(super) fn push_table<S: RowSink>(
     connection: &Connection,
     query: &Arc<Query>,
-    layout: Layout,
+    layout: &Arc<Layout>,
     mut sink: S,
 ) -> Result<S, SourceError> {
     let mut pages = Pages::of(connection)?;

@@ -80,13 +80,13 @@ pub(super) struct Row<'a> {
 }
 
 impl<'a> Page<'a> {
-    pub(super) fn is_leaf(&self) -> bool {
-        self.bytes.first() == Some(&LEAF)
-    }
-
-    /// The child with the smallest rowids.
-    pub(super) fn first_child(&self) -> Option<u32> {
-        self.interior_cells()?.next()?.map(|(child, _)| child)
+    /// The child with the smallest rowids; a leaf has none.
+    pub(super) fn first_child(&self) -> Option<Option<u32>> {
+        if self.bytes.first() == Some(&LEAF) {
+            return Some(None);
+        }
+        let (child, _) = self.interior_cells()?.next()??;
+        Some(Some(child))
     }
 
     /// The children of this page, which is the root of `tree`, in the order of their rowids.

@@ -89,7 +89,7 @@ impl SqliteSource {
     fn division(&self, reader: &Connection, plan: &Plan) -> Result<Division, SourceError> {
         let query = self.query(reader, plan)?;
         let way = match self.layout(reader, plan, &query)? {
-            Some(layout) => Way::Leaves(Walk::of(layout, &mut Pages::of(reader)?)?),
+            Some(layout) => Way::Leaves(Walk::of(&layout, &mut Pages::of(reader)?)?),
             None => Way::Ids(Ranges::of(self, plan, &query)),
         };
         Ok(Division { query: Arc::new(query), way })

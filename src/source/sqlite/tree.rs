@@ -37,11 +37,10 @@ pub(super) struct Walk {
 }
 
 impl Walk {
-    pub(super) fn of(layout: Layout, pages: &mut Pages<'_>) -> Result<Self, SourceError> {
-        let page = layout.root;
-        let (_, height) = first_leaf(page, pages)?;
-        let ahead = vec![Subtree { page, height, after: None, last: i64::MAX }];
-        Ok(Self { layout: Arc::new(layout), ahead })
+    pub(super) fn of(layout: &Arc<Layout>, pages: &mut Pages<'_>) -> Result<Self, SourceError> {
+        let height = height(layout.root, pages)?;
+        let whole = Subtree { page: layout.root, height, after: None, last: i64::MAX };
+        Ok(Self { layout: Arc::clone(layout), ahead: vec![whole] })
     }
 
     /// The run of leaves that follows; `None` at the end.
@@ -58,15 +57,13 @@ impl Walk {
     }
 }
 
-/// The leaf with the smallest rowids, and how high above it the root is. All leaves are at the same height.
-pub(super) fn first_leaf(root: u32, pages: &mut Pages<'_>) -> Result<(u32, u32), SourceError> {
+/// How high above its leaves the root is; they are all at the same height.
+fn height(root: u32, pages: &mut Pages<'_>) -> Result<u32, SourceError> {
     let mut number = root;
     for height in 0..MAX_HEIGHT {
-        let child = pages
-            .read(number, |page| if page.is_leaf() { Some(None) } else { page.first_child().map(Some) })?;
-        match child {
+        match pages.read(number, |page| page.first_child())? {
             Some(child) => number = child,
-            None => return Ok((number, height)),
+            None => return Ok(height),
         }
     }
     Err(malformed(root))
