@@ -284,3 +284,21 @@ fn any_table_is_exported_as_sqlite_reads_it() {
         assert_as_sqlite_reads(&site, &connection, &table.columns(&connection));
     });
 }
+
+/// Records of every size around that which a page has room for, and cells that end wherever the page does.
+#[test]
+fn a_record_goes_on_elsewhere_at_any_byte() {
+    let site = Site::bare(Db::Sqlite);
+    let connection = site.sqlite();
+    connection
+        .execute_batch(&format!(
+            "PRAGMA page_size = 512; {PADDING}
+             CREATE TABLE users (id INTEGER PRIMARY KEY, c0 TEXT, c1 BLOB);
+             INSERT INTO users (c0) SELECT i FROM {small};
+             INSERT INTO users (c0, c1) SELECT substr(hex(zeroblob(300)), 1, i % 520) || 'x', zeroblob(i / 520 * 39) FROM {large}",
+            small = site.db.series(1000),
+            large = site.db.series(520 * 20),
+        ))
+        .unwrap();
+    assert_as_sqlite_reads(&site, &connection, &["id".to_owned(), "c0".to_owned()]);
+}

@@ -24,10 +24,10 @@ pub(super) fn read<'a>(payload: &'a [u8], size: usize, cells: &mut [ValueRef<'a>
             return Some(Extent::Part);
         }
         let (serial_type, further_types) = varint(header)?;
-        let Some((content, further)) = body.split_at_checked(content_size(serial_type)?) else {
+        let Some((value, further)) = value(serial_type, body) else {
             return goes_on.then_some(Extent::Part);
         };
-        *cell = value(serial_type, content);
+        *cell = value;
         (header, body) = (further_types, further);
     }
     // Where the header ends the content does, too.
@@ -59,47 +59,40 @@ fn long_varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
     Some((value << 8 | u64::from(*byte), rest))
 }
 
-/// Bytes of the content of a serial type; `None` for those that are in no file.
+/// The value of a serial type and what follows its content; `None` if the content is not there, or the type is in no file.
 #[inline]
-fn content_size(serial_type: u64) -> Option<usize> {
-    const SIZES: [usize; 10] = [0, 1, 2, 3, 4, 6, 8, 8, 0, 0];
-    match serial_type {
-        0..=9 => Some(SIZES[serial_type as usize]),
-        10 | 11 => None,
-        _ => usize::try_from((serial_type - 12) / 2).ok(),
-    }
-}
-
-#[inline]
-fn value(serial_type: u64, content: &[u8]) -> ValueRef<'_> {
-    match serial_type {
-        0 => ValueRef::Null,
-        1..=6 => ValueRef::Integer(integer(content)),
-        7 => real(content),
-        8 => ValueRef::Integer(0),
-        9 => ValueRef::Integer(1),
-        _ if serial_type.is_multiple_of(2) => ValueRef::Blob(content),
-        _ => ValueRef::Text(content),
-    }
-}
-
-/// An integer in two's complement, the most significant byte first.
-#[inline]
-fn integer(content: &[u8]) -> i64 {
-    match *content {
-        [a] => i8::from_be_bytes([a]).into(),
-        [a, b] => i16::from_be_bytes([a, b]).into(),
-        [a, b, c] => (i32::from_be_bytes([a, b, c, 0]) >> 8).into(),
-        [a, b, c, d] => i32::from_be_bytes([a, b, c, d]).into(),
-        [a, b, c, d, e, f] => i64::from_be_bytes([a, b, c, d, e, f, 0, 0]) >> 16,
-        _ => content.first_chunk().map_or(0, |bytes| i64::from_be_bytes(*bytes)),
-    }
-}
-
-/// A floating point number. What is none is NULL to SQLite.
-fn real(content: &[u8]) -> ValueRef<'_> {
-    let real = content.first_chunk().map_or(f64::NAN, |bytes| f64::from_be_bytes(*bytes));
-    if real.is_nan() { ValueRef::Null } else { ValueRef::Real(real) }
+fn value(serial_type: u64, body: &[u8]) -> Option<(ValueRef<'_>, &[u8])> {
+    // Integers are in two's complement, the most significant byte first.
+    let (integer, rest) = match serial_type {
+        0 => return Some((ValueRef::Null, body)),
+        1 => body.split_first_chunk().map(|(&bytes, rest)| (i8::from_be_bytes(bytes).into(), rest))?,
+        2 => body.split_first_chunk().map(|(&bytes, rest)| (i16::from_be_bytes(bytes).into(), rest))?,
+        3 => {
+            let (&[a, b, c], rest) = body.split_first_chunk()?;
+            (i64::from(i32::from_be_bytes([a, b, c, 0]) >> 8), rest)
+        }
+        4 => body.split_first_chunk().map(|(&bytes, rest)| (i32::from_be_bytes(bytes).into(), rest))?,
+        5 => {
+            let (&[a, b, c, d, e, f], rest) = body.split_first_chunk()?;
+            (i64::from_be_bytes([a, b, c, d, e, f, 0, 0]) >> 16, rest)
+        }
+        6 => body.split_first_chunk().map(|(&bytes, rest)| (i64::from_be_bytes(bytes), rest))?,
+        7 => {
+            let (&bytes, rest) = body.split_first_chunk()?;
+            let real = f64::from_be_bytes(bytes);
+            // What is no number is NULL to SQLite.
+            return Some((if real.is_nan() { ValueRef::Null } else { ValueRef::Real(real) }, rest));
+        }
+        8 => (0, body),
+        9 => (1, body),
+        10 | 11 => return None,
+        _ => {
+            let (content, rest) = body.split_at_checked(usize::try_from((serial_type - 12) / 2).ok()?)?;
+            let is_text = serial_type % 2 == 1;
+            return Some((if is_text { ValueRef::Text(content) } else { ValueRef::Blob(content) }, rest));
+        }
+    };
+    Some((ValueRef::Integer(integer), rest))
 }
 
 #[cfg(test)]
@@ -107,24 +100,16 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    /// As section 1.6 describes it, the shortest form.
+    /// The shortest form: up to eight bytes of seven bits, or all eight and one of eight bits.
     fn as_varint(value: u64) -> Vec<u8> {
+        let sevens = |value: u64, count: usize| {
+            (0..count).rev().map(move |at| (value >> (7 * at)) as u8 | 0x80).collect::<Vec<_>>()
+        };
         if value >= 1 << 56 {
-            let mut bytes: Vec<_> = (0..8).map(|at| (value >> (57 - 7 * at)) as u8 | 0x80).collect();
-            // The first eight bytes have the 56 bits above the last eight.
-            for (at, byte) in bytes.iter_mut().enumerate() {
-                *byte = (value >> (8 + 7 * (7 - at))) as u8 | 0x80;
-            }
-            bytes.push(value as u8);
-            return bytes;
+            return [sevens(value >> 8, 8), vec![value as u8]].concat();
         }
-        let mut bytes = vec![(value & 0x7f) as u8];
-        let mut rest = value >> 7;
-        while rest > 0 {
-            bytes.insert(0, (rest & 0x7f) as u8 | 0x80);
-            rest >>= 7;
-        }
-        bytes
+        let count = (1..8).find(|count| value >> (7 * count) == 0).unwrap_or(8);
+        [sevens(value >> 7, count - 1), vec![value as u8 & 0x7f]].concat()
     }
 
     fn record(types: &[u64], content: &[u8]) -> Vec<u8> {
