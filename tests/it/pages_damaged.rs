@@ -175,6 +175,24 @@ fn a_client_that_leaves_closes_the_source() {
 }
 
 #[test]
+fn a_late_value_that_does_not_fit_breaks_the_transfer() {
+    let site = large();
+    site.sql("UPDATE users SET is_admin = 2 WHERE id = 7990");
+    for parallelism in [1, 4] {
+        site.configure(&format!("[source]\nparallelism = {parallelism}\n"));
+        let server = site.serve();
+        let download = Download::stalled(&server, FULL, EXPORT_KEY);
+        let export = download.export_id();
+        let received = download.rest();
+        assert!(!received.complete && received.body.starts_with(b"id,email,name"));
+        let record = site.settled(&export);
+        assert_eq!(record["outcome"], "failed", "{record}");
+        assert!(record["reason"].as_str().unwrap().contains("column is_admin, id 7990"), "{record}");
+        within_a_second("the source is closed", || readers(&site, &server) == 0);
+    }
+}
+
+#[test]
 fn slow_readers_take_little_memory() {
     let cost = cost_of_slow_readers(&large());
     assert!(cost < 64 * MIB, "{} MiB", cost / MIB);

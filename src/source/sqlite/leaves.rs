@@ -1,7 +1,9 @@
 //! The rows of a scan, read from the leaves of their table.
 //!
-//! As arguments of a function the same cells cost three times as many instructions (`scan.rs`): most of them SQLite's, for its
-//! program that is run for each row, and for handing over each cell.
+//! As arguments of a function (`scan.rs`) the same cells cost three times as many instructions before they are decoded: SQLite's,
+//! for the program that it runs for each row, and the driver's, for handing over each cell.
+//!
+//! An interrupt that comes between two pages is forgotten by SQLite. What stops the reader is that its sink is closed.
 
 use super::Query;
 use super::error::failed;

@@ -73,7 +73,7 @@ pub(super) struct Page<'a> {
 /// A cell of a leaf: a row.
 pub(super) struct Row<'a> {
     pub(super) id: i64,
-    /// Bytes of the record.
+    /// Bytes of the record: less than 2 GiB.
     pub(super) size: usize,
     /// Those that are in this page.
     pub(super) payload: &'a [u8],
@@ -126,7 +126,7 @@ impl<'a> Page<'a> {
         Some(self.cells(LEAF, 8)?.map(move |cell| {
             let (size, rest) = varint(cell?)?;
             let (id, rest) = varint(rest)?;
-            let size = usize::try_from(size).ok()?;
+            let size = usize::try_from(i32::try_from(size).ok()?).ok()?;
             let payload = rest.get(..size_in_leaf(size, usable))?;
             Some(Row { id: id.cast_signed(), size, payload })
         }))
