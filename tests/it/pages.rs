@@ -203,11 +203,10 @@ impl Table {
     }
 }
 
+pub(crate) type Rows = Vec<Vec<Vec<u8>>>;
+
 /// The cells of these columns as SQLite reads them, in the order of the ids.
-pub(crate) fn as_sqlite_reads(
-    connection: &Connection,
-    columns: &[String],
-) -> rusqlite::Result<Vec<Vec<Vec<u8>>>> {
+pub(crate) fn as_sqlite_reads(connection: &Connection, columns: &[String]) -> rusqlite::Result<Rows> {
     let sql = format!("SELECT {} FROM users ORDER BY id", columns.join(", "));
     let mut statement = connection.prepare(&sql)?;
     let mut rows = statement.query(())?;
@@ -235,11 +234,7 @@ fn configure(site: &Site, parallelism: u8, columns: &[String]) {
 }
 
 /// What an export with so many threads gives, or what it says.
-pub(crate) fn exported(
-    site: &Site,
-    parallelism: u8,
-    columns: &[String],
-) -> Result<Vec<Vec<Vec<u8>>>, String> {
+pub(crate) fn exported(site: &Site, parallelism: u8, columns: &[String]) -> Result<Rows, String> {
     configure(site, parallelism, columns);
     let finished = site.run(&["export", "all", "--sanitize=false"]);
     for word in ["panicked", "died"] {
