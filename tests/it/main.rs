@@ -34,6 +34,8 @@ mod mapping_refusals;
 mod mapping_times;
 mod masks;
 mod operations;
+mod pages;
+mod pages_damaged;
 mod parameters;
 mod parts;
 mod parts_live;
