@@ -147,8 +147,9 @@ impl Session {
     /// Everything that was asked for was read: the connection waits for the next export.
     pub(in crate::source) async fn finish(mut self) {
         self.is_reading = false;
-        // In the midst of its transaction a pooler gives what it has in common with this one to nobody else.
-        if !self.is_spent && self.client().batch_execute("COMMIT").await.is_ok() {
+        let end = if self.is_spent { "DEALLOCATE ALL; COMMIT" } else { "COMMIT" };
+        let is_ended = self.client().batch_execute(end).await.is_ok();
+        if is_ended && !self.is_spent {
             self.connection = None;
         }
     }

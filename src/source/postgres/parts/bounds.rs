@@ -32,7 +32,8 @@ const ROWS: &str = "
 /// as they are still there, and the first and the last.
 const KEPT: &str = "
     SELECT b.id::text FROM (
-        SELECT min({id}) AS id FROM {table} UNION SELECT max({id}) FROM {table} UNION
+        (SELECT {id} AS id FROM {table} ORDER BY {id} LIMIT 1) UNION
+        (SELECT {id} FROM {table} ORDER BY {id} DESC LIMIT 1) UNION
         SELECT {id} FROM {table} WHERE {id} = ANY (ARRAY(
             SELECT unnest(s.histogram_bounds::text::{type}[]) FROM pg_catalog.pg_stats s
               JOIN pg_catalog.pg_class c ON c.relname = s.tablename
