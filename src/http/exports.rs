@@ -2,7 +2,7 @@
 //! request leaves its record.
 
 use super::App;
-use super::access::authenticate;
+use super::access::{authenticate, is_enabled};
 use super::client;
 use super::error::ApiError;
 use super::headers::{RequestId, attachment};
@@ -87,7 +87,7 @@ async fn admit(
     if request.version() < Version::HTTP_11 {
         return Err(ApiError::HttpVersion);
     }
-    if !app.store.is_enabled(&profile.permission, &app.config.flags).await? {
+    if !is_enabled(app, &profile.permission).await? {
         return Err(ApiError::FlagOff);
     }
     let client = client::address(app, &request);
