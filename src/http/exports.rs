@@ -185,8 +185,7 @@ async fn record_refusal(app: Arc<App>, record: audit::Request, error: &ApiError,
     };
     let reason = error.metric_reason();
     tracing::info!(endpoint = record.endpoint, client = record.client, reason, "refused");
-    let recording = tokio::spawn(async move { app.exporter.audit.record(&record, &closing).await });
-    if let Ok(Err(error)) = recording.await {
+    if let Ok(Err(error)) = app.exporter.record(record, closing).await {
         tracing::error!(%error, "a refusal could not be recorded");
     }
 }

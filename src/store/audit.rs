@@ -1,5 +1,7 @@
 //! The audit: one record for every request that reached an export endpoint, and for every export by command line.
 
+mod writer;
+
 use super::instance::Instance;
 use super::{Store, StoreError};
 use crate::timestamp::Timestamp;
@@ -7,12 +9,7 @@ use futures_util::TryStreamExt;
 use serde::Serialize;
 use sqlx::Row;
 use sqlx::any::AnyRow;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// How many records of denied requests are kept: a flood of them pushes out older denials, never an export.
-const DENIED_KEPT: i64 = 10_000;
-/// Denials between two clean-ups.
-const DENIED_BETWEEN_PRUNES: u64 = 256;
+use writer::{Write, Writer};
 
 /// Who asks, and for what.
 #[derive(Clone, Debug)]
@@ -94,10 +91,9 @@ pub struct Record {
 
 /// The audit, open for writing by this process.
 pub struct AuditLog {
-    store: Store,
+    writer: Writer,
     // Held for its lock: while it lives, nobody takes this process for dead.
-    instance: Instance,
-    denied: AtomicU64,
+    _instance: Instance,
 }
 
 impl AuditLog {
@@ -109,7 +105,7 @@ impl AuditLog {
     pub async fn open(store: Store, instance: i64) -> Result<Self, StoreError> {
         let mut instance = Instance::register(&store, instance).await?;
         mark_interrupted(&store, &mut instance).await?;
-        Ok(Self { store, instance, denied: AtomicU64::new(0) })
+        Ok(Self { writer: Writer::start(store, instance.id), _instance: instance })
     }
 
     /// Writes the record of an export that is about to start.
@@ -118,28 +114,16 @@ impl AuditLog {
     ///
     /// The record could not be written: there must be no export.
     pub async fn begin(&self, request: &Request) -> Result<(), StoreError> {
-        self.insert(request, None).await
+        self.writer.write(Write::Begin(request.clone())).await
     }
 
-    /// Writes how an export ended.
+    /// Writes how an export ended that [`AuditLog::begin`] wrote.
     ///
     /// # Errors
     ///
     /// The record stays open, and becomes `interrupted` when this process is gone.
-    pub async fn close(&self, id: &str, closing: &Closing) -> Result<(), StoreError> {
-        let sql = "UPDATE headcount_audit SET outcome = $1, reason = $2, row_count = $3, byte_count = $4, \
-                   sha256 = $5, duration_ms = $6 WHERE id = $7";
-        sqlx::query(sql)
-            .bind(closing.outcome.name())
-            .bind(closing.reason.as_deref())
-            .bind(closing.rows.cast_signed())
-            .bind(closing.bytes.cast_signed())
-            .bind(closing.sha256.as_deref())
-            .bind(closing.duration_ms.cast_signed())
-            .bind(id)
-            .execute(&self.store.pool)
-            .await?;
-        Ok(())
+    pub async fn close(&self, request: &Request, closing: &Closing) -> Result<(), StoreError> {
+        self.writer.write(Write::Close(request.clone(), closing.clone())).await
     }
 
     /// Writes the whole record of a request that streamed nothing.
@@ -148,44 +132,12 @@ impl AuditLog {
     ///
     /// The store cannot be reached.
     pub async fn record(&self, request: &Request, closing: &Closing) -> Result<(), StoreError> {
-        self.insert(request, Some(closing)).await?;
-        let is_denial = closing.outcome == Outcome::Denied;
-        if is_denial && self.denied.fetch_add(1, Ordering::Relaxed).is_multiple_of(DENIED_BETWEEN_PRUNES) {
-            self.prune_denied().await?;
-        }
-        Ok(())
+        self.writer.write(Write::Whole(request.clone(), closing.clone())).await
     }
 
-    async fn insert(&self, request: &Request, closing: Option<&Closing>) -> Result<(), StoreError> {
-        let sql = "INSERT INTO headcount_audit (id, time, endpoint, key_id, key_name, client, request_id, filters, \
-                   outcome, reason, row_count, byte_count, sha256, duration_ms, instance) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
-        sqlx::query(sql)
-            .bind(&request.id)
-            .bind(request.time.micros())
-            .bind(&request.endpoint)
-            .bind(request.key_id.as_deref())
-            .bind(request.key_name.as_deref())
-            .bind(&request.client)
-            .bind(request.request_id.as_deref())
-            .bind(serde_json::Value::from(request.filters.clone()).to_string())
-            .bind(closing.map(|closing| closing.outcome.name()))
-            .bind(closing.and_then(|closing| closing.reason.as_deref()))
-            .bind(closing.map_or(0, |closing| closing.rows.cast_signed()))
-            .bind(closing.map_or(0, |closing| closing.bytes.cast_signed()))
-            .bind(closing.and_then(|closing| closing.sha256.as_deref()))
-            .bind(closing.map(|closing| closing.duration_ms.cast_signed()))
-            .bind(self.instance.id)
-            .execute(&self.store.pool)
-            .await?;
-        Ok(())
-    }
-
-    async fn prune_denied(&self) -> Result<(), StoreError> {
-        let sql = "DELETE FROM headcount_audit WHERE outcome = 'denied' AND time < \
-                   (SELECT time FROM headcount_audit WHERE outcome = 'denied' ORDER BY time DESC LIMIT 1 OFFSET $1)";
-        sqlx::query(sql).bind(DENIED_KEPT).execute(&self.store.pool).await?;
-        Ok(())
+    /// Waits until everything that was to be written before is written, or has failed.
+    pub async fn flush(&self) {
+        let _ = self.writer.write(Write::Nothing).await;
     }
 }
 

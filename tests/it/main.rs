@@ -7,6 +7,7 @@
 mod harness;
 
 mod audit;
+mod audit_batches;
 mod check;
 mod check_source;
 mod cli;
