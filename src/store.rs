@@ -36,6 +36,8 @@ pub enum StoreError {
     Hangs(Duration),
     #[error("the record is not open any more: this process was taken for dead")]
     NotOpen,
+    #[error("the head of the audit's chain is not there")]
+    NoHead,
     #[error("the task that writes the audit died")]
     WriterDied,
     /// Of a transaction that several wanted.
@@ -80,7 +82,9 @@ impl Store {
                 pool
             }
         };
-        Ok(Self { pool, url: url.clone() })
+        let store = Self { pool, url: url.clone() };
+        store.adopt_old_records().await?;
+        Ok(store)
     }
 
     /// Asks the store for a sign of life.
@@ -98,10 +102,17 @@ impl Store {
     /// Begins a transaction that writes. In SQLite it is alone from its start: one that reads first and then finds
     /// that another has written could not wait for its turn.
     async fn begin_write(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
-        match self.url {
-            DatabaseUrl::Sqlite(_) => self.pool.begin_with("BEGIN IMMEDIATE").await,
-            DatabaseUrl::Postgres(_) => self.pool.begin().await,
-        }
+        self.pool.begin_with(if self.is_sqlite() { "BEGIN IMMEDIATE" } else { "BEGIN" }).await
+    }
+
+    /// Begins a transaction that reads and sees the store as it is at its first statement.
+    async fn begin_read(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        let postgres = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+        self.pool.begin_with(if self.is_sqlite() { "BEGIN" } else { postgres }).await
+    }
+
+    fn is_sqlite(&self) -> bool {
+        matches!(self.url, DatabaseUrl::Sqlite(_))
     }
 }
 

@@ -1,14 +1,21 @@
 //! The audit: one record for every request that reached an export endpoint, and for every export by command line.
 
+mod chain;
+mod records;
+mod verify;
 mod writer;
+
+pub use records::Record;
+pub use verify::{Flaw, Whole};
 
 use super::instance::Instance;
 use super::{Store, StoreError};
 use crate::timestamp::Timestamp;
+use chain::Head;
 use futures_util::TryStreamExt;
+use records::read_record;
 use serde::Serialize;
 use sqlx::Row;
-use sqlx::any::AnyRow;
 use writer::{Write, Writer};
 
 /// Who asks, and for what.
@@ -69,26 +76,6 @@ pub struct Closing {
     pub duration_ms: u64,
 }
 
-/// A record as it is listed.
-#[derive(Clone, Debug, Serialize)]
-pub struct Record {
-    pub id: String,
-    pub time: Timestamp,
-    pub endpoint: String,
-    pub key_id: Option<String>,
-    pub key_name: Option<String>,
-    pub client: String,
-    pub request_id: Option<String>,
-    pub filters: serde_json::Value,
-    /// `None` while the export runs.
-    pub outcome: Option<Outcome>,
-    pub reason: Option<String>,
-    pub rows: i64,
-    pub bytes: i64,
-    pub sha256: Option<String>,
-    pub duration_ms: Option<i64>,
-}
-
 /// The audit, open for writing by this process.
 pub struct AuditLog {
     writer: Writer,
@@ -114,7 +101,7 @@ impl AuditLog {
     ///
     /// The record could not be written: there must be no export.
     pub async fn begin(&self, request: &Request) -> Result<(), StoreError> {
-        self.writer.write(Write::Begin(request.clone())).await
+        self.writer.write(Write::New(Record::of(request, None))).await
     }
 
     /// Writes how an export ended that [`AuditLog::begin`] wrote.
@@ -123,7 +110,7 @@ impl AuditLog {
     ///
     /// The record stays open, and becomes `interrupted` when this process is gone.
     pub async fn close(&self, request: &Request, closing: &Closing) -> Result<(), StoreError> {
-        self.writer.write(Write::Close(request.clone(), closing.clone())).await
+        self.writer.write(Write::Settled(Record::of(request, Some(closing)))).await
     }
 
     /// Writes the whole record of a request that streamed nothing.
@@ -132,7 +119,7 @@ impl AuditLog {
     ///
     /// The store cannot be reached.
     pub async fn record(&self, request: &Request, closing: &Closing) -> Result<(), StoreError> {
-        self.writer.write(Write::Whole(request.clone(), closing.clone())).await
+        self.writer.write(Write::New(Record::of(request, Some(closing)))).await
     }
 
     /// Waits until everything that was to be written before is written, or has failed.
@@ -141,6 +128,7 @@ impl AuditLog {
     }
 }
 
+/// Settles the records that dead processes left open.
 async fn mark_interrupted(store: &Store, instance: &mut Instance) -> Result<(), StoreError> {
     let open = sqlx::query("SELECT DISTINCT instance FROM headcount_audit WHERE outcome IS NULL")
         .fetch_all(&store.pool)
@@ -148,11 +136,25 @@ async fn mark_interrupted(store: &Store, instance: &mut Instance) -> Result<(), 
     for row in open {
         let id: i64 = row.try_get(0)?;
         if instance.is_dead(id).await? {
-            let sql = "UPDATE headcount_audit SET outcome = 'interrupted', reason = 'the process ended' \
-                       WHERE outcome IS NULL AND instance = $1";
-            sqlx::query(sql).bind(id).execute(&store.pool).await?;
+            interrupt(store, id).await?;
         }
     }
+    Ok(())
+}
+
+async fn interrupt(store: &Store, instance: i64) -> Result<(), StoreError> {
+    let mut transaction = store.begin_write().await?;
+    // Locked first: of two processes that find the same one dead, the second finds nothing left to do.
+    let mut head = Head::lock(store, &mut transaction).await?;
+    let sql = "SELECT * FROM headcount_audit WHERE outcome IS NULL AND instance = $1 ORDER BY time, id";
+    for row in sqlx::query(sql).bind(instance).fetch_all(&mut *transaction).await? {
+        let (outcome, reason) = (Some(Outcome::Interrupted), Some("the process ended".to_owned()));
+        let linked = head.link(&Record { outcome, reason, ..read_record(&row)? });
+        records::settle(&mut transaction, &linked).await?;
+        head.follow(linked);
+    }
+    head.save(&mut transaction).await?;
+    transaction.commit().await?;
     Ok(())
 }
 
@@ -174,33 +176,6 @@ impl Store {
         }
         Ok(())
     }
-}
-
-fn read_record(row: &AnyRow) -> Result<Record, StoreError> {
-    let outcome: Option<String> = row.try_get("outcome")?;
-    let filters: String = row.try_get("filters")?;
-    Ok(Record {
-        id: row.try_get("id")?,
-        time: time(row.try_get("time")?)?,
-        endpoint: row.try_get("endpoint")?,
-        key_id: row.try_get("key_id")?,
-        key_name: row.try_get("key_name")?,
-        client: row.try_get("client")?,
-        request_id: row.try_get("request_id")?,
-        filters: serde_json::from_str(&filters)
-            .map_err(|_| StoreError::Unreadable("filters that are not JSON".to_owned()))?,
-        outcome: outcome.map(|name| outcome_of(&name)).transpose()?,
-        reason: row.try_get("reason")?,
-        rows: row.try_get("row_count")?,
-        bytes: row.try_get("byte_count")?,
-        sha256: row.try_get("sha256")?,
-        duration_ms: row.try_get("duration_ms")?,
-    })
-}
-
-fn outcome_of(name: &str) -> Result<Outcome, StoreError> {
-    let known = Outcome::ALL.into_iter().find(|outcome| outcome.name() == name);
-    known.ok_or_else(|| StoreError::Unreadable(format!("the outcome {name}")))
 }
 
 /// A time as the store keeps it.

@@ -1,6 +1,7 @@
 //! What a test needs to set up a site, drive it, and wait for it.
 
 mod answer;
+mod chain;
 mod commands;
 mod db;
 mod doctor;
@@ -16,6 +17,7 @@ mod site;
 use std::time::{Duration, Instant};
 
 pub(crate) use answer::{Answer, csv_records, header_of};
+pub(crate) use chain::hash_of_record;
 pub(crate) use commands::Finished;
 pub(crate) use db::Db;
 pub(crate) use doctor::Findings;

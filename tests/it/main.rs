@@ -8,6 +8,8 @@ mod harness;
 
 mod audit;
 mod audit_batches;
+mod audit_chain;
+mod audit_tampered;
 mod check;
 mod check_source;
 mod cli;

@@ -1,7 +1,9 @@
 //! The one task that writes a process's audit: all that waits for it goes into one transaction, so that many small
 //! exports at once share the cost of making their records safe.
 
-use super::{Closing, Outcome, Request};
+use super::Outcome;
+use super::chain::Head;
+use super::records::{self, Record};
 use crate::store::{Store, StoreError};
 use sqlx::AnyConnection;
 use std::sync::Arc;
@@ -21,19 +23,30 @@ const DENIED_BETWEEN_PRUNES: usize = 256;
 
 /// One thing to write.
 pub(super) enum Write {
-    /// The record of an export that is about to start.
-    Begin(Request),
-    /// How that export ended.
-    Close(Request, Closing),
-    /// The whole record of a request that streamed nothing.
-    Whole(Request, Closing),
+    /// The record of an export that is about to start, or of a request that streamed nothing.
+    New(Record),
+    /// How an export ended whose record is there.
+    Settled(Record),
     /// Nothing: for whoever only waits until everything before it is written.
     Nothing,
 }
 
+impl Write {
+    fn is_chained(&self) -> bool {
+        matches!(self, Self::New(record) | Self::Settled(record) if record.is_chained())
+    }
+
+    fn is_denial(&self) -> bool {
+        matches!(self, Self::New(record) if record.outcome == Some(Outcome::Denied))
+    }
+}
+
+/// What whoever wanted something written is told.
+type Answer = Result<(), StoreError>;
+
 struct Job {
     write: Write,
-    done: oneshot::Sender<Result<(), StoreError>>,
+    done: oneshot::Sender<Answer>,
 }
 
 /// The way to the task, which ends when this is dropped and everything that was sent is written.
@@ -117,7 +130,7 @@ impl Task {
     }
 
     /// Writes everything at once or, if one record spoils it, one by one; the answers are in the order of the writes.
-    async fn write_all(&self, writes: &[Write]) -> Vec<Result<(), StoreError>> {
+    async fn write_all(&self, writes: &[Write]) -> Vec<Answer> {
         match self.transact(writes).await {
             Ok(written) => written,
             Err(Failure::Record(error)) if writes.len() == 1 => vec![Err(error)],
@@ -126,7 +139,7 @@ impl Task {
         }
     }
 
-    async fn write_singly(&self, writes: &[Write]) -> Vec<Result<(), StoreError>> {
+    async fn write_singly(&self, writes: &[Write]) -> Vec<Answer> {
         let mut written = Vec::with_capacity(writes.len());
         for write in writes {
             match self.transact(std::slice::from_ref(write)).await {
@@ -142,70 +155,55 @@ impl Task {
     }
 
     /// Writes everything in one transaction.
-    async fn transact(&self, writes: &[Write]) -> Result<Vec<Result<(), StoreError>>, Failure> {
+    async fn transact(&self, writes: &[Write]) -> Result<Vec<Answer>, Failure> {
         let transaction = async {
             let mut transaction = self.store.begin_write().await.map_err(Failure::of_store)?;
-            let mut written = Vec::with_capacity(writes.len());
-            for write in writes {
-                written.push(self.write(&mut transaction, write).await?);
+            let mut answers: Vec<_> = writes.iter().map(|_| Ok(())).collect();
+            // The chain comes last: other processes wait for it.
+            for (write, answer) in writes.iter().zip(&mut answers).filter(|(write, _)| !write.is_chained()) {
+                *answer = self.write(&mut transaction, write, None).await?;
+            }
+            if writes.iter().any(Write::is_chained) {
+                let mut head = Head::lock(&self.store, &mut transaction).await?;
+                for (write, answer) in writes.iter().zip(&mut answers).filter(|(write, _)| write.is_chained())
+                {
+                    *answer = self.write(&mut transaction, write, Some(&mut head)).await?;
+                }
+                head.save(&mut transaction).await.map_err(Failure::of_store)?;
             }
             transaction.commit().await.map_err(Failure::of_store)?;
-            Ok(written)
+            Ok(answers)
         };
         in_time(transaction).await
     }
 
-    /// Writes one thing. The inner error leaves the transaction as it was.
+    /// Writes one thing, as the next link of the chain if there is a head. An error in the answer leaves the transaction
+    /// as it was.
     async fn write(
         &self,
         connection: &mut AnyConnection,
         write: &Write,
-    ) -> Result<Result<(), StoreError>, Failure> {
-        match write {
-            Write::Nothing => Ok(Ok(())),
-            Write::Begin(request) => {
-                self.insert(connection, request, None).await.map_err(Failure::of_record)?;
-                Ok(Ok(()))
-            }
-            Write::Whole(request, closing) => {
-                self.insert(connection, request, Some(closing)).await.map_err(Failure::of_record)?;
-                Ok(Ok(()))
-            }
-            Write::Close(request, closing) => {
-                let is_closed = close(connection, &request.id, closing).await.map_err(Failure::of_record)?;
-                Ok(if is_closed { Ok(()) } else { Err(StoreError::NotOpen) })
-            }
+        head: Option<&mut Head>,
+    ) -> Result<Answer, Failure> {
+        let (record, is_new) = match write {
+            Write::New(record) => (record, true),
+            Write::Settled(record) => (record, false),
+            Write::Nothing => return Ok(Ok(())),
+        };
+        let linked = head.as_ref().map(|head| head.link(record));
+        let record = linked.as_ref().unwrap_or(record);
+        let is_written = if is_new {
+            records::insert(connection, record, self.instance).await.map(|()| true)
+        } else {
+            records::settle(connection, record).await
+        };
+        if !is_written.map_err(Failure::of_record)? {
+            return Ok(Err(StoreError::NotOpen));
         }
-    }
-
-    async fn insert(
-        &self,
-        connection: &mut AnyConnection,
-        request: &Request,
-        closing: Option<&Closing>,
-    ) -> Result<(), sqlx::Error> {
-        let sql = "INSERT INTO headcount_audit (id, time, endpoint, key_id, key_name, client, request_id, filters, \
-                   outcome, reason, row_count, byte_count, sha256, duration_ms, instance) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
-        sqlx::query(sql)
-            .bind(&request.id)
-            .bind(request.time.micros())
-            .bind(&request.endpoint)
-            .bind(request.key_id.as_deref())
-            .bind(request.key_name.as_deref())
-            .bind(&request.client)
-            .bind(request.request_id.as_deref())
-            .bind(serde_json::Value::from(request.filters.clone()).to_string())
-            .bind(closing.map(|closing| closing.outcome.name()))
-            .bind(closing.and_then(|closing| closing.reason.as_deref()))
-            .bind(closing.map_or(0, |closing| closing.rows.cast_signed()))
-            .bind(closing.map_or(0, |closing| closing.bytes.cast_signed()))
-            .bind(closing.and_then(|closing| closing.sha256.as_deref()))
-            .bind(closing.map(|closing| closing.duration_ms.cast_signed()))
-            .bind(self.instance)
-            .execute(connection)
-            .await?;
-        Ok(())
+        if let (Some(head), Some(linked)) = (head, linked) {
+            head.follow(linked);
+        }
+        Ok(Ok(()))
     }
 
     async fn prune_denied(&self) -> Result<(), StoreError> {
@@ -216,36 +214,13 @@ impl Task {
     }
 }
 
-/// Writes how an export ended; `false` if its record is not open any more: another process took this one for dead.
-async fn close(connection: &mut AnyConnection, id: &str, closing: &Closing) -> Result<bool, sqlx::Error> {
-    let sql = "UPDATE headcount_audit SET outcome = $1, reason = $2, row_count = $3, byte_count = $4, \
-               sha256 = $5, duration_ms = $6 WHERE id = $7 AND outcome IS NULL";
-    let closed = sqlx::query(sql)
-        .bind(closing.outcome.name())
-        .bind(closing.reason.as_deref())
-        .bind(closing.rows.cast_signed())
-        .bind(closing.bytes.cast_signed())
-        .bind(closing.sha256.as_deref())
-        .bind(closing.duration_ms.cast_signed())
-        .bind(id)
-        .execute(connection)
-        .await?;
-    Ok(closed.rows_affected() == 1)
-}
-
-impl Write {
-    fn is_denial(&self) -> bool {
-        matches!(self, Self::Whole(_, closing) if closing.outcome == Outcome::Denied)
-    }
-}
-
 /// What a store that hangs would keep everybody waiting for.
 async fn in_time<T, E: From<StoreError>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
     tokio::time::timeout(TIMEOUT, work).await.unwrap_or_else(|_| Err(StoreError::Hangs(TIMEOUT).into()))
 }
 
 /// The same error for all who waited.
-fn share(error: StoreError, callers: usize) -> impl Iterator<Item = Result<(), StoreError>> {
+fn share(error: StoreError, callers: usize) -> impl Iterator<Item = Answer> {
     let error = Arc::new(error);
     (0..callers).map(move |_| Err(StoreError::Shared(Arc::clone(&error))))
 }

@@ -1,5 +1,6 @@
 use super::*;
 use crate::database_url::DatabaseUrl;
+use crate::store::audit::{Closing, Request};
 use crate::timestamp::Timestamp;
 
 fn request(id: &str) -> Request {
@@ -15,12 +16,18 @@ fn request(id: &str) -> Request {
     }
 }
 
-fn closing(outcome: Outcome) -> Closing {
-    Closing { outcome, reason: None, rows: 0, bytes: 0, sha256: None, duration_ms: 0 }
+fn record(id: &str, outcome: Option<Outcome>) -> Record {
+    let closing =
+        |outcome| Closing { outcome, reason: None, rows: 0, bytes: 0, sha256: None, duration_ms: 0 };
+    Record::of(&request(id), outcome.map(closing).as_ref())
+}
+
+fn begun(id: &str) -> Write {
+    Write::New(record(id, None))
 }
 
 fn closed(id: &str) -> Write {
-    Write::Close(request(id), closing(Outcome::Completed))
+    Write::Settled(record(id, Some(Outcome::Completed)))
 }
 
 /// Lets a task find all of these writes waiting and returns what it answers and what it leaves in the store.
@@ -47,14 +54,15 @@ async fn written(writes: Vec<Write>) -> (Vec<Result<(), String>>, Vec<(String, O
         Ok::<_, StoreError>(())
     });
     read.await.expect("records");
+    store.verify_audit(None).await.expect("a whole chain");
     records.sort_by(|one, other| one.0.cmp(&other.0));
     (results, records)
 }
 
 #[tokio::test]
 async fn what_waits_is_written_in_its_order() {
-    let denial = Write::Whole(request("b"), closing(Outcome::Denied));
-    let writes = vec![Write::Begin(request("a")), closed("a"), denial, Write::Begin(request("c"))];
+    let denial = Write::New(record("b", Some(Outcome::Denied)));
+    let writes = vec![begun("a"), closed("a"), denial, begun("c")];
     let (results, records) = written(writes).await;
     assert_eq!(results, vec![Ok(()); 4]);
     let expected = [("a", Some(Outcome::Completed)), ("b", Some(Outcome::Denied)), ("c", None)];
@@ -64,7 +72,7 @@ async fn what_waits_is_written_in_its_order() {
 #[tokio::test]
 async fn a_bad_record_spoils_no_other() {
     let ids = ["a", "b", "a", "c"];
-    let (results, records) = written(ids.map(|id| Write::Begin(request(id))).into()).await;
+    let (results, records) = written(ids.map(begun).into()).await;
     let is_good: Vec<_> = results.iter().map(Result::is_ok).collect();
     assert_eq!(is_good, [true, true, false, true], "{results:?}");
     assert_eq!(records.len(), 3);
@@ -72,7 +80,7 @@ async fn a_bad_record_spoils_no_other() {
 
 #[tokio::test]
 async fn a_record_is_closed_once() {
-    let writes = vec![Write::Begin(request("a")), closed("a"), closed("a"), closed("never begun")];
+    let writes = vec![begun("a"), closed("a"), closed("a"), closed("never begun")];
     let (results, records) = written(writes).await;
     let is_good: Vec<_> = results.iter().map(Result::is_ok).collect();
     assert_eq!(is_good, [true, true, false, false], "{results:?}");
@@ -81,7 +89,7 @@ async fn a_record_is_closed_once() {
 
 #[tokio::test]
 async fn more_than_a_transaction_takes_is_written_too() {
-    let writes: Vec<_> = (0..3 * BATCH).map(|n| Write::Begin(request(&format!("{n:06}")))).collect();
+    let writes: Vec<_> = (0..3 * BATCH).map(|n| begun(&format!("{n:06}"))).collect();
     let (results, records) = written(writes).await;
     assert!(results.iter().all(Result::is_ok));
     assert_eq!(records.len(), 3 * BATCH);
