@@ -77,7 +77,8 @@ impl Store {
             DatabaseUrl::Postgres(url) => {
                 // A pool hides why it cannot connect behind its time-out.
                 AnyConnection::connect(url).await?.close().await?;
-                let pool = options.connect(url).await?;
+                let pool = options.after_connect(|connection, _| Box::pin(lively(connection)));
+                let pool = pool.connect(url).await?;
                 migrate(&pool).await?;
                 pool
             }
@@ -122,6 +123,13 @@ impl Store {
 /// (<https://sqlite.org/pragma.html#pragma_synchronous>). In PostgreSQL it is its `synchronous_commit` that decides.
 async fn durable(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     connection.execute("PRAGMA synchronous = FULL").await?;
+    Ok(())
+}
+
+/// Lets PostgreSQL end the session of an instance that stops in the middle of a transaction, as a suspended machine does:
+/// the others wait for its lock on the chain of the audit.
+async fn lively(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    connection.execute("SET idle_in_transaction_session_timeout = '5s'").await?;
     Ok(())
 }
 

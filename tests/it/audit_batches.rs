@@ -5,7 +5,7 @@ use std::sync::Barrier;
 use reqwest::Method;
 
 use crate::harness::{
-    Answer, Db, Download, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, eventually,
+    Answer, Db, Download, EXPORT_KEY, FULL, MINIMAL, PEOPLE_MINIMAL, STANDARD_KEY, Server, Site, eventually,
 };
 
 both! {
@@ -116,4 +116,41 @@ fn a_record_that_was_settled_by_another_is_not_settled_again(db: Db) {
     assert_eq!(site.audit_record(&export)["outcome"], "interrupted");
     let target = format!("{MINIMAL}?limit=1");
     eventually("others go on", || server.status_with(STANDARD_KEY, &target) == 200);
+}
+
+/// Neither does an export end well without its record, nor does it wait for ever.
+#[test]
+fn an_export_is_broken_off_while_the_chain_is_locked() {
+    let site = Site::with_people(Db::Postgres);
+    let server = site.serve();
+    let mut lock = site.database().connect();
+    lock.batch_execute("BEGIN; SELECT * FROM headcount_audit_head FOR UPDATE").unwrap();
+    let running = Download::stalled(&server, MINIMAL, STANDARD_KEY);
+    assert!(!running.rest().complete);
+    lock.batch_execute("ROLLBACK").unwrap();
+    assert_eq!(server.get_with(STANDARD_KEY, MINIMAL).csv(), PEOPLE_MINIMAL);
+    site.done(&["audit", "verify"]);
+}
+
+/// PostgreSQL ends its session, and with it the lock.
+#[test]
+fn an_instance_that_freezes_with_the_chain_locked_does_not_stop_others() {
+    let site = Site::with_wide_users(Db::Postgres);
+    let server = site.serve();
+    let frozen = site.serve();
+    let running = Download::stalled(&frozen, FULL, EXPORT_KEY);
+    let mut table = site.database().connect();
+    table.batch_execute("BEGIN; LOCK TABLE headcount_audit IN SHARE MODE").unwrap();
+    drop(running);
+    eventually("the chain is locked and the table waited for", || {
+        let waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
+                       AND wait_event_type = 'Lock' AND query LIKE 'UPDATE headcount_audit %'";
+        !site.column(waiting).is_empty()
+    });
+    frozen.signal("STOP");
+    table.batch_execute("ROLLBACK").unwrap();
+    server.get_with(STANDARD_KEY, &format!("{MINIMAL}?limit=1")).csv();
+    frozen.signal("CONT");
+    frozen.eventually_says("could not be recorded");
+    site.done(&["audit", "verify"]);
 }

@@ -174,3 +174,11 @@ fn a_hash_to_look_for_must_be_one(db: Db) {
         assert_eq!(site.run(&["audit", "verify", "--head", bad]).code, Some(2), "{bad}");
     }
 }
+
+#[test]
+fn the_documented_record_has_the_documented_hash() {
+    let page = include_str!("../../docs/audit.md");
+    let shown = page.lines().find(|line| line.starts_with("{\"id\"")).unwrap();
+    let record: Value = serde_json::from_str(shown).unwrap();
+    assert_eq!(hash_of_record(&record), record["hash"]);
+}

@@ -14,7 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 const BATCH: usize = 128;
 /// Writes that wait for the next transaction. Whoever wants to add one to them waits, too.
 const QUEUE: usize = 1024;
-/// How long a transaction may take, if the store hangs: longer than SQLite waits for another writer.
+/// How long a transaction may take, if the store hangs: longer than SQLite waits for another writer, and PostgreSQL for
+/// an instance that froze.
 const TIMEOUT: Duration = Duration::from_secs(10);
 /// How many records of denied requests are kept: a flood of them pushes out older denials, never an export.
 const DENIED_KEPT: i64 = 10_000;
