@@ -140,6 +140,7 @@ fn an_export_cut_by_a_crash_is_in_the_chain_after_the_next_start(db: Db) {
 }
 
 fn records_from_before_the_chain_are_put_into_it_once(db: Db) {
+    const OLD: usize = 1200;
     let site = Site::with_people(db);
     let server = site.serve();
     let exports = [0, 1, 2].map(|_| {
@@ -155,11 +156,17 @@ fn records_from_before_the_chain_are_put_into_it_once(db: Db) {
          ALTER TABLE headcount_audit DROP COLUMN hash;
          DELETE FROM headcount_migrations WHERE version = 3",
     );
-    assert_eq!(outcomes_of_a_whole_chain(&site), ["completed"; 3]);
-    let ids: Vec<_> = chain(&site).iter().map(|record| record["id"].as_str().unwrap().to_owned()).collect();
+    site.store_sql(&format!(
+        "INSERT INTO headcount_audit (id, time, endpoint, client, filters, outcome, row_count, byte_count, instance)
+         SELECT 'old' || i, i / 700, '/', '192.0.2.1', '{{}}', 'completed', 0, 0, 0 FROM {}",
+        db.series(OLD as u32)
+    ));
+    assert_eq!(outcomes_of_a_whole_chain(&site), ["completed"; OLD + 3]);
+    let chain = chain(&site);
+    let ids: Vec<_> = chain[OLD..].iter().map(|record| record["id"].as_str().unwrap().to_owned()).collect();
     assert_eq!(ids, exports);
     site.done(&["export", "minimal"]);
-    assert_eq!(outcomes_of_a_whole_chain(&site).len(), 4);
+    assert_eq!(outcomes_of_a_whole_chain(&site).len(), OLD + 4);
 
     site.store_sql(&format!(
         "UPDATE headcount_audit SET sequence = NULL, previous = NULL, hash = NULL WHERE id = '{}'",

@@ -146,9 +146,10 @@ impl Store {
     /// Puts what was settled before there was a chain into it, once in the life of a store: a record that turns up
     /// later without being part of it was not written by us.
     pub(in crate::store) async fn adopt_old_records(&self) -> Result<(), StoreError> {
+        let mut after = (i64::MIN, String::new());
         loop {
             match Head::read(&mut *self.pool.acquire().await?).await {
-                Ok(head) if !head.has_all => self.adopt_some().await?,
+                Ok(head) if !head.has_all => self.adopt_some(&mut after).await?,
                 // Without a head nothing can be exported, but keys can still be revoked.
                 Ok(_) | Err(StoreError::NoHead) => return Ok(()),
                 Err(error) => return Err(error),
@@ -156,15 +157,21 @@ impl Store {
         }
     }
 
-    async fn adopt_some(&self) -> Result<(), StoreError> {
+    /// Goes on with the records whose time and id are beyond `after`.
+    async fn adopt_some(&self, after: &mut (i64, String)) -> Result<(), StoreError> {
         let mut transaction = self.begin_write().await?;
         let mut head = Head::lock(self, &mut transaction).await?;
         if head.has_all {
             return Ok(());
         }
-        let sql = "SELECT * FROM headcount_audit WHERE sequence IS NULL AND outcome IS NOT NULL \
-                   AND outcome <> 'denied' ORDER BY time, id LIMIT $1";
-        let old = sqlx::query(sql).bind(ADOPTED_AT_ONCE).fetch_all(&mut *transaction).await?;
+        let sql = "SELECT * FROM headcount_audit WHERE (time, id) > ($1, $2) AND sequence IS NULL \
+                   AND outcome IS NOT NULL AND outcome <> 'denied' ORDER BY time, id LIMIT $3";
+        let old = sqlx::query(sql)
+            .bind(after.0)
+            .bind(&after.1)
+            .bind(ADOPTED_AT_ONCE)
+            .fetch_all(&mut *transaction)
+            .await?;
         head.has_all = old.is_empty();
         for row in &old {
             let linked = head.link(&read_record(row)?);
@@ -175,6 +182,7 @@ impl Store {
                 .bind(&linked.id)
                 .execute(&mut *transaction)
                 .await?;
+            *after = (linked.time.micros(), linked.id.clone());
             head.follow(linked);
         }
         head.save(&mut transaction).await?;
