@@ -8,12 +8,15 @@ mod exports;
 mod headers;
 pub mod openapi;
 mod probes;
+mod recent;
 pub mod server;
 mod throttle;
 
 use crate::config::Config;
 use crate::export::Exporter;
 use crate::store::Store;
+use crate::store::flags::FlagState;
+use crate::store::keys::ApiKey;
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::HeaderValue;
@@ -22,6 +25,7 @@ use axum::response::Response;
 use axum::routing::get;
 use error::ApiError;
 use headers::RequestId;
+use recent::Recent;
 use std::sync::Arc;
 use throttle::Throttle;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -35,6 +39,9 @@ pub struct App {
     exporter: Arc<Exporter>,
     failed_keys: Throttle<std::net::IpAddr>,
     key_uses: Throttle<String>,
+    recent_flags: Recent<(), Arc<Vec<FlagState>>>,
+    /// By the SHA-256 of the key.
+    recent_keys: Recent<[u8; 32], Arc<ApiKey>>,
     openapi: String,
     docs: String,
 }
@@ -50,6 +57,8 @@ impl App {
             exporter,
             failed_keys: Throttle::default(),
             key_uses: Throttle::default(),
+            recent_flags: Recent::default(),
+            recent_keys: Recent::default(),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod account;
 mod answer;
 mod cluster;
+mod chain;
 mod commands;
 mod db;
 mod doctor;
@@ -20,6 +21,7 @@ mod site;
 use std::time::{Duration, Instant};
 
 pub(crate) use answer::{Answer, csv_records, header_of};
+pub(crate) use chain::hash_of_record;
 pub(crate) use commands::Finished;
 pub(crate) use db::Db;
 pub(crate) use doctor::Findings;

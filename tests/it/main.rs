@@ -7,6 +7,9 @@
 mod harness;
 
 mod audit;
+mod audit_batches;
+mod audit_chain;
+mod audit_tampered;
 mod check;
 mod check_source;
 mod cli;
