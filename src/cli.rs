@@ -147,10 +147,9 @@ fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Resu
     result
 }
 
-/// One core is left to the scan, on its own thread or in the database: a worker more would only be woken to find nothing
-/// to do, on the core that the scan needs.
+/// One for each core: the connections that share a scan of PostgreSQL are read and encoded by them.
 fn workers() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get())
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
