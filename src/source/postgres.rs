@@ -9,7 +9,7 @@ mod parts;
 pub(super) mod session;
 
 use super::query::{self, Selection, Statement};
-use super::{FEW_CELLS, MANY_CELLS, Mapping, RowSink, SourceError};
+use super::{FEW_CELLS, MANY_CELLS, Mapping, RowSink, SourceError, SpareReaders};
 use crate::encode::Value;
 use crate::plan::{Column, Plan, discreet};
 use aside::CopyMessages;
@@ -23,13 +23,12 @@ use tokio_postgres::error::SqlState;
 pub struct PostgresSource {
     connector: Connector,
     mapping: Mapping,
-    /// Connections that share a large scan.
-    parallelism: usize,
+    spare: SpareReaders,
 }
 
 impl PostgresSource {
-    pub(super) fn new(url: &str, mapping: Mapping, parallelism: usize) -> Result<Self, String> {
-        Ok(Self { connector: Connector::new(url)?, mapping, parallelism })
+    pub(super) fn new(url: &str, mapping: Mapping, spare: SpareReaders) -> Result<Self, String> {
+        Ok(Self { connector: Connector::new(url)?, mapping, spare })
     }
 
     pub(super) async fn scan<S: RowSink>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
@@ -77,6 +76,8 @@ impl PostgresSource {
                 self.push_message::<_, CELLS>(&mut reader, message, query, &mut sink)?;
                 if sink.is_full() {
                     sink.flush().await?;
+                    // Other requests have their turn between two chunks, however fast the rows come.
+                    tokio::task::yield_now().await;
                 }
             }
         }

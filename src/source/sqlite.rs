@@ -15,7 +15,7 @@ mod scan;
 mod tree;
 
 use super::query::{self, Selection, Statement};
-use super::{IdKind, Mapping, RowSink, SourceError, Timestamps};
+use super::{IdKind, Mapping, RowSink, SourceError, SpareReaders, Timestamps};
 use crate::plan::{Column, Kind, Plan};
 use dialect::{Ids, SqliteDialect, UuidForm, add_micros_function};
 pub(super) use error::{error_text, unreadable_text};
@@ -24,6 +24,8 @@ use leaves::push_table;
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Bound;
 use rusqlite::{Connection, InterruptHandle, OpenFlags};
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
 use scan::push_rows;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -41,13 +43,12 @@ const SEQUENTIAL_CACHE: i64 = -256;
 pub struct SqliteSource {
     path: PathBuf,
     mapping: Mapping,
-    /// Threads that share a large scan.
-    parallelism: usize,
+    spare: SpareReaders,
 }
 
 impl SqliteSource {
-    pub(super) fn new(path: PathBuf, mapping: Mapping, parallelism: usize) -> Self {
-        Self { path, mapping, parallelism }
+    pub(super) fn new(path: PathBuf, mapping: Mapping, spare: SpareReaders) -> Self {
+        Self { path, mapping, spare }
     }
 
     pub(super) async fn scan<S: RowSink + 'static>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
@@ -244,11 +245,24 @@ pub(super) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// How nice the threads are that read (`setpriority(2)`): a scan uses all of its core, and whatever else wants to answer somebody
+/// meanwhile comes first.
+const NICENESS: i32 = 10;
+
+/// `work`, on a thread that gives way.
+fn nicely<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    || {
+        // Of this thread only; where it is refused all are equal.
+        let _ = setpriority_process(Some(gettid()), NICENESS);
+        work()
+    }
+}
+
 /// Runs `work` on a thread that may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
 ) -> Result<T, SourceError> {
-    match spawn_blocking(work).await {
+    match spawn_blocking(nicely(work)).await {
         Ok(result) => result,
         Err(error) => Err(SourceError::Failed(format!("the scanning thread died: {error}"))),
     }

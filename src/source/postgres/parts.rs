@@ -33,8 +33,10 @@ impl PostgresSource {
         let query = self.prepare(&mut session, plan).await?;
         // With a filter an index may find the rows, which a range of ids does not use.
         let is_whole = plan.limit.is_none() && plan.filters.is_empty() && plan.after.is_none();
-        let ranges = if is_whole { self.ranges(&session, &query).await? } else { None };
+        let spare = if is_whole { self.spare.take() } else { Vec::new() };
+        let ranges = if spare.is_empty() { None } else { self.ranges(&session, &query).await? };
         let Some(ranges) = ranges else {
+            drop(spare);
             return self.scan_alone(session, &query, parts).await;
         };
         let snapshot = match Snapshot::exported(session.client()).await {
@@ -50,7 +52,7 @@ impl PostgresSource {
         };
         let shared = Arc::new(Shared { source: Arc::clone(self), query, work: Mutex::new((ranges, parts)) });
         let mut readers = JoinSet::new();
-        for _ in 0..self.parallelism {
+        for _ in 0..=spare.len() {
             readers.spawn(Arc::clone(&shared).read(snapshot.clone()));
         }
         let mut is_read = false;

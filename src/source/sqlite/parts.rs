@@ -6,7 +6,7 @@ use super::pages::Pages;
 use super::ranges::Ranges;
 use super::scan::{Range, push_rows};
 use super::tree::{Leaves, Walk};
-use super::{InterruptOnDrop, Query, SEQUENTIAL_CACHE, SqliteSource, blocking};
+use super::{InterruptOnDrop, Query, SEQUENTIAL_CACHE, SqliteSource, blocking, nicely};
 use crate::plan::Plan;
 use crate::source::{Parts, RowSink, SourceError};
 use rusqlite::Connection;
@@ -26,9 +26,13 @@ impl SqliteSource {
         plan: &Plan,
         parts: impl Parts,
     ) -> Result<(), SourceError> {
-        let (source, asked) = (self.clone(), plan.clone());
-        let (readers, division) = match blocking(move || source.readers(&asked)).await? {
+        // With a filter an index may find the rows, which a part does not use.
+        let is_whole = plan.limit.is_none() && plan.filters.is_empty();
+        let spare = if is_whole { self.spare.take() } else { Vec::new() };
+        let (source, asked, further) = (self.clone(), plan.clone(), spare.len());
+        let (readers, division) = match blocking(move || source.readers(&asked, further)).await? {
             Readers::Alone(connection) => {
+                drop(spare);
                 let sink = self.scan_on(connection, plan, parts.only().await?).await?;
                 return Ok(sink.finish().await?);
             }
@@ -41,7 +45,7 @@ impl SqliteSource {
         let mut workers = JoinSet::new();
         for reader in readers {
             let (pieces, query) = (Arc::clone(&pieces), Arc::clone(&query));
-            workers.spawn_blocking(move || work(&reader, &query, &pieces));
+            workers.spawn_blocking(nicely(move || work(&reader, &query, &pieces)));
         }
         while let Some(worker) = workers.join_next().await {
             worker.map_err(|error| SourceError::Failed(format!("a scanning thread died: {error}")))??;
@@ -49,13 +53,14 @@ impl SqliteSource {
         Ok(())
     }
 
-    fn readers(&self, plan: &Plan) -> Result<Readers, SourceError> {
+    /// So many readers and one, if they are worth it.
+    fn readers(&self, plan: &Plan, further: usize) -> Result<Readers, SourceError> {
         let watcher = self.open()?;
-        if !self.is_worth_dividing(&watcher, plan)? {
+        if further == 0 || !self.is_worth_dividing(&watcher)? {
             return Ok(Readers::Alone(watcher));
         }
         let mut readers = Vec::new();
-        for _ in 0..self.parallelism {
+        for _ in 0..=further {
             let reader = self.open()?;
             reader.pragma_update(None, "cache_size", SEQUENTIAL_CACHE).map_err(|error| failed(&error))?;
             readers.push(reader);
@@ -75,12 +80,8 @@ impl SqliteSource {
         Ok(Readers::Alone(watcher))
     }
 
-    /// Whether several threads should read the table: it is large, read as a whole, and in the order of its ids.
-    fn is_worth_dividing(&self, connection: &Connection, plan: &Plan) -> Result<bool, SourceError> {
-        // With a filter an index may find the rows, which a part does not use.
-        if self.parallelism < 2 || plan.limit.is_some() || !plan.filters.is_empty() {
-            return Ok(false);
-        }
+    /// Whether several threads should read the table: it is large, and in the order of its ids.
+    fn is_worth_dividing(&self, connection: &Connection) -> Result<bool, SourceError> {
         let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
         let size: i64 = connection.query_row(sql, [], |row| row.get(0)).map_err(|error| failed(&error))?;
         Ok(size > WORTH_DIVIDING && self.is_in_order_of_ids(connection)?)

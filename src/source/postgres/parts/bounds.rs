@@ -88,7 +88,7 @@ impl PostgresSource {
             return Ok(None);
         }
         let id = Column::ID;
-        let own = self.mapping.own_column(&id).filter(|_| self.parallelism > 1);
+        let own = self.mapping.own_column(&id);
         let (Some(own), Some(cast)) = (own, query.id_type.cast()) else { return Ok(None) };
         let table = self.mapping.table.quoted();
         let row =
