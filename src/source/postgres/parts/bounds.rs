@@ -12,7 +12,7 @@ use crate::source::{SourceError, parse_uuid};
 use std::fmt;
 
 /// Rows of a range, roughly: enough that asking for it costs nothing beside reading it, few enough to wait in memory.
-const RANGE_ROWS: f64 = 12_288.0;
+const RANGE_ROWS: f64 = 16_384.0;
 /// A smaller table is read before several connections have come together.
 const WORTH_DIVIDING: f64 = 50_000.0;
 
