@@ -10,6 +10,7 @@ pub mod openapi;
 mod probes;
 pub mod server;
 mod throttle;
+mod trailers;
 
 use crate::config::Config;
 use crate::export::Exporter;
@@ -17,7 +18,7 @@ use crate::store::Store;
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::HeaderValue;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::Response;
 use axum::routing::get;
 use error::ApiError;
@@ -64,7 +65,9 @@ pub fn router(app: App) -> Router {
         exports = exports.route(&profile.path, get(handler.clone()).post(handler));
     }
     // Speed before size: the users are waiting for a database dump, not for a web page.
-    let exports = exports.layer(CompressionLayer::new().quality(CompressionLevel::Fastest));
+    let exports = exports
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(map_response(trailers::digest_what_is_sent));
 
     Router::new()
         .merge(exports)

@@ -137,7 +137,9 @@ impl Source {
     pub fn new(url: &DatabaseUrl, mapping: Mapping, parallelism: usize) -> Result<Self, String> {
         Ok(match url {
             DatabaseUrl::Sqlite(path) => Self::Sqlite(SqliteSource::new(path.clone(), mapping, parallelism)),
-            DatabaseUrl::Postgres(url) => Self::Postgres(Arc::new(PostgresSource::new(url, mapping, parallelism)?)),
+            DatabaseUrl::Postgres(url) => {
+                Self::Postgres(Arc::new(PostgresSource::new(url, mapping, parallelism)?))
+            }
         })
     }
 

@@ -66,6 +66,11 @@ impl Account {
         self.bytes
     }
 
+    /// SHA-256 of the uncompressed bytes counted so far.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        self.hasher.clone().finalize().into()
+    }
+
     /// Settles the export. The record is written by a task of its own, which goes on if the body is dropped.
     pub(super) fn settle(
         &mut self,
@@ -80,7 +85,7 @@ impl Account {
             reason,
             rows: self.rows,
             bytes: self.bytes,
-            sha256: Some(crate::hex(&self.hasher.clone().finalize())),
+            sha256: Some(crate::hex(&self.digest())),
             duration_ms: duration.as_millis() as u64,
         };
         self.log(&closing);

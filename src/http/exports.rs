@@ -6,6 +6,7 @@ use super::access::authenticate;
 use super::client;
 use super::error::ApiError;
 use super::headers::{RequestId, attachment};
+use super::trailers::{self, WithTrailers};
 use crate::export::StartError;
 use crate::plan::{Plan, Profile};
 use crate::store::audit::{self, Closing, Outcome};
@@ -70,7 +71,7 @@ async fn answer(
         return Ok(download(profile, &record.id, Body::from_stream(nothing)));
     }
     match app.exporter.start(plan, record.clone()).await {
-        Ok(body) => Ok(download(profile, &record.id, Body::new(body))),
+        Ok(body) => Ok(download(profile, &record.id, Body::new(WithTrailers::new(body)))),
         Err(error) => {
             Err(Refusal { is_recorded: matches!(error, StartError::Source(_)), error: error.into() })
         }
@@ -160,6 +161,7 @@ fn download(profile: &Profile, export_id: &str, body: Body) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
     headers.insert(header::CONTENT_DISPOSITION, attachment(&profile.filename));
+    headers.insert(header::TRAILER, trailers::ANNOUNCED);
     mark(&mut response, export_id);
     response
 }

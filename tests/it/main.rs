@@ -54,4 +54,5 @@ mod snapshot;
 mod source;
 mod streaming;
 mod text_ids;
+mod trailers;
 mod values;

@@ -84,7 +84,8 @@ impl PostgresSource {
         let own = self.mapping.own_column(&id).filter(|_| self.parallelism > 1);
         let (Some(own), Some(cast)) = (own, query.id_type.cast()) else { return Ok(None) };
         let table = self.mapping.table.quoted();
-        let row = session.client().query_opt(ROWS, &[&table, &own]).await.map_err(|error| mismatch(&error))?;
+        let row =
+            session.client().query_opt(ROWS, &[&table, &own]).await.map_err(|error| mismatch(&error))?;
         let Some(rows) = row.map(|row| row.get::<_, f64>(0)).filter(|&rows| rows >= WORTH_DIVIDING) else {
             return Ok(None);
         };
