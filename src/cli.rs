@@ -19,6 +19,7 @@ use crate::source::embedded::EmbeddedUsers;
 use crate::store::Store;
 use crate::store::audit::AuditLog;
 use crate::telemetry;
+use crate::timestamp::Timestamp;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::io::{ErrorKind, Write};
@@ -195,7 +196,8 @@ async fn open_exporter(config: &Config, store: &Store) -> anyhow::Result<Exporte
     let instance = i64::from_ne_bytes(random_bytes::<8>()?);
     let audit = AuditLog::open(store.clone(), instance).await?;
     let pseudonyms = store.pseudonym_key(&random_bytes()?).await?;
-    Ok(Exporter::new(open_source(config)?, audit, pseudonyms, config.limits.concurrent_exports))
+    let slots = config.limits.concurrent_exports;
+    Ok(Exporter::new(open_source(config)?, audit, pseudonyms, slots, Timestamp::now))
 }
 
 fn random_bytes<const N: usize>() -> anyhow::Result<[u8; N]> {

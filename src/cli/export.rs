@@ -184,6 +184,7 @@ fn audit_request(plan: &Plan) -> audit::Request {
         client: "cli".to_owned(),
         request_id: None,
         filters: plan.summary(),
+        columns: plan.column_names(),
     }
 }
 

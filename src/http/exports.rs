@@ -99,6 +99,7 @@ async fn admit(
     let pairs = [decode(query.as_bytes())?, decode(&form)?].concat();
     let plan = Plan::parse(profile, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     record.filters = plan.summary();
+    record.columns = plan.column_names();
     Ok(plan)
 }
 
@@ -113,6 +114,7 @@ fn audit_request(app: &App, profile: &Arc<Profile>, request: &Request) -> audit:
         client: client::address(app, request).to_string(),
         request_id: request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned()),
         filters: serde_json::Map::new(),
+        columns: Vec::new(),
     }
 }
 
@@ -184,6 +186,8 @@ async fn record_refusal(app: Arc<App>, record: audit::Request, error: &ApiError,
         bytes: 0,
         sha256: None,
         duration_ms: duration.as_millis() as u64,
+        snapshot_at: None,
+        ended_at: Timestamp::now(),
     };
     let reason = error.metric_reason();
     tracing::info!(endpoint = record.endpoint, client = record.client, reason, "refused");

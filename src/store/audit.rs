@@ -26,6 +26,8 @@ pub struct Request {
     pub client: String,
     pub request_id: Option<String>,
     pub filters: serde_json::Map<String, serde_json::Value>,
+    /// The names in the header; empty until the plan is known.
+    pub columns: Vec<String>,
 }
 
 /// How an export ended.
@@ -70,6 +72,9 @@ pub struct Closing {
     /// Of the uncompressed content, in hexadecimal.
     pub sha256: Option<String>,
     pub duration_ms: u64,
+    /// Just before the scan's transaction began.
+    pub snapshot_at: Option<Timestamp>,
+    pub ended_at: Timestamp,
 }
 
 /// A record as it is listed.
@@ -90,6 +95,13 @@ pub struct Record {
     pub bytes: i64,
     pub sha256: Option<String>,
     pub duration_ms: Option<i64>,
+    /// For receipts: the names in the header, if they are known.
+    #[serde(skip)]
+    pub columns: Option<Vec<String>>,
+    #[serde(skip)]
+    pub snapshot_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub ended_at: Option<Timestamp>,
 }
 
 /// The audit, open for writing by this process.
@@ -128,7 +140,7 @@ impl AuditLog {
     /// The record stays open, and becomes `interrupted` when this process is gone.
     pub async fn close(&self, id: &str, closing: &Closing) -> Result<(), StoreError> {
         let sql = "UPDATE headcount_audit SET outcome = $1, reason = $2, row_count = $3, byte_count = $4, \
-                   sha256 = $5, duration_ms = $6 WHERE id = $7";
+                   sha256 = $5, duration_ms = $6, snapshot_at = $7, ended_at = $8 WHERE id = $9";
         sqlx::query(sql)
             .bind(closing.outcome.name())
             .bind(closing.reason.as_deref())
@@ -136,6 +148,8 @@ impl AuditLog {
             .bind(closing.bytes.cast_signed())
             .bind(closing.sha256.as_deref())
             .bind(closing.duration_ms.cast_signed())
+            .bind(closing.snapshot_at.map(Timestamp::micros))
+            .bind(closing.ended_at.micros())
             .bind(id)
             .execute(&self.store.pool)
             .await?;
@@ -158,8 +172,8 @@ impl AuditLog {
 
     async fn insert(&self, request: &Request, closing: Option<&Closing>) -> Result<(), StoreError> {
         let sql = "INSERT INTO headcount_audit (id, time, endpoint, key_id, key_name, client, request_id, filters, \
-                   outcome, reason, row_count, byte_count, sha256, duration_ms, instance) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
+                   outcome, reason, row_count, byte_count, sha256, duration_ms, instance, column_names, ended_at) \
+                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)";
         sqlx::query(sql)
             .bind(&request.id)
             .bind(request.time.micros())
@@ -176,6 +190,8 @@ impl AuditLog {
             .bind(closing.and_then(|closing| closing.sha256.as_deref()))
             .bind(closing.map(|closing| closing.duration_ms.cast_signed()))
             .bind(self.instance.id)
+            .bind(column_names(&request.columns))
+            .bind(closing.map(|closing| closing.ended_at.micros()))
             .execute(&self.store.pool)
             .await?;
         Ok(())
@@ -222,11 +238,30 @@ impl Store {
         }
         Ok(())
     }
+
+    /// The record with this id.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached.
+    pub async fn find_record(&self, id: &str) -> Result<Option<Record>, StoreError> {
+        let row = sqlx::query("SELECT * FROM headcount_audit WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(read_record).transpose()
+    }
+}
+
+/// As the store keeps them: a JSON array, or nothing.
+fn column_names(columns: &[String]) -> Option<String> {
+    (!columns.is_empty()).then(|| serde_json::Value::from(columns).to_string())
 }
 
 fn read_record(row: &AnyRow) -> Result<Record, StoreError> {
     let outcome: Option<String> = row.try_get("outcome")?;
     let filters: String = row.try_get("filters")?;
+    let columns: Option<String> = row.try_get("column_names")?;
     Ok(Record {
         id: row.try_get("id")?,
         time: time(row.try_get("time")?)?,
@@ -243,6 +278,12 @@ fn read_record(row: &AnyRow) -> Result<Record, StoreError> {
         bytes: row.try_get("byte_count")?,
         sha256: row.try_get("sha256")?,
         duration_ms: row.try_get("duration_ms")?,
+        columns: columns
+            .map(|names| serde_json::from_str(&names))
+            .transpose()
+            .map_err(|_| StoreError::Unreadable("column names that are not JSON".to_owned()))?,
+        snapshot_at: row.try_get::<Option<i64>, _>("snapshot_at")?.map(time).transpose()?,
+        ended_at: row.try_get::<Option<i64>, _>("ended_at")?.map(time).transpose()?,
     })
 }
 

@@ -245,8 +245,9 @@ fn a_flood_of_denials_pushes_out_older_denials_and_no_export() {
     server.get_with(EXPORT_KEY, MINIMAL).csv();
     let store = rusqlite::Connection::open(site.data_dir().join("headcount.db")).unwrap();
     let flood = "WITH RECURSIVE up(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM up WHERE i < 12000) \
-                 INSERT INTO headcount_audit SELECT 'old' || i, i, '/', NULL, NULL, '192.0.2.1', NULL, '{}', \
-                 'denied', 'flag off', 0, 0, NULL, 0, 0 FROM up";
+                 INSERT INTO headcount_audit (id, time, endpoint, key_id, key_name, client, request_id, \
+                 filters, outcome, reason, row_count, byte_count, sha256, duration_ms, instance) \
+                 SELECT 'old' || i, i, '/', NULL, NULL, '192.0.2.1', NULL, '{}', 'denied', 'flag off', 0, 0, NULL, 0, 0 FROM up";
     store.execute_batch(flood).unwrap();
     server.get(MINIMAL).detail(401);
     let records = |outcome: &str| {
