@@ -23,6 +23,8 @@ pub mod export;
 pub mod source;
 // What looks like a credential, and what is personal.
 pub mod sensitive;
+// Ed25519 over canonical JSON.
+pub mod signature;
 // Rows to bytes.
 pub mod encode;
 // Keys, flags and the audit.
