@@ -19,6 +19,8 @@ pub mod http;
 pub mod plan;
 // Runs an export from its slot to its audit record.
 pub mod export;
+// What an export was, signed; and files compared with it.
+pub mod receipt;
 // The users table, read-only, on SQLite and PostgreSQL.
 pub mod source;
 // What looks like a credential, and what is personal.
