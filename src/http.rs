@@ -8,12 +8,14 @@ mod exports;
 mod headers;
 pub mod openapi;
 mod probes;
+mod receipts;
 pub mod server;
 mod throttle;
 mod trailers;
 
 use crate::config::Config;
 use crate::export::Exporter;
+use crate::signature::SigningKey;
 use crate::store::Store;
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
@@ -34,6 +36,7 @@ pub struct App {
     config: Config,
     store: Store,
     exporter: Arc<Exporter>,
+    receipt_key: SigningKey,
     failed_keys: Throttle<std::net::IpAddr>,
     key_uses: Throttle<String>,
     openapi: String,
@@ -42,13 +45,14 @@ pub struct App {
 
 impl App {
     /// The service over an open store and a running exporter.
-    pub fn new(config: Config, store: Store, exporter: Arc<Exporter>) -> Self {
+    pub fn new(config: Config, store: Store, exporter: Arc<Exporter>, receipt_key: SigningKey) -> Self {
         Self {
             openapi: openapi::text(&config.profiles),
             docs: docs::page(&openapi::document(&config.profiles)),
             config,
             store,
             exporter,
+            receipt_key,
             failed_keys: Throttle::default(),
             key_uses: Throttle::default(),
         }
@@ -71,6 +75,8 @@ pub fn router(app: App) -> Router {
 
     Router::new()
         .merge(exports)
+        .route(receipts::RECEIPT, get(receipts::show))
+        .route(receipts::PUBLIC_KEY, get(receipts::public_key))
         .route(probes::ALIVE, get(probes::export_alive))
         .route(probes::SIMPLE, get(probes::export_simple))
         .route("/healthz", get(probes::healthz))

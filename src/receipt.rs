@@ -34,7 +34,7 @@ struct Receipt {
     signed_by: Option<String>,
 }
 
-/// The receipt of a record as canonical JSON; signed unless the export still runs. The same record and key always give the
+/// The receipt of a record as a line of canonical JSON; signed unless the export still runs. The same record and key always give the
 /// same text.
 ///
 /// # Errors
@@ -65,7 +65,7 @@ pub fn issue(record: Record, key: &SigningKey) -> Result<String, InexactNumber> 
     if has_ended {
         value["signature"] = key.sign(canonical::text(&value)?.as_bytes()).into();
     }
-    canonical::text(&value)
+    Ok(canonical::text(&value)? + "\n")
 }
 
 /// Whether a text has the form of an export's id, a ULID.

@@ -92,7 +92,10 @@ async fn admit(
         return Err(ApiError::FlagOff);
     }
     let client = client::address(app, &request);
-    authenticate(app, request.headers(), client, record).await?.require(&profile.permission)?;
+    let mut holder = None;
+    let caller = authenticate(app, request.headers(), client, &mut holder).await;
+    (record.key_id, record.key_name) = holder.map(|holder| (holder.key_id, holder.key_name)).unzip();
+    caller?.require(&profile.permission)?;
 
     let query = request.uri().query().unwrap_or_default().to_owned();
     let form = read_form(request).await?;

@@ -1,5 +1,7 @@
 //! The OpenAPI document (OpenAPI 3.1), made from the same tables that requests are read by.
 
+mod receipts;
+
 use super::{App, probes};
 use crate::plan::{PARAMETERS, Parameter, Profile};
 use axum::extract::State;
@@ -24,6 +26,7 @@ pub(super) fn document(profiles: &[Arc<Profile>]) -> Value {
     for profile in profiles {
         paths.insert(profile.path.clone(), export_path(profile));
     }
+    paths.extend(receipts::paths());
     let probes = [
         (
             probes::ALIVE,
@@ -77,6 +80,7 @@ pub(super) fn document(profiles: &[Arc<Profile>]) -> Value {
                     },
                 },
                 "Preflight": preflight_schema(),
+                "Receipt": receipts::schema(),
             },
         },
     })
@@ -166,6 +170,7 @@ fn export_operation(profile: &Profile, method: &str) -> Value {
             "description": format!("All matching users, ascending by id. The columns are {}.", columns.join(", ")),
             "headers": {
                 "Content-Disposition": text_header("The name of the file (RFC 6266)."),
+                "Trailer": text_header(receipts::TRAILERS),
                 "X-Export-Id": text_header("The id of the audit record."),
                 "X-Request-Id": text_header("The id under which the request stands in the log."),
             },
