@@ -18,6 +18,7 @@ use crate::timestamp::Timestamp;
 use account::Account;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use writer::{PartWriters, Progress};
@@ -129,15 +130,26 @@ impl Exporter {
         Ok(self.audit.record(request, &closing).await?)
     }
 
+    /// Records a request that got no export, even if nobody waits for that.
+    pub fn record(
+        self: &Arc<Self>,
+        request: Request,
+        closing: Closing,
+    ) -> JoinHandle<Result<(), StoreError>> {
+        let exporter = Arc::clone(self);
+        self.closing.spawn(async move { exporter.audit.record(&request, &closing).await })
+    }
+
     /// From now on an export that is dropped was broken off by us, not by its client.
     pub fn break_off(&self) {
         self.breaking_off.cancel();
     }
 
-    /// Waits until every export has ended and its record is written.
+    /// Waits until every export has ended and every record is written.
     pub async fn settled(&self) {
         self.closing.close();
         self.closing.wait().await;
+        self.audit.flush().await;
     }
 }
 

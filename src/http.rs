@@ -9,6 +9,7 @@ mod headers;
 pub mod openapi;
 mod probes;
 mod receipts;
+mod recent;
 pub mod server;
 mod throttle;
 mod trailers;
@@ -17,6 +18,8 @@ use crate::config::Config;
 use crate::export::Exporter;
 use crate::signature::SigningKey;
 use crate::store::Store;
+use crate::store::flags::FlagState;
+use crate::store::keys::ApiKey;
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::HeaderValue;
@@ -25,6 +28,7 @@ use axum::response::Response;
 use axum::routing::get;
 use error::ApiError;
 use headers::RequestId;
+use recent::Recent;
 use std::sync::Arc;
 use throttle::Throttle;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -39,6 +43,9 @@ pub struct App {
     receipt_key: SigningKey,
     failed_keys: Throttle<std::net::IpAddr>,
     key_uses: Throttle<String>,
+    recent_flags: Recent<(), Arc<Vec<FlagState>>>,
+    /// By the SHA-256 of the key.
+    recent_keys: Recent<[u8; 32], Arc<ApiKey>>,
     openapi: String,
     docs: String,
 }
@@ -55,6 +62,8 @@ impl App {
             receipt_key,
             failed_keys: Throttle::default(),
             key_uses: Throttle::default(),
+            recent_flags: Recent::default(),
+            recent_keys: Recent::default(),
         }
     }
 }

@@ -25,8 +25,10 @@ pub mod receipt;
 pub mod source;
 // What looks like a credential, and what is personal.
 pub mod sensitive;
-// Ed25519 over canonical JSON.
+// Ed25519.
 pub mod signature;
+// The one text of a JSON value.
+pub mod canonical;
 // Rows to bytes.
 pub mod encode;
 // Keys, flags and the audit.

@@ -4,8 +4,8 @@ mod verify;
 
 pub use verify::{Changed, Mark, NoReceipt, Presented, Unfit, Verdict};
 
+use crate::canonical::{self, InexactNumber};
 use crate::signature::SigningKey;
-use crate::signature::canonical::{self, InexactNumber};
 use crate::store::audit::{Outcome, Record};
 use crate::timestamp::Timestamp;
 use serde::Serialize;

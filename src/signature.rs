@@ -1,6 +1,4 @@
-//! Signatures: Ed25519 (RFC 8032) over canonical JSON.
-
-pub mod canonical;
+//! Signatures: Ed25519 (RFC 8032).
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

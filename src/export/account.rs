@@ -97,11 +97,11 @@ impl Account {
             ended_at: (self.exporter.clock)(),
         };
         self.log(&closing);
-        let (exporter, id) = (Arc::clone(&self.exporter), self.request.id.clone());
+        let (exporter, request) = (Arc::clone(&self.exporter), self.request.clone());
         self.exporter.closing.spawn(async move {
-            let written = exporter.audit.close(&id, &closing).await;
+            let written = exporter.audit.close(&request, &closing).await;
             if let Err(error) = &written {
-                tracing::error!(export_id = id, %error, "the outcome of an export could not be recorded");
+                tracing::error!(export_id = request.id, %error, "the outcome of an export could not be recorded");
             }
             written
         })

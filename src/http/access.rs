@@ -1,12 +1,13 @@
-//! Who may: the key of a request, and what it grants.
+//! Who may, and what is switched on: the key of a request, what it grants, and the flags.
 
 use super::App;
 use super::client::counted_as;
 use super::error::{ApiError, KeyProblem};
-use crate::store::keys::{self, KeyKind};
+use crate::store::keys::{self, ApiKey, KeyKind};
 use crate::timestamp::Timestamp;
 use axum::http::{HeaderMap, header};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 use subtle::ConstantTimeEq;
 
@@ -31,6 +32,13 @@ impl Caller {
             Err(ApiError::MissingGrant(grant.to_owned()))
         }
     }
+}
+
+/// Whether a flag is on, or was half a second ago.
+pub(super) async fn is_enabled(app: &App, flag: &str) -> Result<bool, ApiError> {
+    let flags = || async { Ok::<_, ApiError>(Arc::new(app.store.flags(&app.config.flags).await?)) };
+    let flags = app.recent_flags.get((), Instant::now(), flags).await?;
+    Ok(flags.iter().any(|state| state.name == flag && state.enabled))
 }
 
 /// Finds out whose key a request carries, and notes the holder as soon as it is known.
@@ -107,17 +115,30 @@ async fn identify(app: &App, key: &str, holder: &mut Option<Holder>) -> Result<C
     if !keys::is_well_formed(key) {
         return Err(ApiError::InvalidKey(KeyProblem::Malformed));
     }
-    let key = app.store.find_key_by_hash(&hash).await?.ok_or(ApiError::InvalidKey(KeyProblem::Unknown))?;
+    let key = app.recent_keys.get(hash, Instant::now(), || look_up(app, &hash)).await?;
     *holder = Some(Holder { key_id: key.id.clone(), key_name: key.name.clone() });
+    check(&key, Timestamp::now())?;
+    Ok(Caller { key_id: key.id.clone(), grants: key.grants.clone() })
+}
+
+/// Asks the store for a key, and notes there that it is used.
+async fn look_up(app: &App, hash: &[u8; 32]) -> Result<Arc<ApiKey>, ApiError> {
+    let key = app.store.find_key_by_hash(hash).await?.ok_or(ApiError::InvalidKey(KeyProblem::Unknown))?;
     let now = Timestamp::now();
+    if check(&key, now).is_ok() {
+        app.store.mark_key_used(&key, now).await?;
+    }
+    Ok(Arc::new(key))
+}
+
+fn check(key: &ApiKey, now: Timestamp) -> Result<(), ApiError> {
     if key.revoked_at.is_some() {
         return Err(ApiError::InvalidKey(KeyProblem::Revoked));
     }
     if key.expires_at.is_some_and(|expiry| expiry <= now) {
         return Err(ApiError::InvalidKey(KeyProblem::Expired));
     }
-    app.store.mark_key_used(&key, now).await?;
-    Ok(Caller { key_id: key.id, grants: key.grants })
+    Ok(())
 }
 
 fn is_equal(one: &[u8; 32], other: &[u8; 32]) -> bool {

@@ -2,7 +2,7 @@
 //! request leaves its record.
 
 use super::App;
-use super::access::authenticate;
+use super::access::{authenticate, is_enabled};
 use super::client;
 use super::error::ApiError;
 use super::headers::{RequestId, attachment};
@@ -88,7 +88,7 @@ async fn admit(
     if request.version() < Version::HTTP_11 {
         return Err(ApiError::HttpVersion);
     }
-    if !app.store.is_enabled(&profile.permission, &app.config.flags).await? {
+    if !is_enabled(app, &profile.permission).await? {
         return Err(ApiError::FlagOff);
     }
     let client = client::address(app, &request);
@@ -194,8 +194,7 @@ async fn record_refusal(app: Arc<App>, record: audit::Request, error: &ApiError,
     };
     let reason = error.metric_reason();
     tracing::info!(endpoint = record.endpoint, client = record.client, reason, "refused");
-    let recording = tokio::spawn(async move { app.exporter.audit.record(&record, &closing).await });
-    if let Ok(Err(error)) = recording.await {
+    if let Ok(Err(error)) = app.exporter.record(record, closing).await {
         tracing::error!(%error, "a refusal could not be recorded");
     }
 }

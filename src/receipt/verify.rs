@@ -3,8 +3,8 @@
 mod measure;
 
 use super::TYPE;
+use crate::canonical;
 use crate::signature::PublicKey;
-use crate::signature::canonical;
 use measure::{MARK, Measure};
 use serde::Deserialize;
 use serde_json::Value;

@@ -112,10 +112,10 @@ fn a_client_that_leaves_closes_the_source() {
     assert_eq!(server.get_with(EXPORT_KEY, &format!("{FULL}?fields=id")).ids().len(), 3000);
 }
 
-const MIB: u64 = 1024;
+pub(crate) const MIB: u64 = 1024;
 
 /// What eight slow readers add to the memory of a server, in KiB.
-fn cost_of_slow_readers(site: &Site) -> u64 {
+pub(crate) fn cost_of_slow_readers(site: &Site) -> u64 {
     let server = site.serve();
     let idle = server.peak_memory();
     let mut slow: Vec<_> = (0..8).map(|_| Download::stalled(&server, FULL, EXPORT_KEY)).collect();

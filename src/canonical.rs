@@ -1,4 +1,5 @@
-//! The canonical form of JSON (RFC 8785), for what receipts hold: no fractions, and no integers that a double cannot hold.
+//! The canonical form of JSON (RFC 8785), for what is signed and what is hashed. Its numbers are integers: RFC 8785 asks for
+//! the digits that ECMAScript writes for a double, which for those up to 2^53 - 1 are all of theirs.
 
 use serde_json::{Map, Value};
 
@@ -17,9 +18,15 @@ pub struct InexactNumber(String);
 ///
 /// A number in it is no integer, or too large.
 pub fn text(value: &Value) -> Result<String, InexactNumber> {
+    check(value)?;
+    Ok(text_with_all_digits(value))
+}
+
+/// Like [`text`], but for the numbers that it refuses: they stand as they are, larger integers with all their digits.
+pub fn text_with_all_digits(value: &Value) -> String {
     let mut out = String::new();
-    append(&mut out, value)?;
-    Ok(out)
+    append(&mut out, value);
+    out
 }
 
 /// The value with every integer that is too large as a text (RFC 7493 section 2.2).
@@ -39,27 +46,34 @@ fn is_exact(number: &serde_json::Number) -> bool {
     size.is_some_and(|size| size <= MAX_INTEGER)
 }
 
-fn append(out: &mut String, value: &Value) -> Result<(), InexactNumber> {
+fn check(value: &Value) -> Result<(), InexactNumber> {
     match value {
-        Value::Number(number) if !is_exact(number) => return Err(InexactNumber(number.to_string())),
+        Value::Number(number) if !is_exact(number) => Err(InexactNumber(number.to_string())),
+        Value::Array(items) => items.iter().try_for_each(check),
+        Value::Object(members) => members.values().try_for_each(check),
+        _ => Ok(()),
+    }
+}
+
+fn append(out: &mut String, value: &Value) {
+    match value {
         Value::Array(items) => {
             out.push('[');
             for (at, item) in items.iter().enumerate() {
                 if at > 0 {
                     out.push(',');
                 }
-                append(out, item)?;
+                append(out, item);
             }
             out.push(']');
         }
-        Value::Object(members) => append_object(out, members)?,
+        Value::Object(members) => append_object(out, members),
         // Null, truth values, integers and texts are written by the library as RFC 8785 section 3.2.2 asks for.
         scalar => out.push_str(&scalar.to_string()),
     }
-    Ok(())
 }
 
-fn append_object(out: &mut String, members: &Map<String, Value>) -> Result<(), InexactNumber> {
+fn append_object(out: &mut String, members: &Map<String, Value>) {
     let mut sorted: Vec<_> = members.iter().collect();
     // RFC 8785 section 3.2.3: by UTF-16 code units.
     sorted.sort_by(|(one, _), (other, _)| one.encode_utf16().cmp(other.encode_utf16()));
@@ -70,10 +84,9 @@ fn append_object(out: &mut String, members: &Map<String, Value>) -> Result<(), I
         }
         out.push_str(&Value::from(name.as_str()).to_string());
         out.push(':');
-        append(out, value)?;
+        append(out, value);
     }
     out.push('}');
-    Ok(())
 }
 
 #[cfg(test)]
@@ -117,6 +130,7 @@ mod tests {
             assert!(text(&json!({"a": [value.clone()]})).is_err(), "{value}");
         }
         let large = json!({"limit": [i64::MAX, 3]});
+        assert_eq!(text_with_all_digits(&large), r#"{"limit":[9223372036854775807,3]}"#);
         assert_eq!(with_exact_integers(large), json!({"limit": ["9223372036854775807", 3]}));
     }
 }
