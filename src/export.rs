@@ -14,6 +14,7 @@ use crate::source::{Source, SourceError};
 use crate::store::StoreError;
 use crate::store::audit::{AuditLog, Closing, Outcome, Request};
 use crate::telemetry::Metrics;
+use crate::timestamp::Timestamp;
 use account::Account;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
@@ -31,6 +32,8 @@ pub struct Exporter {
     pub audit: AuditLog,
     pub metrics: Metrics,
     pseudonyms: PseudonymKey,
+    /// Tells the time.
+    clock: fn() -> Timestamp,
     slots: Arc<Semaphore>,
     closing: TaskTracker,
     breaking_off: CancellationToken,
@@ -50,12 +53,19 @@ pub enum StartError {
 }
 
 impl Exporter {
-    /// An exporter with `slots` exports at the same time.
-    pub fn new(source: Source, audit: AuditLog, pseudonyms: PseudonymKey, slots: usize) -> Self {
+    /// An exporter with `slots` exports at the same time, which asks `clock` for the time.
+    pub fn new(
+        source: Source,
+        audit: AuditLog,
+        pseudonyms: PseudonymKey,
+        slots: usize,
+        clock: fn() -> Timestamp,
+    ) -> Self {
         Self {
             source,
             audit,
             pseudonyms,
+            clock,
             metrics: Metrics::default(),
             slots: Arc::new(Semaphore::new(slots)),
             closing: TaskTracker::new(),
@@ -114,6 +124,8 @@ impl Exporter {
             bytes: 0,
             sha256: None,
             duration_ms: 0,
+            snapshot_at: None,
+            ended_at: (self.clock)(),
         };
         Ok(self.audit.record(request, &closing).await?)
     }

@@ -8,19 +8,22 @@ mod exports;
 mod headers;
 pub mod openapi;
 mod probes;
+mod receipts;
 mod recent;
 pub mod server;
 mod throttle;
+mod trailers;
 
 use crate::config::Config;
 use crate::export::Exporter;
+use crate::signature::SigningKey;
 use crate::store::Store;
 use crate::store::flags::FlagState;
 use crate::store::keys::ApiKey;
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::HeaderValue;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::Response;
 use axum::routing::get;
 use error::ApiError;
@@ -37,6 +40,7 @@ pub struct App {
     config: Config,
     store: Store,
     exporter: Arc<Exporter>,
+    receipt_key: SigningKey,
     failed_keys: Throttle<std::net::IpAddr>,
     key_uses: Throttle<String>,
     recent_flags: Recent<(), Arc<Vec<FlagState>>>,
@@ -48,13 +52,14 @@ pub struct App {
 
 impl App {
     /// The service over an open store and a running exporter.
-    pub fn new(config: Config, store: Store, exporter: Arc<Exporter>) -> Self {
+    pub fn new(config: Config, store: Store, exporter: Arc<Exporter>, receipt_key: SigningKey) -> Self {
         Self {
             openapi: openapi::text(&config.profiles),
             docs: docs::page(&openapi::document(&config.profiles)),
             config,
             store,
             exporter,
+            receipt_key,
             failed_keys: Throttle::default(),
             key_uses: Throttle::default(),
             recent_flags: Recent::default(),
@@ -73,10 +78,14 @@ pub fn router(app: App) -> Router {
         exports = exports.route(&profile.path, get(handler.clone()).post(handler));
     }
     // Speed before size: the users are waiting for a database dump, not for a web page.
-    let exports = exports.layer(CompressionLayer::new().quality(CompressionLevel::Fastest));
+    let exports = exports
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(map_response(trailers::digest_what_is_sent));
 
     Router::new()
         .merge(exports)
+        .route(receipts::RECEIPT, get(receipts::show))
+        .route(receipts::PUBLIC_KEY, get(receipts::public_key))
         .route(probes::ALIVE, get(probes::export_alive))
         .route(probes::SIMPLE, get(probes::export_simple))
         .route("/healthz", get(probes::healthz))

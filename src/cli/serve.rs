@@ -1,6 +1,6 @@
 //! `serve`
 
-use super::{open_exporter, open_store};
+use super::{open_exporter, open_store, receipt_key};
 use crate::config::Config;
 use crate::http::{App, router, server};
 use crate::store::flags::FlagState;
@@ -22,6 +22,7 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
 
     let store = open_store(&config).await?;
     let exporter = Arc::new(open_exporter(&config, &store).await?);
+    let receipt_key = receipt_key(&store).await?;
     let flags = store.flags(&config.flags).await?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("cannot listen on {}; choose another address with --listen", config.listen)
@@ -36,7 +37,7 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
     eprintln!("listening on {address}");
 
     let grace = config.limits.shutdown_grace;
-    let router = router(App::new(config, store, Arc::clone(&exporter)));
+    let router = router(App::new(config, store, Arc::clone(&exporter), receipt_key));
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -3,7 +3,6 @@
 use super::App;
 use super::client::counted_as;
 use super::error::{ApiError, KeyProblem};
-use crate::store::audit;
 use crate::store::keys::{self, ApiKey, KeyKind};
 use crate::timestamp::Timestamp;
 use axum::http::{HeaderMap, header};
@@ -14,7 +13,14 @@ use subtle::ConstantTimeEq;
 
 /// Somebody with a key that is valid now.
 pub(super) struct Caller {
+    pub(super) key_id: String,
     grants: Vec<String>,
+}
+
+/// Whose key it is, valid or not.
+pub(super) struct Holder {
+    pub(super) key_id: String,
+    pub(super) key_name: String,
 }
 
 impl Caller {
@@ -35,12 +41,12 @@ pub(super) async fn is_enabled(app: &App, flag: &str) -> Result<bool, ApiError> 
     Ok(flags.iter().any(|state| state.name == flag && state.enabled))
 }
 
-/// Finds out whose key a request carries, and notes it in the record as soon as it is known.
+/// Finds out whose key a request carries, and notes the holder as soon as it is known.
 pub(super) async fn authenticate(
     app: &App,
     headers: &HeaderMap,
     client: IpAddr,
-    record: &mut audit::Request,
+    holder: &mut Option<Holder>,
 ) -> Result<Caller, ApiError> {
     let key = presented(headers)?;
     let (now, address) = (Instant::now(), counted_as(client));
@@ -51,7 +57,7 @@ pub(super) async fn authenticate(
     let found = if is_blocked && !keys::is_well_formed(key) {
         Err(ApiError::InvalidKey(KeyProblem::Malformed))
     } else {
-        identify(app, key, record).await
+        identify(app, key, holder).await
     };
     if let Err(ApiError::InvalidKey(_)) = found
         && app.failed_keys.count(address, now) > limit
@@ -59,8 +65,8 @@ pub(super) async fn authenticate(
         return Err(ApiError::TooManyFailedKeys(app.failed_keys.seconds_left(now)));
     }
     let caller = found?;
-    if let (Some(limit), Some(key_id)) = (app.config.limits.requests_per_minute, &record.key_id)
-        && app.key_uses.count(key_id.clone(), now) > limit
+    if let Some(limit) = app.config.limits.requests_per_minute
+        && app.key_uses.count(caller.key_id.clone(), now) > limit
     {
         return Err(ApiError::TooManyRequests(app.key_uses.seconds_left(now)));
     }
@@ -93,7 +99,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Api
     }
 }
 
-async fn identify(app: &App, key: &str, record: &mut audit::Request) -> Result<Caller, ApiError> {
+async fn identify(app: &App, key: &str, holder: &mut Option<Holder>) -> Result<Caller, ApiError> {
     let hash = keys::hash(key);
     let static_keys = &app.config.static_keys;
     for (kind, variable, known) in [
@@ -101,19 +107,18 @@ async fn identify(app: &App, key: &str, record: &mut audit::Request) -> Result<C
         (KeyKind::Export, "HEADCOUNT_EXPORT_API_KEY", &static_keys.export),
     ] {
         if known.as_ref().is_some_and(|known| is_equal(known, &hash)) {
-            record.key_id = Some(format!("env:{}", kind.name()));
-            record.key_name = Some(variable.to_owned());
-            return Ok(Caller { grants: kind.usual_grants() });
+            let key_id = format!("env:{}", kind.name());
+            *holder = Some(Holder { key_id: key_id.clone(), key_name: variable.to_owned() });
+            return Ok(Caller { key_id, grants: kind.usual_grants() });
         }
     }
     if !keys::is_well_formed(key) {
         return Err(ApiError::InvalidKey(KeyProblem::Malformed));
     }
     let key = app.recent_keys.get(hash, Instant::now(), || look_up(app, &hash)).await?;
-    record.key_id = Some(key.id.clone());
-    record.key_name = Some(key.name.clone());
+    *holder = Some(Holder { key_id: key.id.clone(), key_name: key.name.clone() });
     check(&key, Timestamp::now())?;
-    Ok(Caller { grants: key.grants.clone() })
+    Ok(Caller { key_id: key.id.clone(), grants: key.grants.clone() })
 }
 
 /// Asks the store for a key, and notes there that it is used.

@@ -6,6 +6,7 @@ use super::access::{authenticate, is_enabled};
 use super::client;
 use super::error::ApiError;
 use super::headers::{RequestId, attachment};
+use super::trailers::{self, WithTrailers};
 use crate::export::StartError;
 use crate::plan::{Plan, Profile};
 use crate::store::audit::{self, Closing, Outcome};
@@ -70,7 +71,7 @@ async fn answer(
         return Ok(download(profile, &record.id, Body::from_stream(nothing)));
     }
     match app.exporter.start(plan, record.clone()).await {
-        Ok(body) => Ok(download(profile, &record.id, Body::new(body))),
+        Ok(body) => Ok(download(profile, &record.id, Body::new(WithTrailers::new(body)))),
         Err(error) => {
             Err(Refusal { is_recorded: matches!(error, StartError::Source(_)), error: error.into() })
         }
@@ -91,13 +92,17 @@ async fn admit(
         return Err(ApiError::FlagOff);
     }
     let client = client::address(app, &request);
-    authenticate(app, request.headers(), client, record).await?.require(&profile.permission)?;
+    let mut holder = None;
+    let caller = authenticate(app, request.headers(), client, &mut holder).await;
+    (record.key_id, record.key_name) = holder.map(|holder| (holder.key_id, holder.key_name)).unzip();
+    caller?.require(&profile.permission)?;
 
     let query = request.uri().query().unwrap_or_default().to_owned();
     let form = read_form(request).await?;
     let pairs = [decode(query.as_bytes())?, decode(&form)?].concat();
     let plan = Plan::parse(profile, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     record.filters = plan.summary();
+    record.columns = plan.column_names();
     Ok(plan)
 }
 
@@ -112,6 +117,7 @@ fn audit_request(app: &App, profile: &Arc<Profile>, request: &Request) -> audit:
         client: client::address(app, request).to_string(),
         request_id: request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned()),
         filters: serde_json::Map::new(),
+        columns: Vec::new(),
     }
 }
 
@@ -160,6 +166,7 @@ fn download(profile: &Profile, export_id: &str, body: Body) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
     headers.insert(header::CONTENT_DISPOSITION, attachment(&profile.filename));
+    headers.insert(header::TRAILER, trailers::ANNOUNCED);
     mark(&mut response, export_id);
     response
 }
@@ -182,6 +189,8 @@ async fn record_refusal(app: Arc<App>, record: audit::Request, error: &ApiError,
         bytes: 0,
         sha256: None,
         duration_ms: duration.as_millis() as u64,
+        snapshot_at: None,
+        ended_at: Timestamp::now(),
     };
     let reason = error.metric_reason();
     tracing::info!(endpoint = record.endpoint, client = record.client, reason, "refused");

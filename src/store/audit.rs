@@ -30,6 +30,8 @@ pub struct Request {
     pub client: String,
     pub request_id: Option<String>,
     pub filters: serde_json::Map<String, serde_json::Value>,
+    /// The names in the header; empty until the plan is known.
+    pub columns: Vec<String>,
 }
 
 /// How an export ended.
@@ -74,6 +76,9 @@ pub struct Closing {
     /// Of the uncompressed content, in hexadecimal.
     pub sha256: Option<String>,
     pub duration_ms: u64,
+    /// Just before the scan's transaction began.
+    pub snapshot_at: Option<Timestamp>,
+    pub ended_at: Timestamp,
 }
 
 /// The audit, open for writing by this process.
@@ -175,6 +180,19 @@ impl Store {
             each(read_record(&row)?)?;
         }
         Ok(())
+    }
+
+    /// The record with this id.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached.
+    pub async fn find_record(&self, id: &str) -> Result<Option<Record>, StoreError> {
+        let row = sqlx::query("SELECT * FROM headcount_audit WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(read_record).transpose()
     }
 }
 

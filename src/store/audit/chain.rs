@@ -2,9 +2,9 @@
 //! be changed, removed or put in unseen. `docs/audit.md` describes the format.
 
 use super::records::{Record, read_record};
+use crate::canonical;
 use crate::store::{Store, StoreError};
-use crate::timestamp::Timestamp;
-use serde::Serialize;
+use serde_json::json;
 use sha2::{Digest, Sha256};
 use sqlx::{AnyConnection, Row};
 
@@ -13,67 +13,28 @@ pub(super) const START: &str = "000000000000000000000000000000000000000000000000
 /// Records from before the chain that are put into it in one transaction.
 const ADOPTED_AT_ONCE: i64 = 500;
 
-/// What is hashed of a record. As canonical JSON (RFC 8785) wants it, the members stand in the order of their names
-/// (section 3.2.3), those of `filters` too, and numbers are integers below 2^53 (section 3.2.2.3). Never changed: the
-/// hashes of old records are made of it.
-#[derive(Serialize)]
-struct Hashed<'a> {
-    bytes: i64,
-    client: &'a str,
-    duration_ms: Option<i64>,
-    endpoint: &'a str,
-    filters: &'a serde_json::Value,
-    id: &'a str,
-    key_id: Option<&'a str>,
-    key_name: Option<&'a str>,
-    outcome: Option<&'a str>,
-    previous: Option<&'a str>,
-    reason: Option<&'a str>,
-    request_id: Option<&'a str>,
-    rows: i64,
-    sequence: Option<i64>,
-    sha256: Option<&'a str>,
-    time: Timestamp,
-}
-
-/// The SHA-256, in hexadecimal, of a record's canonical JSON, which holds the hash of the record before it.
+/// The SHA-256, in hexadecimal, of a record's canonical JSON, which holds the hash of the record before it. Its members are
+/// never changed: the hashes of old records are made of them.
 pub(super) fn hash(record: &Record) -> String {
-    let hashed = Hashed {
-        bytes: record.bytes,
-        client: &record.client,
-        duration_ms: record.duration_ms,
-        endpoint: &record.endpoint,
-        filters: &record.filters,
-        id: &record.id,
-        key_id: record.key_id.as_deref(),
-        key_name: record.key_name.as_deref(),
-        outcome: record.outcome.map(|outcome| outcome.name()),
-        previous: record.previous.as_deref(),
-        reason: record.reason.as_deref(),
-        request_id: record.request_id.as_deref(),
-        rows: record.rows,
-        sequence: record.sequence,
-        sha256: record.sha256.as_deref(),
-        time: record.time,
-    };
-    let mut hasher = Hashing(Sha256::new());
-    // Texts, integers and maps of them can be written, and a hasher takes everything.
-    let written = serde_json::to_writer(&mut hasher, &hashed);
-    debug_assert!(written.is_ok());
-    crate::hex(&hasher.0.finalize())
-}
-
-struct Hashing(Sha256);
-
-impl std::io::Write for Hashing {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
+    let hashed = json!({
+        "bytes": record.bytes,
+        "client": record.client,
+        "duration_ms": record.duration_ms,
+        "endpoint": record.endpoint,
+        "filters": record.filters,
+        "id": record.id,
+        "key_id": record.key_id,
+        "key_name": record.key_name,
+        "outcome": record.outcome,
+        "previous": record.previous,
+        "reason": record.reason,
+        "request_id": record.request_id,
+        "rows": record.rows,
+        "sequence": record.sequence,
+        "sha256": record.sha256,
+        "time": record.time,
+    });
+    crate::hex(&Sha256::digest(canonical::text_with_all_digits(&hashed)))
 }
 
 /// The newest record of the chain.
@@ -195,6 +156,7 @@ impl Store {
 mod tests {
     use super::*;
     use crate::store::audit::Outcome;
+    use crate::timestamp::Timestamp;
 
     #[test]
     fn the_hash_is_that_of_the_canonical_json() {
@@ -216,6 +178,9 @@ mod tests {
             sequence: Some(1),
             previous: Some(START.to_owned()),
             hash: None,
+            columns: Some(vec!["id".to_owned()]),
+            snapshot_at: None,
+            ended_at: None,
         };
         let canonical = format!(
             "{{\"bytes\":9007199254740991,\"client\":\"192.0.2.1\",\"duration_ms\":0,\

@@ -31,6 +31,13 @@ pub struct Record {
     pub previous: Option<String>,
     /// Its own hash, of everything above.
     pub hash: Option<String>,
+    /// For receipts, and not part of the hash: the names in the header, if they are known.
+    #[serde(skip)]
+    pub columns: Option<Vec<String>>,
+    #[serde(skip)]
+    pub snapshot_at: Option<Timestamp>,
+    #[serde(skip)]
+    pub ended_at: Option<Timestamp>,
 }
 
 impl Record {
@@ -54,6 +61,9 @@ impl Record {
             sequence: None,
             previous: None,
             hash: None,
+            columns: (!request.columns.is_empty()).then(|| request.columns.clone()),
+            snapshot_at: closing.and_then(|closing| closing.snapshot_at),
+            ended_at: closing.map(|closing| closing.ended_at),
         }
     }
 
@@ -71,8 +81,9 @@ pub(super) async fn insert(
     instance: i64,
 ) -> Result<(), sqlx::Error> {
     let sql = "INSERT INTO headcount_audit (id, time, endpoint, key_id, key_name, client, request_id, filters, \
-               outcome, reason, row_count, byte_count, sha256, duration_ms, sequence, previous, hash, instance) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18)";
+               outcome, reason, row_count, byte_count, sha256, duration_ms, sequence, previous, hash, column_names, \
+               snapshot_at, ended_at, instance) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
     sqlx::query(sql)
         .bind(&record.id)
         .bind(record.time.micros())
@@ -91,6 +102,9 @@ pub(super) async fn insert(
         .bind(record.sequence)
         .bind(&record.previous)
         .bind(&record.hash)
+        .bind(record.columns.as_deref().map(|names| serde_json::Value::from(names).to_string()))
+        .bind(record.snapshot_at.map(Timestamp::micros))
+        .bind(record.ended_at.map(Timestamp::micros))
         .bind(instance)
         .execute(connection)
         .await?;
@@ -100,7 +114,8 @@ pub(super) async fn insert(
 /// Writes how an export ended; `false` if its record is not open any more: another process took this one for dead.
 pub(super) async fn settle(connection: &mut AnyConnection, record: &Record) -> Result<bool, sqlx::Error> {
     let sql = "UPDATE headcount_audit SET outcome = $1, reason = $2, row_count = $3, byte_count = $4, sha256 = $5, \
-               duration_ms = $6, sequence = $7, previous = $8, hash = $9 WHERE id = $10 AND outcome IS NULL";
+               duration_ms = $6, sequence = $7, previous = $8, hash = $9, snapshot_at = $10, ended_at = $11 \
+               WHERE id = $12 AND outcome IS NULL";
     let settled = sqlx::query(sql)
         .bind(record.outcome.map(Outcome::name))
         .bind(&record.reason)
@@ -111,6 +126,8 @@ pub(super) async fn settle(connection: &mut AnyConnection, record: &Record) -> R
         .bind(record.sequence)
         .bind(&record.previous)
         .bind(&record.hash)
+        .bind(record.snapshot_at.map(Timestamp::micros))
+        .bind(record.ended_at.map(Timestamp::micros))
         .bind(&record.id)
         .execute(connection)
         .await?;
@@ -121,6 +138,7 @@ pub(super) async fn settle(connection: &mut AnyConnection, record: &Record) -> R
 pub(super) fn read_record(row: &AnyRow) -> Result<Record, StoreError> {
     let outcome: Option<String> = row.try_get("outcome")?;
     let filters: String = row.try_get("filters")?;
+    let columns: Option<String> = row.try_get("column_names")?;
     Ok(Record {
         id: row.try_get("id")?,
         time: super::time(row.try_get("time")?)?,
@@ -140,6 +158,12 @@ pub(super) fn read_record(row: &AnyRow) -> Result<Record, StoreError> {
         sequence: row.try_get("sequence")?,
         previous: row.try_get("previous")?,
         hash: row.try_get("hash")?,
+        columns: columns
+            .map(|names| serde_json::from_str(&names))
+            .transpose()
+            .map_err(|_| StoreError::Unreadable("column names that are not JSON".to_owned()))?,
+        snapshot_at: row.try_get::<Option<i64>, _>("snapshot_at")?.map(super::time).transpose()?,
+        ended_at: row.try_get::<Option<i64>, _>("ended_at")?.map(super::time).transpose()?,
     })
 }
 

@@ -68,6 +68,15 @@ impl PgBouncer {
     }
 }
 
+impl Drop for PgBouncer {
+    #[expect(clippy::print_stderr, reason = "in a test that failed, it is part of the report")]
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("PgBouncer said:\n{}", self.log());
+        }
+    }
+}
+
 fn program() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let on_path = std::env::split_paths(&path).map(|dir| dir.join("pgbouncer")).find(|file| file.exists());

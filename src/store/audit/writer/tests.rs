@@ -13,12 +13,21 @@ fn request(id: &str) -> Request {
         client: "192.0.2.1".to_owned(),
         request_id: None,
         filters: serde_json::Map::new(),
+        columns: Vec::new(),
     }
 }
 
 fn record(id: &str, outcome: Option<Outcome>) -> Record {
-    let closing =
-        |outcome| Closing { outcome, reason: None, rows: 0, bytes: 0, sha256: None, duration_ms: 0 };
+    let closing = |outcome| Closing {
+        outcome,
+        reason: None,
+        rows: 0,
+        bytes: 0,
+        sha256: None,
+        duration_ms: 0,
+        snapshot_at: None,
+        ended_at: Timestamp::from_micros(0).expect("a time"),
+    };
     Record::of(&request(id), outcome.map(closing).as_ref())
 }
 
