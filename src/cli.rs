@@ -13,7 +13,7 @@ mod table;
 mod users;
 
 use crate::config::{Config, Overrides};
-use crate::export::Exporter;
+use crate::export::{Exporter, SlotLimits};
 use crate::source::Source;
 use crate::source::embedded::EmbeddedUsers;
 use crate::store::Store;
@@ -195,7 +195,13 @@ async fn open_exporter(config: &Config, store: &Store) -> anyhow::Result<Exporte
     let instance = i64::from_ne_bytes(random_bytes::<8>()?);
     let audit = AuditLog::open(store.clone(), instance).await?;
     let pseudonyms = store.pseudonym_key(&random_bytes()?).await?;
-    Ok(Exporter::new(open_source(config)?, audit, pseudonyms, config.limits.concurrent_exports))
+    let limits = SlotLimits {
+        exports: config.limits.concurrent_exports,
+        per_key: config.limits.concurrent_exports_per_key,
+        queue: config.limits.queue,
+        patience: config.limits.queue_timeout,
+    };
+    Ok(Exporter::new(open_source(config)?, audit, pseudonyms, limits))
 }
 
 fn random_bytes<const N: usize>() -> anyhow::Result<[u8; N]> {

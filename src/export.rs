@@ -3,10 +3,13 @@
 mod account;
 mod body;
 mod preflight;
+mod slots;
+mod waiting;
 mod writer;
 
 pub use body::{Broken, ExportBody};
 pub use preflight::Preflight;
+pub use slots::SlotLimits;
 
 use crate::encode::mask::PseudonymKey;
 use crate::plan::Plan;
@@ -15,8 +18,9 @@ use crate::store::StoreError;
 use crate::store::audit::{AuditLog, Closing, Outcome, Request};
 use crate::telemetry::Metrics;
 use account::Account;
+use slots::Slots;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use writer::{PartWriters, Progress};
@@ -30,7 +34,7 @@ pub struct Exporter {
     pub audit: AuditLog,
     pub metrics: Metrics,
     pseudonyms: PseudonymKey,
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
     closing: TaskTracker,
     breaking_off: CancellationToken,
 }
@@ -40,6 +44,8 @@ pub struct Exporter {
 pub enum StartError {
     #[error("all export slots are busy")]
     Busy,
+    #[error("the key runs as many exports as it may")]
+    KeyBusy,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -49,14 +55,14 @@ pub enum StartError {
 }
 
 impl Exporter {
-    /// An exporter with `slots` exports at the same time.
-    pub fn new(source: Source, audit: AuditLog, pseudonyms: PseudonymKey, slots: usize) -> Self {
+    /// An exporter that runs so many exports at the same time.
+    pub fn new(source: Source, audit: AuditLog, pseudonyms: PseudonymKey, limits: SlotLimits) -> Self {
         Self {
             source,
             audit,
             pseudonyms,
             metrics: Metrics::default(),
-            slots: Arc::new(Semaphore::new(slots)),
+            slots: Slots::new(limits),
             closing: TaskTracker::new(),
             breaking_off: CancellationToken::new(),
         }
@@ -69,7 +75,7 @@ impl Exporter {
     ///
     /// There is no export. With [`StartError::Source`] the record says so already; otherwise there is none.
     pub async fn start(self: &Arc<Self>, plan: Plan, request: Request) -> Result<ExportBody, StartError> {
-        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| StartError::Busy)?;
+        let slot = self.slot(&request).await?;
         let exporter = Arc::clone(self);
         let starting = tokio::spawn(async move {
             exporter.audit.begin(&request).await?;
@@ -86,8 +92,8 @@ impl Exporter {
     /// # Errors
     ///
     /// As an export would fail before its first row. Nothing is recorded then.
-    pub async fn check(&self, plan: &Plan, request: &Request) -> Result<(), StartError> {
-        let _slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| StartError::Busy)?;
+    pub async fn check(self: &Arc<Self>, plan: &Plan, request: &Request) -> Result<(), StartError> {
+        let _slot = self.slot(request).await?;
         self.source.check(plan).await?;
         self.record_look(request, "head").await
     }
@@ -97,8 +103,12 @@ impl Exporter {
     /// # Errors
     ///
     /// As an export would fail before its first row. Nothing is recorded then.
-    pub async fn preflight(&self, plan: &Plan, request: &Request) -> Result<Preflight, StartError> {
-        let _slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| StartError::Busy)?;
+    pub async fn preflight(
+        self: &Arc<Self>,
+        plan: &Plan,
+        request: &Request,
+    ) -> Result<Preflight, StartError> {
+        let _slot = self.slot(request).await?;
         let described = self.describe(plan).await?;
         self.record_look(request, "preflight").await?;
         Ok(described)

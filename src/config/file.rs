@@ -84,7 +84,12 @@ pub(super) struct LogSection {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LimitsSection {
-    pub(super) concurrent_exports: Option<usize>,
+    pub(super) concurrent_exports: Option<i64>,
+    pub(super) concurrent_exports_per_key: Option<i64>,
+    pub(super) queue: Option<i64>,
+    pub(super) queue_timeout: Option<String>,
+    pub(super) client_stall: Option<String>,
+    pub(super) connections: Option<i64>,
     pub(super) shutdown_grace: Option<String>,
     pub(super) failed_keys_per_minute: Option<u32>,
     pub(super) requests_per_minute: Option<u32>,

@@ -1,13 +1,13 @@
 //! What is known of a running export, and its one way into the audit, the metrics and the log.
 
 use super::Exporter;
+use super::slots::Slot;
 use crate::plan::Profile;
 use crate::store::StoreError;
 use crate::store::audit::{Closing, Outcome, Request};
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -21,18 +21,13 @@ pub(super) struct Account {
     bytes: u64,
     hasher: Sha256,
     is_settled: bool,
-    _slot: OwnedSemaphorePermit,
+    _slot: Slot,
     /// Keeps [`Exporter::settled`] waiting for exports that are not dropped yet.
     _unsettled: TaskTrackerToken,
 }
 
 impl Account {
-    pub(super) fn open(
-        exporter: Arc<Exporter>,
-        profile: Arc<Profile>,
-        request: Request,
-        slot: OwnedSemaphorePermit,
-    ) -> Self {
+    pub(super) fn open(exporter: Arc<Exporter>, profile: Arc<Profile>, request: Request, slot: Slot) -> Self {
         exporter.metrics.export_started();
         let unsettled = exporter.closing.token();
         Self {

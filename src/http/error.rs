@@ -23,6 +23,8 @@ pub(super) enum ApiError {
     TooManyFailedKeys(u64),
     /// This key made too many requests; seconds to wait.
     TooManyRequests(u64),
+    /// This key runs as many exports as it may.
+    KeyBusy,
     Busy,
     SourceUnavailable,
     StoreUnavailable,
@@ -52,7 +54,9 @@ impl ApiError {
             Self::FlagOff | Self::MissingGrant(_) => StatusCode::FORBIDDEN,
             Self::InvalidKey(_) => StatusCode::UNAUTHORIZED,
             Self::Parameter(_) | Self::Form(_) => StatusCode::BAD_REQUEST,
-            Self::TooManyFailedKeys(_) | Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyFailedKeys(_) | Self::TooManyRequests(_) | Self::KeyBusy => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Busy | Self::SourceUnavailable | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -74,6 +78,9 @@ impl ApiError {
             Self::Form(problem) => problem.clone(),
             Self::TooManyFailedKeys(_) => "Too many failed API keys from this address".to_owned(),
             Self::TooManyRequests(_) => "Too many requests with this API key".to_owned(),
+            Self::KeyBusy => {
+                "This API key runs as many exports at a time as it may; try again later".to_owned()
+            }
             Self::Busy => "All export slots are busy; try again later".to_owned(),
             Self::SourceUnavailable => "The users source is not available".to_owned(),
             Self::StoreUnavailable => "The store of keys, flags and audit is not available".to_owned(),
@@ -111,6 +118,7 @@ impl ApiError {
             Self::Form(_) => "bad_form",
             Self::TooManyFailedKeys(_) => "too_many_failed_keys",
             Self::TooManyRequests(_) => "too_many_requests",
+            Self::KeyBusy => "key_busy",
             Self::Busy => "busy",
             Self::SourceUnavailable => "source_unavailable",
             Self::StoreUnavailable => "store_unavailable",
@@ -126,7 +134,9 @@ impl ApiError {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyFailedKeys(seconds) | Self::TooManyRequests(seconds) => Some(*seconds),
-            Self::Busy | Self::SourceUnavailable | Self::StoreUnavailable => Some(RETRY_AFTER),
+            Self::KeyBusy | Self::Busy | Self::SourceUnavailable | Self::StoreUnavailable => {
+                Some(RETRY_AFTER)
+            }
             _ => None,
         }
     }
@@ -165,6 +175,7 @@ impl From<StartError> for ApiError {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Busy => Self::Busy,
+            StartError::KeyBusy => Self::KeyBusy,
             StartError::Store(error) => error.into(),
             StartError::Source(SourceError::After(error)) => Self::Parameter(error),
             StartError::Source(error @ (SourceError::Unreachable(_) | SourceError::Mismatch(_))) => {

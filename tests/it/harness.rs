@@ -19,7 +19,7 @@ pub(crate) use answer::{Answer, csv_records, header_of};
 pub(crate) use commands::Finished;
 pub(crate) use db::Db;
 pub(crate) use doctor::Findings;
-pub(crate) use download::{Download, Received, raw_exchange};
+pub(crate) use download::{Download, Received, connect, raw_exchange};
 pub(crate) use frameworks::Framework;
 pub(crate) use members::{MEMBERS, MEMBERS_FULL, SUPPORT};
 pub(crate) use people::{PEOPLE_FULL, PEOPLE_MINIMAL};

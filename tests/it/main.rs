@@ -34,6 +34,7 @@ mod mapping_refusals;
 mod mapping_times;
 mod masks;
 mod operations;
+mod overload;
 mod parameters;
 mod parts;
 mod parts_live;
