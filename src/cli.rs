@@ -8,6 +8,7 @@ mod export;
 mod flags;
 mod init;
 mod keys;
+mod open_files;
 mod serve;
 mod table;
 mod users;

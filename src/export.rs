@@ -4,12 +4,14 @@ mod account;
 mod body;
 mod preflight;
 mod slots;
+mod stall;
 mod waiting;
 mod writer;
 
 pub use body::{Broken, ExportBody};
 pub use preflight::Preflight;
 pub use slots::SlotLimits;
+pub use stall::Stall;
 
 use crate::encode::mask::PseudonymKey;
 use crate::plan::Plan;
@@ -69,17 +71,24 @@ impl Exporter {
     }
 
     /// Opens the audit record, starts the scan and waits for its first bytes, so that whatever fails before them can
-    /// still be told from an export. Once it has begun it ends by itself, even if the caller is gone.
+    /// still be told from an export. Once it has begun it ends by itself, even if the caller is gone; `stall` says then
+    /// whether it was cut off.
     ///
     /// # Errors
     ///
     /// There is no export. With [`StartError::Source`] the record says so already; otherwise there is none.
-    pub async fn start(self: &Arc<Self>, plan: Plan, request: Request) -> Result<ExportBody, StartError> {
+    pub async fn start(
+        self: &Arc<Self>,
+        plan: Plan,
+        request: Request,
+        stall: Stall,
+    ) -> Result<ExportBody, StartError> {
         let slot = self.slot(&request).await?;
         let exporter = Arc::clone(self);
         let starting = tokio::spawn(async move {
             exporter.audit.begin(&request).await?;
-            let account = Account::open(Arc::clone(&exporter), Arc::clone(&plan.profile), request, slot);
+            let account =
+                Account::open(Arc::clone(&exporter), Arc::clone(&plan.profile), request, slot, stall);
             let (progress, parts) = mpsc::channel(PARTS_AHEAD);
             let scan = tokio::spawn(scan(exporter, plan, progress));
             ExportBody::begin(account, parts, scan.abort_handle()).await.map_err(StartError::Source)

@@ -1,6 +1,6 @@
 //! `serve`
 
-use super::{open_exporter, open_store};
+use super::{open_exporter, open_files, open_store};
 use crate::config::Config;
 use crate::http::{App, router, server};
 use crate::store::flags::FlagState;
@@ -35,7 +35,11 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
     announce(&address, &flags);
     eprintln!("listening on {address}");
 
-    let grace = config.limits.shutdown_grace;
+    let bounds = server::Bounds {
+        connections: open_files::connections(&config.limits),
+        client_stall: config.limits.client_stall,
+        grace: config.limits.shutdown_grace,
+    };
     let router = router(App::new(config, store, Arc::clone(&exporter)));
     let stop = async move {
         tokio::select! {
@@ -43,7 +47,7 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
             _ = interrupt.recv() => {}
         }
     };
-    server::serve(listener, router, exporter, stop, grace).await;
+    server::serve(listener, router, exporter, bounds, stop).await;
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! What is known of a running export, and its one way into the audit, the metrics and the log.
 
-use super::Exporter;
 use super::slots::Slot;
+use super::{Exporter, Stall};
 use crate::plan::Profile;
 use crate::store::StoreError;
 use crate::store::audit::{Closing, Outcome, Request};
@@ -21,13 +21,20 @@ pub(super) struct Account {
     bytes: u64,
     hasher: Sha256,
     is_settled: bool,
+    stall: Stall,
     _slot: Slot,
     /// Keeps [`Exporter::settled`] waiting for exports that are not dropped yet.
     _unsettled: TaskTrackerToken,
 }
 
 impl Account {
-    pub(super) fn open(exporter: Arc<Exporter>, profile: Arc<Profile>, request: Request, slot: Slot) -> Self {
+    pub(super) fn open(
+        exporter: Arc<Exporter>,
+        profile: Arc<Profile>,
+        request: Request,
+        slot: Slot,
+        stall: Stall,
+    ) -> Self {
         exporter.metrics.export_started();
         let unsettled = exporter.closing.token();
         Self {
@@ -39,6 +46,7 @@ impl Account {
             bytes: 0,
             hasher: Sha256::new(),
             is_settled: false,
+            stall,
             _slot: slot,
             _unsettled: unsettled,
         }
@@ -130,7 +138,8 @@ impl Drop for Account {
         if self.exporter.breaking_off.is_cancelled() {
             self.settle(Outcome::Interrupted, Some("shutdown".to_owned()));
         } else {
-            self.settle(Outcome::Disconnected, None);
+            let reason = self.stall.is_cut_off().then(|| "client stalled".to_owned());
+            self.settle(Outcome::Disconnected, reason);
         }
     }
 }

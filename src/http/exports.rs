@@ -6,7 +6,7 @@ use super::access::authenticate;
 use super::client;
 use super::error::ApiError;
 use super::headers::{RequestId, attachment};
-use crate::export::StartError;
+use crate::export::{Stall, StartError};
 use crate::plan::{Plan, Profile};
 use crate::store::audit::{self, Closing, Outcome};
 use crate::timestamp::Timestamp;
@@ -29,8 +29,9 @@ pub(super) async fn export(State(app): State<Arc<App>>, profile: Arc<Profile>, r
     let started = Instant::now();
     let mut record = audit_request(&app, &profile, &request);
     let is_head = request.method() == Method::HEAD;
+    let stall = request.extensions().get::<Stall>().cloned().unwrap_or_default();
     let refusal = match admit(&app, &profile, request, &mut record).await {
-        Ok(plan) => match answer(&app, &profile, plan, is_head, &record).await {
+        Ok(plan) => match answer(&app, &profile, plan, is_head, &record, stall).await {
             Ok(response) => return response,
             Err(refusal) => refusal,
         },
@@ -55,6 +56,7 @@ async fn answer(
     plan: Plan,
     is_head: bool,
     record: &audit::Request,
+    stall: Stall,
 ) -> Result<Response, Refusal> {
     let unrecorded = |error: StartError| Refusal { error: error.into(), is_recorded: false };
     if plan.preflight {
@@ -69,7 +71,7 @@ async fn answer(
         let nothing = futures_util::stream::empty::<Result<Bytes, Infallible>>();
         return Ok(download(profile, &record.id, Body::from_stream(nothing)));
     }
-    match app.exporter.start(plan, record.clone()).await {
+    match app.exporter.start(plan, record.clone(), stall).await {
         Ok(body) => Ok(download(profile, &record.id, Body::new(body))),
         Err(error) => {
             Err(Refusal { is_recorded: matches!(error, StartError::Source(_)), error: error.into() })
