@@ -1,6 +1,7 @@
 //! The web: which path is answered by what, and what every answer has in common.
 
 mod access;
+mod backoff;
 mod client;
 mod docs;
 mod error;
@@ -20,6 +21,7 @@ use axum::http::HeaderValue;
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
 use axum::routing::get;
+use backoff::Backoff;
 use error::ApiError;
 use headers::RequestId;
 use std::sync::Arc;
@@ -33,7 +35,7 @@ pub struct App {
     config: Config,
     store: Store,
     exporter: Arc<Exporter>,
-    failed_keys: Throttle<std::net::IpAddr>,
+    failed_keys: Backoff<std::net::IpAddr>,
     key_uses: Throttle<String>,
     openapi: String,
     docs: String,
@@ -42,13 +44,14 @@ pub struct App {
 impl App {
     /// The service over an open store and a running exporter.
     pub fn new(config: Config, store: Store, exporter: Arc<Exporter>) -> Self {
+        let failed_keys = Backoff::new(config.limits.failed_keys_per_minute);
         Self {
             openapi: openapi::text(&config.profiles),
             docs: docs::page(&openapi::document(&config.profiles)),
             config,
             store,
             exporter,
-            failed_keys: Throttle::default(),
+            failed_keys,
             key_uses: Throttle::default(),
         }
     }
