@@ -4,6 +4,7 @@ mod account;
 mod body;
 mod preflight;
 mod slots;
+mod spending;
 mod stall;
 mod waiting;
 mod writer;
@@ -11,6 +12,7 @@ mod writer;
 pub use body::{Broken, ExportBody};
 pub use preflight::Preflight;
 pub use slots::SlotLimits;
+pub use spending::Spending;
 pub use stall::Stall;
 
 use crate::encode::mask::PseudonymKey;
@@ -30,6 +32,8 @@ use writer::{PartWriters, Progress};
 /// Parts that wait for the one before them, beside the one that is being read.
 const PARTS_AHEAD: usize = 2;
 
+const OVER_BUDGET: &str = "the key has no rows left for today";
+
 /// Everything that an export needs.
 pub struct Exporter {
     pub source: Source,
@@ -48,12 +52,30 @@ pub enum StartError {
     Busy,
     #[error("the key runs as many exports as it may")]
     KeyBusy,
+    #[error("{OVER_BUDGET}")]
+    OverBudget,
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
     Source(#[from] SourceError),
     #[error("the task that starts exports died")]
     Died,
+}
+
+impl StartError {
+    /// Whether the export had begun, so that there is a record of it.
+    pub fn is_recorded(&self) -> bool {
+        matches!(self, Self::Source(_) | Self::OverBudget)
+    }
+}
+
+/// Who gets an export.
+#[derive(Default)]
+pub struct Terms {
+    /// Asked when the caller goes early: whether it was cut off.
+    pub stall: Stall,
+    /// What the export costs; `None`: nothing.
+    pub spending: Option<Spending>,
 }
 
 impl Exporter {
@@ -71,27 +93,26 @@ impl Exporter {
     }
 
     /// Opens the audit record, starts the scan and waits for its first bytes, so that whatever fails before them can
-    /// still be told from an export. Once it has begun it ends by itself, even if the caller is gone; `stall` says then
-    /// whether it was cut off.
+    /// still be told from an export. Once it has begun it ends by itself, even if the caller is gone.
     ///
     /// # Errors
     ///
-    /// There is no export. With [`StartError::Source`] the record says so already; otherwise there is none.
+    /// There is no export. If [`StartError::is_recorded`] the record says so already; otherwise there is none.
     pub async fn start(
         self: &Arc<Self>,
         plan: Plan,
         request: Request,
-        stall: Stall,
+        terms: Terms,
     ) -> Result<ExportBody, StartError> {
         let slot = self.slot(&request).await?;
         let exporter = Arc::clone(self);
         let starting = tokio::spawn(async move {
             exporter.audit.begin(&request).await?;
             let account =
-                Account::open(Arc::clone(&exporter), Arc::clone(&plan.profile), request, slot, stall);
+                Account::open(Arc::clone(&exporter), Arc::clone(&plan.profile), request, slot, terms.stall);
             let (progress, parts) = mpsc::channel(PARTS_AHEAD);
             let scan = tokio::spawn(scan(exporter, plan, progress));
-            ExportBody::begin(account, parts, scan.abort_handle()).await.map_err(StartError::Source)
+            ExportBody::begin(account, parts, scan.abort_handle(), terms.spending).await
         });
         starting.await.map_err(|_| StartError::Died)?
     }

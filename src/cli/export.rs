@@ -2,7 +2,7 @@
 
 use super::{Usage, open_exporter, open_store, print_json};
 use crate::config::Config;
-use crate::export::{ExportBody, Exporter, Stall, StartError};
+use crate::export::{ExportBody, Exporter, StartError, Terms};
 use crate::plan::Plan;
 use crate::source::SourceError;
 use crate::store::audit;
@@ -154,7 +154,7 @@ async fn export(exporter: Arc<Exporter>, plan: Plan, output: Option<PathBuf>) ->
     let target = output.as_deref().map(Target::beside).transpose()?;
     let bar = progress_bar(&exporter, &plan, target.is_some()).await;
     let request = audit_request(&plan);
-    let body = exporter.start(plan, request, Stall::default()).await.map_err(refused)?;
+    let body = exporter.start(plan, request, Terms::default()).await.map_err(refused)?;
     let Some(mut target) = target else {
         return copy(body, &mut std::io::stdout(), &bar).await.map(|_| ());
     };

@@ -4,6 +4,8 @@ use crate::export::StartError;
 use crate::plan::ParameterError;
 use crate::source::SourceError;
 use crate::store::StoreError;
+use crate::store::budgets::Day;
+use crate::timestamp::Timestamp;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -25,6 +27,8 @@ pub(super) enum ApiError {
     TooManyRequests(u64),
     /// This key runs as many exports as it may.
     KeyBusy,
+    /// This key has no rows left for today.
+    OverBudget,
     Busy,
     SourceUnavailable,
     StoreUnavailable,
@@ -54,7 +58,7 @@ impl ApiError {
             Self::FlagOff | Self::MissingGrant(_) => StatusCode::FORBIDDEN,
             Self::InvalidKey(_) => StatusCode::UNAUTHORIZED,
             Self::Parameter(_) | Self::Form(_) => StatusCode::BAD_REQUEST,
-            Self::TooManyFailedKeys(_) | Self::TooManyRequests(_) | Self::KeyBusy => {
+            Self::TooManyFailedKeys(_) | Self::TooManyRequests(_) | Self::KeyBusy | Self::OverBudget => {
                 StatusCode::TOO_MANY_REQUESTS
             }
             Self::Busy | Self::SourceUnavailable | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -81,6 +85,7 @@ impl ApiError {
             Self::KeyBusy => {
                 "This API key runs as many exports at a time as it may; try again later".to_owned()
             }
+            Self::OverBudget => "This API key has no rows left for today (UTC)".to_owned(),
             Self::Busy => "All export slots are busy; try again later".to_owned(),
             Self::SourceUnavailable => "The users source is not available".to_owned(),
             Self::StoreUnavailable => "The store of keys, flags and audit is not available".to_owned(),
@@ -119,6 +124,7 @@ impl ApiError {
             Self::TooManyFailedKeys(_) => "too_many_failed_keys",
             Self::TooManyRequests(_) => "too_many_requests",
             Self::KeyBusy => "key_busy",
+            Self::OverBudget => "over_budget",
             Self::Busy => "busy",
             Self::SourceUnavailable => "source_unavailable",
             Self::StoreUnavailable => "store_unavailable",
@@ -134,6 +140,7 @@ impl ApiError {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyFailedKeys(seconds) | Self::TooManyRequests(seconds) => Some(*seconds),
+            Self::OverBudget => Some(Day::seconds_left(Timestamp::now())),
             Self::KeyBusy | Self::Busy | Self::SourceUnavailable | Self::StoreUnavailable => {
                 Some(RETRY_AFTER)
             }
@@ -176,6 +183,7 @@ impl From<StartError> for ApiError {
         match error {
             StartError::Busy => Self::Busy,
             StartError::KeyBusy => Self::KeyBusy,
+            StartError::OverBudget => Self::OverBudget,
             StartError::Store(error) => error.into(),
             StartError::Source(SourceError::After(error)) => Self::Parameter(error),
             StartError::Source(error @ (SourceError::Unreachable(_) | SourceError::Mismatch(_))) => {

@@ -6,9 +6,10 @@ use super::access::authenticate;
 use super::client;
 use super::error::ApiError;
 use super::headers::{RequestId, attachment};
-use crate::export::{Stall, StartError};
+use crate::export::{Spending, Stall, StartError, Terms};
 use crate::plan::{Plan, Profile};
 use crate::store::audit::{self, Closing, Outcome};
+use crate::store::budgets::Day;
 use crate::timestamp::Timestamp;
 use axum::Json;
 use axum::body::{Body, to_bytes};
@@ -31,10 +32,12 @@ pub(super) async fn export(State(app): State<Arc<App>>, profile: Arc<Profile>, r
     let is_head = request.method() == Method::HEAD;
     let stall = request.extensions().get::<Stall>().cloned().unwrap_or_default();
     let refusal = match admit(&app, &profile, request, &mut record).await {
-        Ok(plan) => match answer(&app, &profile, plan, is_head, &record, stall).await {
-            Ok(response) => return response,
-            Err(refusal) => refusal,
-        },
+        Ok((plan, spending)) => {
+            match answer(&app, &profile, plan, is_head, &record, Terms { stall, spending }).await {
+                Ok(response) => return response,
+                Err(refusal) => refusal,
+            }
+        }
         Err(error) => Refusal { error, is_recorded: false },
     };
     app.exporter.metrics.refused(refusal.error.metric_reason());
@@ -56,7 +59,7 @@ async fn answer(
     plan: Plan,
     is_head: bool,
     record: &audit::Request,
-    stall: Stall,
+    terms: Terms,
 ) -> Result<Response, Refusal> {
     let unrecorded = |error: StartError| Refusal { error: error.into(), is_recorded: false };
     if plan.preflight {
@@ -71,21 +74,19 @@ async fn answer(
         let nothing = futures_util::stream::empty::<Result<Bytes, Infallible>>();
         return Ok(download(profile, &record.id, Body::from_stream(nothing)));
     }
-    match app.exporter.start(plan, record.clone(), stall).await {
+    match app.exporter.start(plan, record.clone(), terms).await {
         Ok(body) => Ok(download(profile, &record.id, Body::new(body))),
-        Err(error) => {
-            Err(Refusal { is_recorded: matches!(error, StartError::Source(_)), error: error.into() })
-        }
+        Err(error) => Err(Refusal { is_recorded: error.is_recorded(), error: error.into() }),
     }
 }
 
-/// Flag, key, grant and parameters. What is learned on the way goes into the record.
+/// Flag, key, grant, budget and parameters. What is learned on the way goes into the record.
 async fn admit(
     app: &App,
     profile: &Arc<Profile>,
     request: Request,
     record: &mut audit::Request,
-) -> Result<Plan, ApiError> {
+) -> Result<(Plan, Option<Spending>), ApiError> {
     if request.version() < Version::HTTP_11 {
         return Err(ApiError::HttpVersion);
     }
@@ -94,13 +95,25 @@ async fn admit(
     }
     let client = client::address(app, &request);
     authenticate(app, request.headers(), client, record).await?.require(&profile.permission)?;
+    let spending = spending(app, record).await?;
 
     let query = request.uri().query().unwrap_or_default().to_owned();
     let form = read_form(request).await?;
     let pairs = [decode(query.as_bytes())?, decode(&form)?].concat();
     let plan = Plan::parse(profile, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     record.filters = plan.summary();
-    Ok(plan)
+    Ok((plan, spending))
+}
+
+/// The budget of the key, if it has one and something is left of it.
+async fn spending(app: &App, record: &audit::Request) -> Result<Option<Spending>, ApiError> {
+    let Some(key_id) = &record.key_id else { return Ok(None) };
+    let today = Day::of(record.time);
+    match app.store.budget(key_id, today).await? {
+        None => Ok(None),
+        Some(budget) if budget.is_used_up() => Err(ApiError::OverBudget),
+        Some(_) => Ok(Some(app.exporter.spending(&app.store, key_id, today))),
+    }
 }
 
 fn audit_request(app: &App, profile: &Arc<Profile>, request: &Request) -> audit::Request {

@@ -7,6 +7,7 @@
 mod harness;
 
 mod audit;
+mod budgets;
 mod check;
 mod check_source;
 mod cli;
