@@ -35,6 +35,8 @@ pub struct Config {
     /// `None`: text on a terminal, else JSON.
     pub log_format: Option<LogFormat>,
     pub limits: Limits,
+    /// `None`: HTTP without TLS.
+    pub tls: Option<TlsFiles>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     pub static_keys: StaticKeys,
@@ -59,6 +61,14 @@ pub struct SourceConfig {
 pub enum LogFormat {
     Text,
     Json,
+}
+
+/// What HTTPS needs, in PEM.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The server's certificate, and those between it and its root.
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
 /// Keys from the environment, as hashes.
@@ -148,6 +158,7 @@ impl Config {
             profiles,
             log_format: log_format.map(|format| format.0).or(file.log.format),
             limits: Limits::read(&layers, file.limits)?,
+            tls: layers.in_file("tls", tls_files(file.tls))?,
             trusted_proxies: file
                 .trusted_proxies
                 .iter()
@@ -209,6 +220,14 @@ impl FromStr for LogFormatText {
             "json" => Ok(Self(LogFormat::Json)),
             _ => Err("expected 'text' or 'json'".to_owned()),
         }
+    }
+}
+
+fn tls_files(section: file::TlsSection) -> Result<Option<TlsFiles>, String> {
+    match (section.cert, section.key) {
+        (None, None) => Ok(None),
+        (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+        _ => Err("expected both tls.cert and tls.key, or neither".to_owned()),
     }
 }
 

@@ -25,6 +25,7 @@ pub(super) struct ConfigFile {
     pub(super) exports: BTreeMap<String, ExportSection>,
     pub(super) log: LogSection,
     pub(super) limits: LimitsSection,
+    pub(super) tls: TlsSection,
 }
 
 #[derive(Default, Deserialize)]
@@ -93,6 +94,13 @@ pub(super) struct LimitsSection {
     pub(super) shutdown_grace: Option<String>,
     pub(super) failed_keys_per_minute: Option<u32>,
     pub(super) requests_per_minute: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TlsSection {
+    pub(super) cert: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
 }
 
 /// Reads the file; one that nobody named may be missing.

@@ -6,6 +6,7 @@ mod stream;
 mod transport;
 
 use crate::export::Exporter;
+use crate::tls::Tls;
 use activity::{Activity, IdleList};
 use axum::Router;
 use connection::Shared;
@@ -39,11 +40,13 @@ pub async fn serve(
     listener: TcpListener,
     router: Router,
     exporter: Arc<Exporter>,
+    tls: Option<Arc<Tls>>,
     bounds: Bounds,
     stop: impl Future<Output = ()>,
 ) {
     let shared = Arc::new(Shared {
         router,
+        tls,
         stall: bounds.client_stall,
         stopping: CancellationToken::new(),
         break_off: CancellationToken::new(),

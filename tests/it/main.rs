@@ -21,6 +21,7 @@ mod flags;
 mod frameworks;
 mod headers;
 mod hostile;
+mod https;
 mod import;
 mod init;
 mod init_file;

@@ -4,6 +4,7 @@ use super::activity::Activity;
 use super::stream::{Answer, Streams, Watch};
 use super::transport::Transport;
 use crate::http::client::Peer;
+use crate::tls::Tls;
 use axum::Router;
 use axum::extract::Request;
 use hyper::body::Incoming;
@@ -19,6 +20,8 @@ use tower::ServiceExt;
 
 /// How long a client may take to send its request's head, and how long an idle connection is kept.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take for the TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client that was told of the end may take to go.
 const FAREWELL: Duration = Duration::from_secs(1);
 /// How often an HTTP/2 client is asked whether it is still there.
@@ -31,6 +34,8 @@ const WINDOW: u32 = 64 * 1024;
 /// What all connections share.
 pub(super) struct Shared {
     pub(super) router: Router,
+    /// `None`: HTTP without TLS.
+    pub(super) tls: Option<Arc<Tls>>,
     /// How long a client may take nothing of its answer.
     pub(super) stall: Duration,
     /// Cancelled when connections should end with what they are doing.
@@ -46,9 +51,29 @@ pub(super) async fn serve(shared: &Shared, stream: TcpStream, peer: SocketAddr, 
         Err(error) => return tracing::debug!(%peer, %error, "connection"),
     };
     tokio::select! {
-        () = speak_http(shared, transport, peer, activity) => {}
+        () = speak(shared, transport, peer, activity) => {}
         () = activity.closing.cancelled() => tracing::debug!(%peer, "an idle connection makes room"),
         () = shared.break_off.cancelled() => {}
+    }
+}
+
+async fn speak(shared: &Shared, transport: Transport, peer: SocketAddr, activity: &Arc<Activity>) {
+    let Some(tls) = &shared.tls else {
+        return speak_http(shared, transport, peer, activity).await;
+    };
+    let handshake =
+        tokio::time::timeout(HANDSHAKE_TIMEOUT.min(shared.stall), tls.acceptor().accept(transport));
+    let accepted = tokio::select! {
+        accepted = handshake => accepted,
+        () = shared.stopping.cancelled() => return,
+    };
+    match accepted {
+        Ok(Ok(stream)) => {
+            activity.restart();
+            speak_http(shared, stream, peer, activity).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake"),
+        Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
     }
 }
 
