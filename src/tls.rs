@@ -86,7 +86,7 @@ fn acceptor(files: &TlsFiles) -> Result<TlsAcceptor, TlsError> {
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let expected = "certificates in PEM, the server's own first: -----BEGIN CERTIFICATE-----";
-    let problem = |error| describe("cert", path, expected, error);
+    let problem = |error: pem::Error| describe("cert", path, expected, &error);
     let certificates: Vec<_> =
         CertificateDer::pem_slice_iter(&read("cert", path)?).collect::<Result<_, _>>().map_err(problem)?;
     if certificates.is_empty() {
@@ -97,7 +97,8 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
 
 fn private_key(path: &Path) -> Result<PrivateKeyDer<'static>, TlsError> {
     let expected = "a private key in PEM without a password: -----BEGIN PRIVATE KEY-----";
-    PrivateKeyDer::from_pem_slice(&read("key", path)?).map_err(|error| describe("key", path, expected, error))
+    PrivateKeyDer::from_pem_slice(&read("key", path)?)
+        .map_err(|error| describe("key", path, expected, &error))
 }
 
 fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
@@ -105,7 +106,7 @@ fn read(key: &'static str, path: &Path) -> Result<Vec<u8>, TlsError> {
 }
 
 /// The reader's own error could quote a line of the key.
-fn describe(key: &'static str, path: &Path, expected: &'static str, error: pem::Error) -> TlsError {
+fn describe(key: &'static str, path: &Path, expected: &'static str, error: &pem::Error) -> TlsError {
     let problem = match error {
         pem::Error::NoItemsFound => "there is none in it",
         _ => "it is not PEM (RFC 7468)",
