@@ -54,6 +54,8 @@ pub enum StartError {
     KeyBusy,
     #[error("{OVER_BUDGET}")]
     OverBudget,
+    #[error("its rows could not be counted in the budget of the key: {0}")]
+    Uncounted(StoreError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -65,7 +67,7 @@ pub enum StartError {
 impl StartError {
     /// Whether the export had begun, so that there is a record of it.
     pub fn is_recorded(&self) -> bool {
-        matches!(self, Self::Source(_) | Self::OverBudget)
+        matches!(self, Self::Source(_) | Self::OverBudget | Self::Uncounted(_))
     }
 }
 

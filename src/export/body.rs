@@ -105,13 +105,17 @@ impl ExportBody {
         let mut body = Self { state: State::Streaming, scan, account, spending };
         match poll_fn(|context| body.scan.poll_next(context)).await {
             Next::Chunk { bytes, rows } => {
-                if !poll_fn(|context| body.poll_spend(context, rows)).await? {
-                    let _ = body.account.settle(Outcome::OverBudget, Some(OVER_BUDGET.to_owned())).await;
-                    return Err(StartError::OverBudget);
-                }
-                body.account.add(&bytes, rows);
-                body.state = State::First(bytes);
-                Ok(body)
+                let (outcome, error) = match poll_fn(|context| body.poll_spend(context, rows)).await {
+                    Ok(true) => {
+                        body.account.add(&bytes, rows);
+                        body.state = State::First(bytes);
+                        return Ok(body);
+                    }
+                    Ok(false) => (Outcome::OverBudget, StartError::OverBudget),
+                    Err(error) => (Outcome::Failed, StartError::Uncounted(error)),
+                };
+                let _ = body.account.settle(outcome, Some(error.to_string())).await;
+                Err(error)
             }
             // Every export has a header, so that no good verdict comes first.
             Next::Verdict(verdict) => {

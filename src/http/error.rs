@@ -184,7 +184,7 @@ impl From<StartError> for ApiError {
             StartError::Busy => Self::Busy,
             StartError::KeyBusy => Self::KeyBusy,
             StartError::OverBudget => Self::OverBudget,
-            StartError::Store(error) => error.into(),
+            StartError::Store(error) | StartError::Uncounted(error) => error.into(),
             StartError::Source(SourceError::After(error)) => Self::Parameter(error),
             StartError::Source(error @ (SourceError::Unreachable(_) | SourceError::Mismatch(_))) => {
                 tracing::error!(%error, "source");

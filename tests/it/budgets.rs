@@ -122,3 +122,19 @@ fn a_key_that_replaces_another_has_its_budget(db: Db) {
         assert_eq!(site.run(&arguments).code, Some(2), "{nonsense}");
     }
 }
+
+#[test]
+fn rows_that_cannot_be_counted_do_not_leave() {
+    let site = Site::with_users(Db::Sqlite, 10);
+    let key = with_budget(&site, 100);
+    let server = site.serve();
+    let store = rusqlite::Connection::open(site.data_dir().join("headcount.db")).unwrap();
+    store
+        .execute_batch(
+            "CREATE TRIGGER refuse BEFORE UPDATE ON headcount_budgets BEGIN SELECT RAISE(ABORT, 'no'); END",
+        )
+        .unwrap();
+    server.get_with(&key, MINIMAL).detail(503);
+    let audit = site.audit_of(1);
+    assert_eq!((audit.len(), &audit[0]["outcome"], &audit[0]["rows"]), (1, &"failed".into(), &0.into()));
+}
