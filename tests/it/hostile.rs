@@ -88,10 +88,11 @@ fn a_head_that_trickles_is_cut_off() {
 
 #[test]
 fn a_connection_is_kept_while_it_is_used() {
-    let (_site, server) = serve("client_stall = \"1s\"\n");
+    let (_site, server) = serve("client_stall = \"3s\"\n");
     let mut stream = connect(server.addr);
-    for _ in 0..6 {
-        std::thread::sleep(Duration::from_millis(300));
+    for _ in 0..8 {
+        // The pace of the client: in all, longer than it may be idle.
+        std::thread::sleep(Duration::from_millis(500));
         stream.write_all(GET.as_bytes()).unwrap();
         let mut answer = [0; 4096];
         let read = stream.read(&mut answer).unwrap();

@@ -48,7 +48,7 @@ fn an_http_2_stream_that_takes_nothing_is_cut_off(db: Db) {
 
 /// Takes, for longer than a stall may last, less than makes the server's kernel ask for more.
 fn a_client_that_is_slow_is_not_cut_off(db: Db) {
-    let site = impatient(db, "2s");
+    let site = impatient(db, "3s");
     let server = site.serve();
     let mut slow = Download::stalled(&server, FULL, EXPORT_KEY);
     let export = slow.export_id();
