@@ -20,6 +20,8 @@ use tokio_util::task::TaskTracker;
 
 /// Pause after a failed accept, which mostly means that file descriptors are short.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a connection without a request is safe from making room for another.
+const IDLE_GRACE: Duration = Duration::from_millis(100);
 /// How long the records of broken-off exports may take at the end.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -77,7 +79,7 @@ pub async fn serve(
 /// Accepts for ever. A connection too many takes the place of the one that has had nothing to do for the longest time;
 /// where all have something to do, it waits, and others wait in the kernel's queue.
 async fn accept(listener: &TcpListener, limit: usize, shared: &Arc<Shared>, connections: &TaskTracker) {
-    let idle = Arc::new(IdleList::default());
+    let idle = Arc::new(IdleList::new(IDLE_GRACE));
     let places = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
     loop {
         let (stream, peer) = match listener.accept().await {

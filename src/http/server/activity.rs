@@ -8,9 +8,10 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
 /// The connections that have nothing to do, in the order in which they came to have nothing to do.
-#[derive(Default)]
 pub(super) struct IdleList {
     waiting: Mutex<Waiting>,
+    /// How long each of them is safe: a request may be on its way.
+    grace: Duration,
     /// Told of every connection that is added.
     added: Notify,
 }
@@ -18,15 +19,24 @@ pub(super) struct IdleList {
 #[derive(Default)]
 struct Waiting {
     next_place: u64,
-    connections: BTreeMap<u64, CancellationToken>,
+    connections: BTreeMap<u64, Idle>,
+}
+
+struct Idle {
+    since: Instant,
+    closing: CancellationToken,
 }
 
 impl IdleList {
+    pub(super) fn new(grace: Duration) -> Self {
+        Self { waiting: Mutex::default(), grace, added: Notify::new() }
+    }
+
     fn add(&self, closing: CancellationToken) -> u64 {
         let mut waiting = lock(&self.waiting);
         let place = waiting.next_place;
         waiting.next_place += 1;
-        waiting.connections.insert(place, closing);
+        waiting.connections.insert(place, Idle { since: Instant::now(), closing });
         self.added.notify_one();
         place
     }
@@ -38,12 +48,24 @@ impl IdleList {
     /// Closes the connection that has had nothing to do for the longest time, or waits for one to close.
     pub(super) async fn close_one(&self) {
         loop {
-            let longest = lock(&self.waiting).connections.pop_first();
-            if let Some((_, closing)) = longest {
-                return closing.cancel();
+            match self.close_longest() {
+                Some(Duration::ZERO) => return,
+                // It may have something to do by then.
+                Some(left) => tokio::time::sleep(left).await,
+                None => self.added.notified().await,
             }
-            self.added.notified().await;
         }
+    }
+
+    /// Closes the connection that has had nothing to do for the longest time, or says for how long that is still safe.
+    fn close_longest(&self) -> Option<Duration> {
+        let mut waiting = lock(&self.waiting);
+        let longest = waiting.connections.first_entry()?;
+        let left = self.grace.saturating_sub(longest.get().since.elapsed());
+        if left.is_zero() {
+            longest.remove().closing.cancel();
+        }
+        Some(left)
     }
 }
 
@@ -141,7 +163,7 @@ mod tests {
 
     #[test]
     fn the_longest_idle_connection_makes_room() {
-        let idle = Arc::new(IdleList::default());
+        let idle = Arc::new(IdleList::new(Duration::ZERO));
         let connections = [(); 3].map(|()| Activity::new(&idle));
         let task = connections[0].begin();
         assert!(idle.close_one().now_or_never().is_some());
@@ -152,9 +174,17 @@ mod tests {
         assert_eq!([closed(0), closed(2)], [false, true]);
     }
 
+    #[tokio::test]
+    async fn who_has_just_come_is_safe() {
+        let idle = Arc::new(IdleList::new(Duration::from_secs(3600)));
+        let fresh = Activity::new(&idle);
+        assert!(idle.close_one().now_or_never().is_none());
+        assert!(!fresh.closing.is_cancelled());
+    }
+
     #[test]
     fn where_all_are_busy_nobody_is_closed() {
-        let idle = Arc::new(IdleList::default());
+        let idle = Arc::new(IdleList::new(Duration::ZERO));
         let busy = Activity::new(&idle);
         let tasks = [busy.begin(), busy.begin()];
         let ended = Activity::new(&idle);
