@@ -9,17 +9,21 @@ mod flags;
 mod init;
 mod keys;
 mod open_files;
+mod receipts;
 mod serve;
 mod table;
 mod users;
+mod verify;
 
 use crate::config::{Config, Overrides};
 use crate::export::{Exporter, SlotLimits};
+use crate::signature::SigningKey;
 use crate::source::Source;
 use crate::source::embedded::EmbeddedUsers;
 use crate::store::Store;
 use crate::store::audit::AuditLog;
 use crate::telemetry;
+use crate::timestamp::Timestamp;
 use anyhow::Context;
 use clap::{Parser, Subcommand};
 use std::io::{ErrorKind, Write};
@@ -71,6 +75,14 @@ enum Command {
     /// Read the audit
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Show receipts, and the key that they are signed with
+    #[command(subcommand)]
+    Receipts(receipts::Command),
+    /// Say whether a file is an export, complete and unchanged; needs nothing but the file, its receipt and a public key
+    ///
+    /// Exit codes: 0 complete, unchanged, and the receipt is signed with the key; 3 the same, but no key was given; 4 not
+    /// complete; 5 changed; 6 the receipt is not signed with the key; 1 something cannot be read; 2 bad usage.
+    Verify(verify::Arguments),
     /// Fill the embedded users table
     #[command(subcommand)]
     Users(users::Command),
@@ -93,7 +105,7 @@ struct Usage(String);
 pub fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         // Whoever closed the pipe has what they wanted.
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
@@ -104,33 +116,45 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(arguments: Arguments) -> anyhow::Result<()> {
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let listen = match &arguments.command {
         Command::Demo { listen, .. } | Command::Serve { listen } => *listen,
         _ => None,
     };
-    if let Command::Init(init) = arguments.command {
-        // Makes a configuration, so it cannot ask for one.
-        return in_runtime(init::run(arguments.config, arguments.data_dir, *init));
+    // Some need no configuration: one makes it, the other works where there is none.
+    match arguments.command {
+        Command::Init(init) => in_runtime(init::run(arguments.config, arguments.data_dir, *init))?,
+        Command::Verify(arguments) => return verify::run(&arguments),
+        command => run_configured(command, arguments.config, arguments.data_dir, listen)?,
     }
-    let overrides = Overrides { config: arguments.config, data_dir: arguments.data_dir, listen };
+    Ok(ExitCode::SUCCESS)
+}
+
+fn run_configured(
+    command: Command,
+    config: Option<PathBuf>,
+    data_dir: Option<PathBuf>,
+    listen: Option<SocketAddr>,
+) -> anyhow::Result<()> {
+    let overrides = Overrides { config, data_dir, listen };
     let environment = std::env::vars_os().filter_map(|(name, value)| {
         // What is no Unicode is none of ours, or is refused as an unknown value.
         Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
     });
     let config = Config::load(overrides, environment)?;
     in_runtime(async {
-        match arguments.command {
+        match command {
             Command::Demo { users, .. } => demo::run(config, users).await,
             Command::Serve { .. } => serve::run(config).await,
             Command::Export(arguments) => export::run(config, *arguments).await,
             Command::Keys(command) => keys::run(&config, command).await,
             Command::Flags(command) => flags::run(&config, command).await,
             Command::Audit(command) => audit::run(&config, command).await,
+            Command::Receipts(command) => receipts::run(&config, command).await,
             Command::Users(command) => users::run(&config, &command),
             Command::Check { json } => check::run(&config, json).await,
             Command::Openapi => print(&crate::http::openapi::text(&config.profiles)),
-            Command::Init(_) => Ok(()),
+            Command::Init(_) | Command::Verify(_) => Ok(()),
         }
     })
 }
@@ -148,10 +172,9 @@ fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Resu
     result
 }
 
-/// One core is left to the scan, on its own thread or in the database: a worker more would only be woken to find nothing
-/// to do, on the core that the scan needs.
+/// One for each core: the connections that share a scan of PostgreSQL are read and encoded by them.
 fn workers() -> usize {
-    std::thread::available_parallelism().map_or(1, |cores| cores.get())
+    std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
 fn is_broken_pipe(error: &anyhow::Error) -> bool {
@@ -202,7 +225,12 @@ async fn open_exporter(config: &Config, store: &Store) -> anyhow::Result<Exporte
         queue: config.limits.queue,
         patience: config.limits.queue_timeout,
     };
-    Ok(Exporter::new(open_source(config)?, audit, pseudonyms, limits))
+    Ok(Exporter::new(open_source(config)?, audit, pseudonyms, limits, Timestamp::now))
+}
+
+/// The key that signs receipts, which is made where it is missing.
+async fn receipt_key(store: &Store) -> anyhow::Result<SigningKey> {
+    Ok(store.receipt_key(&random_bytes()?).await?)
 }
 
 fn random_bytes<const N: usize>() -> anyhow::Result<[u8; N]> {

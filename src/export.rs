@@ -21,10 +21,12 @@ use crate::source::{Source, SourceError};
 use crate::store::StoreError;
 use crate::store::audit::{AuditLog, Closing, Outcome, Request};
 use crate::telemetry::Metrics;
+use crate::timestamp::Timestamp;
 use account::Account;
 use slots::Slots;
 use std::sync::Arc;
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use writer::{PartWriters, Progress};
@@ -40,6 +42,8 @@ pub struct Exporter {
     pub audit: AuditLog,
     pub metrics: Metrics,
     pseudonyms: PseudonymKey,
+    /// Tells the time.
+    clock: fn() -> Timestamp,
     slots: Arc<Slots>,
     closing: TaskTracker,
     breaking_off: CancellationToken,
@@ -81,12 +85,19 @@ pub struct Terms {
 }
 
 impl Exporter {
-    /// An exporter that runs so many exports at the same time.
-    pub fn new(source: Source, audit: AuditLog, pseudonyms: PseudonymKey, limits: SlotLimits) -> Self {
+    /// An exporter that runs so many exports at the same time, and asks `clock` for the time.
+    pub fn new(
+        source: Source,
+        audit: AuditLog,
+        pseudonyms: PseudonymKey,
+        limits: SlotLimits,
+        clock: fn() -> Timestamp,
+    ) -> Self {
         Self {
             source,
             audit,
             pseudonyms,
+            clock,
             metrics: Metrics::default(),
             slots: Slots::new(limits),
             closing: TaskTracker::new(),
@@ -155,8 +166,20 @@ impl Exporter {
             bytes: 0,
             sha256: None,
             duration_ms: 0,
+            snapshot_at: None,
+            ended_at: (self.clock)(),
         };
         Ok(self.audit.record(request, &closing).await?)
+    }
+
+    /// Records a request that got no export, even if nobody waits for that.
+    pub fn record(
+        self: &Arc<Self>,
+        request: Request,
+        closing: Closing,
+    ) -> JoinHandle<Result<(), StoreError>> {
+        let exporter = Arc::clone(self);
+        self.closing.spawn(async move { exporter.audit.record(&request, &closing).await })
     }
 
     /// From now on an export that is dropped was broken off by us, not by its client.
@@ -164,10 +187,11 @@ impl Exporter {
         self.breaking_off.cancel();
     }
 
-    /// Waits until every export has ended and its record is written.
+    /// Waits until every export has ended and every record is written.
     pub async fn settled(&self) {
         self.closing.close();
         self.closing.wait().await;
+        self.audit.flush().await;
     }
 }
 

@@ -9,21 +9,28 @@ mod exports;
 mod headers;
 pub mod openapi;
 mod probes;
+mod receipts;
+mod recent;
 pub mod server;
 mod throttle;
+mod trailers;
 
 use crate::config::Config;
 use crate::export::Exporter;
+use crate::signature::SigningKey;
 use crate::store::Store;
+use crate::store::flags::FlagState;
+use crate::store::keys::ApiKey;
 use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::HeaderValue;
-use axum::middleware::{Next, from_fn};
+use axum::middleware::{Next, from_fn, map_response};
 use axum::response::Response;
 use axum::routing::get;
 use backoff::Backoff;
 use error::ApiError;
 use headers::RequestId;
+use recent::Recent;
 use std::sync::Arc;
 use throttle::Throttle;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -35,15 +42,19 @@ pub struct App {
     config: Config,
     store: Store,
     exporter: Arc<Exporter>,
+    receipt_key: SigningKey,
     failed_keys: Backoff<std::net::IpAddr>,
     key_uses: Throttle<String>,
+    recent_flags: Recent<(), Arc<Vec<FlagState>>>,
+    /// By the SHA-256 of the key.
+    recent_keys: Recent<[u8; 32], Arc<ApiKey>>,
     openapi: String,
     docs: String,
 }
 
 impl App {
     /// The service over an open store and a running exporter.
-    pub fn new(config: Config, store: Store, exporter: Arc<Exporter>) -> Self {
+    pub fn new(config: Config, store: Store, exporter: Arc<Exporter>, receipt_key: SigningKey) -> Self {
         let failed_keys = Backoff::new(config.limits.failed_keys_per_minute);
         Self {
             openapi: openapi::text(&config.profiles),
@@ -51,8 +62,11 @@ impl App {
             config,
             store,
             exporter,
+            receipt_key,
             failed_keys,
             key_uses: Throttle::default(),
+            recent_flags: Recent::default(),
+            recent_keys: Recent::default(),
         }
     }
 }
@@ -67,10 +81,14 @@ pub fn router(app: App) -> Router {
         exports = exports.route(&profile.path, get(handler.clone()).post(handler));
     }
     // Speed before size: the users are waiting for a database dump, not for a web page.
-    let exports = exports.layer(CompressionLayer::new().quality(CompressionLevel::Fastest));
+    let exports = exports
+        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
+        .layer(map_response(trailers::digest_what_is_sent));
 
     Router::new()
         .merge(exports)
+        .route(receipts::RECEIPT, get(receipts::show))
+        .route(receipts::PUBLIC_KEY, get(receipts::public_key))
         .route(probes::ALIVE, get(probes::export_alive))
         .route(probes::SIMPLE, get(probes::export_simple))
         .route("/healthz", get(probes::healthz))

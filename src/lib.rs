@@ -21,10 +21,16 @@ pub mod http;
 pub mod plan;
 // Runs an export from its slot to its audit record.
 pub mod export;
+// What an export was, signed; and files compared with it.
+pub mod receipt;
 // The users table, read-only, on SQLite and PostgreSQL.
 pub mod source;
 // What looks like a credential, and what is personal.
 pub mod sensitive;
+// Ed25519.
+pub mod signature;
+// The one text of a JSON value.
+pub mod canonical;
 // Rows to bytes.
 pub mod encode;
 // Keys, flags and the audit.

@@ -131,13 +131,17 @@ impl Plan {
         plan
     }
 
+    /// The names in the header.
+    pub fn column_names(&self) -> Vec<String> {
+        self.columns.iter().map(|shown| shown.shown_name().to_owned()).collect()
+    }
+
     /// What the audit keeps of the plan: every parameter that differs from its default, the email only as
     /// `sha256:` and the hash in hexadecimal.
     pub fn summary(&self) -> serde_json::Map<String, serde_json::Value> {
         let mut summary = serde_json::Map::new();
         if self.columns != self.profile.columns {
-            let names: Vec<_> = self.columns.iter().map(ProfileColumn::shown_name).collect();
-            summary.insert("fields".into(), names.join(",").into());
+            summary.insert("fields".into(), self.column_names().join(",").into());
         }
         for filter in &self.filters {
             let (name, value) = match filter {

@@ -7,6 +7,7 @@ mod inspection;
 mod mapping;
 mod postgres;
 mod query;
+mod spare;
 mod sqlite;
 mod table;
 mod tls;
@@ -17,6 +18,7 @@ use crate::plan::{ParameterError, Plan};
 pub use inspection::{Estimate, Inspection};
 pub use mapping::{Expression, Mapping, Timestamps};
 use postgres::PostgresSource;
+use spare::SpareReaders;
 use sqlite::SqliteSource;
 use std::sync::Arc;
 pub use table::TableName;
@@ -129,15 +131,16 @@ pub enum Source {
 }
 
 impl Source {
-    /// A source at `url`, of which a large scan is shared by so many threads or connections. Nothing is opened yet: a database that is down now may be up when it is needed.
+    /// A source at `url`, of which a large scan that is alone is shared by so many threads or connections. Nothing is opened yet: a database that is down now may be up when it is needed.
     ///
     /// # Errors
     ///
     /// A URL that the PostgreSQL driver cannot read, or TLS settings that cannot be met.
     pub fn new(url: &DatabaseUrl, mapping: Mapping, parallelism: usize) -> Result<Self, String> {
+        let spare = SpareReaders::new(parallelism);
         Ok(match url {
-            DatabaseUrl::Sqlite(path) => Self::Sqlite(SqliteSource::new(path.clone(), mapping, parallelism)),
-            DatabaseUrl::Postgres(url) => Self::Postgres(Arc::new(PostgresSource::new(url, mapping, parallelism)?)),
+            DatabaseUrl::Sqlite(path) => Self::Sqlite(SqliteSource::new(path.clone(), mapping, spare)),
+            DatabaseUrl::Postgres(url) => Self::Postgres(Arc::new(PostgresSource::new(url, mapping, spare)?)),
         })
     }
 

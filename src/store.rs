@@ -10,10 +10,11 @@ mod secrets;
 use crate::database_url::DatabaseUrl;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{MigrateError, Migrator};
-use sqlx::{AnyConnection, AnyPool, Connection, Executor};
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
@@ -32,6 +33,17 @@ pub enum StoreError {
     File { path: PathBuf, cause: std::io::Error },
     #[error("the store holds {0}, which this version does not know")]
     Unreadable(String),
+    #[error("the store did not answer within {} s", .0.as_secs())]
+    Hangs(Duration),
+    #[error("the record is not open any more: this process was taken for dead")]
+    NotOpen,
+    #[error("the head of the audit's chain is not there")]
+    NoHead,
+    #[error("the task that writes the audit died")]
+    WriterDied,
+    /// Of a transaction that several wanted.
+    #[error(transparent)]
+    Shared(Arc<StoreError>),
 }
 
 /// The store. Cheap to clone.
@@ -57,7 +69,8 @@ impl Store {
                 let _alone = lock_file(&beside(path, ".lock"))?;
                 // Made here for its mode, which SQLite then gives to the files beside it.
                 open_file(path)?;
-                let pool = options.connect(&sqlite_url(path)).await?;
+                let pool = options.after_connect(|connection, _| Box::pin(durable(connection)));
+                let pool = pool.connect(&sqlite_url(path)).await?;
                 pool.execute("PRAGMA journal_mode = WAL").await?;
                 migrate(&pool).await?;
                 pool
@@ -65,12 +78,15 @@ impl Store {
             DatabaseUrl::Postgres(url) => {
                 // A pool hides why it cannot connect behind its time-out.
                 AnyConnection::connect(url).await?.close().await?;
-                let pool = options.connect(url).await?;
+                let pool = options.after_connect(|connection, _| Box::pin(lively(connection)));
+                let pool = pool.connect(url).await?;
                 migrate(&pool).await?;
                 pool
             }
         };
-        Ok(Self { pool, url: url.clone() })
+        let store = Self { pool, url: url.clone() };
+        store.adopt_old_records().await?;
+        Ok(store)
     }
 
     /// Asks the store for a sign of life.
@@ -82,6 +98,40 @@ impl Store {
         self.pool.execute("SELECT 1").await?;
         Ok(())
     }
+}
+
+impl Store {
+    /// Begins a transaction that writes. In SQLite it is alone from its start: one that reads first and then finds
+    /// that another has written could not wait for its turn.
+    async fn begin_write(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        self.pool.begin_with(if self.is_sqlite() { "BEGIN IMMEDIATE" } else { "BEGIN" }).await
+    }
+
+    /// Begins a transaction that reads and sees the store as it is at its first statement.
+    async fn begin_read(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
+        let postgres = "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY";
+        self.pool.begin_with(if self.is_sqlite() { "BEGIN" } else { postgres }).await
+    }
+
+    fn is_sqlite(&self) -> bool {
+        matches!(self.url, DatabaseUrl::Sqlite(_))
+    }
+}
+
+/// Makes every commit wait for the disk. In WAL mode `NORMAL` would outlive a crash of the process, too, but a power cut
+/// would take all commits since the last checkpoint with it, and with them the only trace of exports that clients have.
+/// It would make single exports, one after the other, 1.8 times as fast, and 16 at a time, which share commits, 1.15 times
+/// (<https://sqlite.org/pragma.html#pragma_synchronous>). In PostgreSQL it is its `synchronous_commit` that decides.
+async fn durable(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    connection.execute("PRAGMA synchronous = FULL").await?;
+    Ok(())
+}
+
+/// Lets PostgreSQL end the session of an instance that stops in the middle of a transaction, as a suspended machine does:
+/// the others wait for its lock on the chain of the audit.
+async fn lively(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
+    connection.execute("SET idle_in_transaction_session_timeout = '5s'").await?;
+    Ok(())
 }
 
 async fn migrate(pool: &AnyPool) -> Result<(), MigrateError> {

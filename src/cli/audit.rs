@@ -1,8 +1,9 @@
-//! `audit list`
+//! `audit list`, `audit head`, `audit verify`
 
-use super::open_store;
 use super::table::or_dash;
+use super::{open_store, print};
 use crate::config::Config;
+use crate::store::Store;
 use crate::store::audit::{Outcome, Record};
 use clap::Subcommand;
 use std::io::{BufWriter, Write};
@@ -18,11 +19,37 @@ pub(super) enum Command {
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
         limit: Option<i64>,
     },
+    /// Print the hash of the newest settled record, to be kept where nobody who can change the store can change it
+    Head,
+    /// Check that no settled record was changed, removed or put in
+    Verify {
+        /// A hash that 'audit head' printed once: also check that what was there then is there still
+        #[arg(long, value_name = "HASH", value_parser = parse_hash)]
+        head: Option<String>,
+    },
+}
+
+/// 64 hexadecimal digits.
+fn parse_hash(text: &str) -> Result<String, String> {
+    if text.len() == 64 && text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
+        return Ok(text.to_ascii_lowercase());
+    }
+    Err("a hash has 64 hexadecimal digits".to_owned())
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
-    let Command::List { json, limit } = command;
     let store = open_store(config).await?;
+    match command {
+        Command::List { json, limit } => list(&store, json, limit).await,
+        Command::Head => print(&(store.audit_head().await? + "\n")),
+        Command::Verify { head } => {
+            let whole = store.verify_audit(head.as_deref()).await?;
+            print(&format!("whole: {} records; the hash of the newest is {}\n", whole.records, whole.head))
+        }
+    }
+}
+
+async fn list(store: &Store, json: bool, limit: Option<i64>) -> anyhow::Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
     // One record at a time: an audit of years must not have to fit into memory.
     let mut separator = "[\n  ";

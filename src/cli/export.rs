@@ -1,11 +1,11 @@
 //! `export minimal|full`
 
-use super::{Usage, open_exporter, open_store, print_json};
+use super::{Usage, open_exporter, open_store, print_json, receipts, verify};
 use crate::config::Config;
 use crate::export::{ExportBody, Exporter, StartError, Terms};
 use crate::plan::Plan;
 use crate::source::SourceError;
-use crate::store::audit;
+use crate::store::{Store, audit};
 use crate::telemetry;
 use crate::timestamp::Timestamp;
 use anyhow::{Context, bail};
@@ -27,6 +27,9 @@ pub(super) struct Arguments {
     /// Write to FILE, which appears when it is complete [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Also write the receipt, to FILE.receipt.json, once FILE is complete
+    #[arg(long, requires = "output")]
+    receipt: bool,
     /// Say what the export would be, as JSON, instead of exporting
     #[arg(long, conflicts_with = "output")]
     preflight: bool,
@@ -123,7 +126,8 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
         let request = audit_request(&plan);
         return print_json(&exporter.preflight(&plan, &request).await.map_err(refused)?);
     }
-    let exporting = tokio::spawn(export(Arc::clone(&exporter), plan, arguments.output));
+    let receipts = arguments.receipt.then(|| store.clone());
+    let exporting = tokio::spawn(export(Arc::clone(&exporter), plan, arguments.output, receipts));
     let abort = exporting.abort_handle();
     let result = tokio::select! {
         result = exporting => result.context("the export died")?,
@@ -150,19 +154,43 @@ fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
     })
 }
 
-async fn export(exporter: Arc<Exporter>, plan: Plan, output: Option<PathBuf>) -> anyhow::Result<()> {
+/// Writes the export to `output`, and its receipt out of the store `receipts`, if there is one.
+async fn export(
+    exporter: Arc<Exporter>,
+    plan: Plan,
+    output: Option<PathBuf>,
+    receipts: Option<Store>,
+) -> anyhow::Result<()> {
     let target = output.as_deref().map(Target::beside).transpose()?;
     let bar = progress_bar(&exporter, &plan, target.is_some()).await;
     let request = audit_request(&plan);
+    let id = request.id.clone();
     let body = exporter.start(plan, request, Terms::default()).await.map_err(refused)?;
     let Some(mut target) = target else {
         return copy(body, &mut std::io::stdout(), &bar).await.map(|_| ());
     };
     let rows = copy(body, target.file.as_file_mut(), &bar).await?;
     let name = target.path.display().to_string();
+    let receipt = match (receipts, output) {
+        (Some(store), Some(output)) => Some(receipt(&store, &id, &output).await?),
+        _ => None,
+    };
     target.finish()?;
     eprintln!("wrote {rows} users to {name}");
+    if let Some(receipt) = receipt {
+        let name = receipt.path.display().to_string();
+        receipt.finish()?;
+        eprintln!("wrote the receipt of export {id} to {name}");
+    }
     Ok(())
+}
+
+/// The receipt of an export, written where it will appear beside `output`.
+async fn receipt(store: &Store, id: &str, output: &Path) -> anyhow::Result<Target> {
+    let receipt = receipts::of_export(store, id).await?;
+    let mut target = Target::beside(&verify::beside(output))?;
+    target.file.write_all(receipt.as_bytes()).context("the receipt cannot be written")?;
+    Ok(target)
 }
 
 /// A bad `--after` only shows where the ids are known; it is bad usage all the same.
@@ -184,6 +212,7 @@ fn audit_request(plan: &Plan) -> audit::Request {
         client: "cli".to_owned(),
         request_id: None,
         filters: plan.summary(),
+        columns: plan.column_names(),
     }
 }
 

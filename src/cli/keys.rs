@@ -5,7 +5,7 @@ use super::{Usage, open_store, print, print_json};
 use crate::config::Config;
 use crate::store::Store;
 use crate::store::budgets::Day;
-use crate::store::keys::{ApiKey, KeyKind, Secret};
+use crate::store::keys::{AUDIT_READ, ApiKey, KeyKind, Secret};
 use crate::timestamp::Timestamp;
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -88,14 +88,15 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
     }
 }
 
-/// The grants of a new key; each that is named must be one that some export needs.
+/// The grants of a new key; each that is named must be one that some export needs, or that of the receipts.
 fn granted(
     config: &Config,
     kind: KeyKind,
     named: &[String],
     without: &[String],
 ) -> anyhow::Result<Vec<String>> {
-    let known: Vec<_> = config.profiles.iter().map(|profile| profile.permission.as_str()).collect();
+    let exports = config.profiles.iter().map(|profile| profile.permission.as_str());
+    let known: Vec<_> = exports.chain([AUDIT_READ]).collect();
     if let Some(unknown) = named.iter().chain(without).find(|grant| !known.contains(&grant.as_str())) {
         let problem = format!("there is no grant '{unknown}'; there are {}", known.join(", "));
         return Err(Usage(problem).into());

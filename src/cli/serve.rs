@@ -1,6 +1,6 @@
 //! `serve`
 
-use super::{open_exporter, open_files, open_store};
+use super::{open_exporter, open_files, open_store, receipt_key};
 use crate::config::{Config, TlsFiles};
 use crate::http::{App, router, server};
 use crate::store::flags::FlagState;
@@ -24,6 +24,7 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
     let tls = config.tls.clone().map(https).transpose()?;
     let store = open_store(&config).await?;
     let exporter = Arc::new(open_exporter(&config, &store).await?);
+    let receipt_key = receipt_key(&store).await?;
     let flags = store.flags(&config.flags).await?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("cannot listen on {}; choose another address with --listen", config.listen)
@@ -43,7 +44,7 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
         client_stall: config.limits.client_stall,
         grace: config.limits.shutdown_grace,
     };
-    let router = router(App::new(config, store, Arc::clone(&exporter)));
+    let router = router(App::new(config, store, Arc::clone(&exporter), receipt_key));
     let stop = async move {
         tokio::select! {
             _ = terminate.recv() => {}

@@ -5,6 +5,7 @@ use super::{Exporter, Stall};
 use crate::plan::Profile;
 use crate::store::StoreError;
 use crate::store::audit::{Closing, Outcome, Request};
+use crate::timestamp::Timestamp;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,6 +18,8 @@ pub(super) struct Account {
     profile: Arc<Profile>,
     request: Request,
     started: Instant,
+    /// Read just before the scan begins.
+    snapshot_at: Timestamp,
     rows: u64,
     bytes: u64,
     hasher: Sha256,
@@ -28,6 +31,7 @@ pub(super) struct Account {
 }
 
 impl Account {
+    /// Opens the account of a scan that is about to begin.
     pub(super) fn open(
         exporter: Arc<Exporter>,
         profile: Arc<Profile>,
@@ -37,11 +41,13 @@ impl Account {
     ) -> Self {
         exporter.metrics.export_started();
         let unsettled = exporter.closing.token();
+        let snapshot_at = (exporter.clock)();
         Self {
             exporter,
             profile,
             request,
             started: Instant::now(),
+            snapshot_at,
             rows: 0,
             bytes: 0,
             hasher: Sha256::new(),
@@ -69,6 +75,11 @@ impl Account {
         self.bytes
     }
 
+    /// SHA-256 of the uncompressed bytes counted so far.
+    pub(super) fn digest(&self) -> [u8; 32] {
+        self.hasher.clone().finalize().into()
+    }
+
     /// Settles the export. The record is written by a task of its own, which goes on if the body is dropped.
     pub(super) fn settle(
         &mut self,
@@ -83,15 +94,17 @@ impl Account {
             reason,
             rows: self.rows,
             bytes: self.bytes,
-            sha256: Some(crate::hex(&self.hasher.clone().finalize())),
+            sha256: Some(crate::hex(&self.digest())),
             duration_ms: duration.as_millis() as u64,
+            snapshot_at: Some(self.snapshot_at),
+            ended_at: (self.exporter.clock)(),
         };
         self.log(&closing);
-        let (exporter, id) = (Arc::clone(&self.exporter), self.request.id.clone());
+        let (exporter, request) = (Arc::clone(&self.exporter), self.request.clone());
         self.exporter.closing.spawn(async move {
-            let written = exporter.audit.close(&id, &closing).await;
+            let written = exporter.audit.close(&request, &closing).await;
             if let Err(error) = &written {
-                tracing::error!(export_id = id, %error, "the outcome of an export could not be recorded");
+                tracing::error!(export_id = request.id, %error, "the outcome of an export could not be recorded");
             }
             written
         })

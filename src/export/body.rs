@@ -140,6 +140,11 @@ impl ExportBody {
         self.account.bytes()
     }
 
+    /// SHA-256 of the uncompressed bytes sent so far.
+    pub fn digest(&self) -> [u8; 32] {
+        self.account.digest()
+    }
+
     fn settle(&mut self, verdict: Result<(), SourceError>) {
         match verdict {
             Ok(()) => self.state = State::Settling(self.account.settle(Outcome::Completed, None), Ok(())),

@@ -58,6 +58,8 @@ impl Drop for Waiting<'_> {
             bytes: 0,
             sha256: None,
             duration_ms: self.started.elapsed().as_millis() as u64,
+            snapshot_at: None,
+            ended_at: (self.exporter.clock)(),
         };
         let (exporter, request) = (Arc::clone(self.exporter), self.request.clone());
         self.exporter.closing.spawn(async move {

@@ -1,19 +1,26 @@
-//! Who may: the key of a request, and what it grants.
+//! Who may, and what is switched on: the key of a request, what it grants, and the flags.
 
 use super::App;
 use super::client::counted_as;
 use super::error::{ApiError, KeyProblem};
-use crate::store::audit;
-use crate::store::keys::{self, KeyKind};
+use crate::store::keys::{self, ApiKey, KeyKind};
 use crate::timestamp::Timestamp;
 use axum::http::{HeaderMap, header};
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Instant;
 use subtle::ConstantTimeEq;
 
 /// Somebody with a key that is valid now.
 pub(super) struct Caller {
+    pub(super) key_id: String,
     grants: Vec<String>,
+}
+
+/// Whose key it is, valid or not.
+pub(super) struct Holder {
+    pub(super) key_id: String,
+    pub(super) key_name: String,
 }
 
 impl Caller {
@@ -27,12 +34,19 @@ impl Caller {
     }
 }
 
-/// Finds out whose key a request carries, and notes it in the record as soon as it is known.
+/// Whether a flag is on, or was half a second ago.
+pub(super) async fn is_enabled(app: &App, flag: &str) -> Result<bool, ApiError> {
+    let flags = || async { Ok::<_, ApiError>(Arc::new(app.store.flags(&app.config.flags).await?)) };
+    let flags = app.recent_flags.get((), Instant::now(), flags).await?;
+    Ok(flags.iter().any(|state| state.name == flag && state.enabled))
+}
+
+/// Finds out whose key a request carries, and notes the holder as soon as it is known.
 pub(super) async fn authenticate(
     app: &App,
     headers: &HeaderMap,
     client: IpAddr,
-    record: &mut audit::Request,
+    holder: &mut Option<Holder>,
 ) -> Result<Caller, ApiError> {
     let key = presented(headers)?;
     let (now, address) = (Instant::now(), counted_as(client));
@@ -43,7 +57,7 @@ pub(super) async fn authenticate(
     {
         return Err(ApiError::TooManyFailedKeys(seconds));
     }
-    let found = identify(app, key, record).await;
+    let found = identify(app, key, holder).await;
     if let Err(ApiError::InvalidKey(_)) = found {
         app.failed_keys.failed(address, now);
         if let Some(seconds) = app.failed_keys.wait(&address, now) {
@@ -52,8 +66,8 @@ pub(super) async fn authenticate(
     }
     let caller = found?;
     app.failed_keys.succeeded(&address);
-    if let (Some(limit), Some(key_id)) = (app.config.limits.requests_per_minute, &record.key_id)
-        && app.key_uses.count(key_id.clone(), now) > limit
+    if let Some(limit) = app.config.limits.requests_per_minute
+        && app.key_uses.count(caller.key_id.clone(), now) > limit
     {
         return Err(ApiError::TooManyRequests(app.key_uses.seconds_left(now)));
     }
@@ -86,7 +100,7 @@ fn single<'a>(headers: &'a HeaderMap, name: &str) -> Result<Option<&'a str>, Api
     }
 }
 
-async fn identify(app: &App, key: &str, record: &mut audit::Request) -> Result<Caller, ApiError> {
+async fn identify(app: &App, key: &str, holder: &mut Option<Holder>) -> Result<Caller, ApiError> {
     let hash = keys::hash(key);
     let static_keys = &app.config.static_keys;
     for (kind, variable, known) in [
@@ -94,26 +108,38 @@ async fn identify(app: &App, key: &str, record: &mut audit::Request) -> Result<C
         (KeyKind::Export, "HEADCOUNT_EXPORT_API_KEY", &static_keys.export),
     ] {
         if known.as_ref().is_some_and(|known| is_equal(known, &hash)) {
-            record.key_id = Some(format!("env:{}", kind.name()));
-            record.key_name = Some(variable.to_owned());
-            return Ok(Caller { grants: kind.usual_grants() });
+            let key_id = format!("env:{}", kind.name());
+            *holder = Some(Holder { key_id: key_id.clone(), key_name: variable.to_owned() });
+            return Ok(Caller { key_id, grants: kind.usual_grants() });
         }
     }
     if !keys::is_well_formed(key) {
         return Err(ApiError::InvalidKey(KeyProblem::Malformed));
     }
-    let key = app.store.find_key_by_hash(&hash).await?.ok_or(ApiError::InvalidKey(KeyProblem::Unknown))?;
-    record.key_id = Some(key.id.clone());
-    record.key_name = Some(key.name.clone());
+    let key = app.recent_keys.get(hash, Instant::now(), || look_up(app, &hash)).await?;
+    *holder = Some(Holder { key_id: key.id.clone(), key_name: key.name.clone() });
+    check(&key, Timestamp::now())?;
+    Ok(Caller { key_id: key.id.clone(), grants: key.grants.clone() })
+}
+
+/// Asks the store for a key, and notes there that it is used.
+async fn look_up(app: &App, hash: &[u8; 32]) -> Result<Arc<ApiKey>, ApiError> {
+    let key = app.store.find_key_by_hash(hash).await?.ok_or(ApiError::InvalidKey(KeyProblem::Unknown))?;
     let now = Timestamp::now();
+    if check(&key, now).is_ok() {
+        app.store.mark_key_used(&key, now).await?;
+    }
+    Ok(Arc::new(key))
+}
+
+fn check(key: &ApiKey, now: Timestamp) -> Result<(), ApiError> {
     if key.revoked_at.is_some() {
         return Err(ApiError::InvalidKey(KeyProblem::Revoked));
     }
     if key.expires_at.is_some_and(|expiry| expiry <= now) {
         return Err(ApiError::InvalidKey(KeyProblem::Expired));
     }
-    app.store.mark_key_used(&key, now).await?;
-    Ok(Caller { grants: key.grants })
+    Ok(())
 }
 
 fn is_equal(one: &[u8; 32], other: &[u8; 32]) -> bool {

@@ -2,10 +2,11 @@
 //! request leaves its record.
 
 use super::App;
-use super::access::authenticate;
+use super::access::{authenticate, is_enabled};
 use super::client;
 use super::error::ApiError;
 use super::headers::{RequestId, attachment};
+use super::trailers::{self, WithTrailers};
 use crate::export::{Spending, Stall, StartError, Terms};
 use crate::plan::{Plan, Profile};
 use crate::store::audit::{self, Closing, Outcome};
@@ -75,7 +76,7 @@ async fn answer(
         return Ok(download(profile, &record.id, Body::from_stream(nothing)));
     }
     match app.exporter.start(plan, record.clone(), terms).await {
-        Ok(body) => Ok(download(profile, &record.id, Body::new(body))),
+        Ok(body) => Ok(download(profile, &record.id, Body::new(WithTrailers::new(body)))),
         Err(error) => Err(Refusal { is_recorded: error.is_recorded(), error: error.into() }),
     }
 }
@@ -90,11 +91,14 @@ async fn admit(
     if request.version() < Version::HTTP_11 {
         return Err(ApiError::HttpVersion);
     }
-    if !app.store.is_enabled(&profile.permission, &app.config.flags).await? {
+    if !is_enabled(app, &profile.permission).await? {
         return Err(ApiError::FlagOff);
     }
     let client = client::address(app, &request);
-    authenticate(app, request.headers(), client, record).await?.require(&profile.permission)?;
+    let mut holder = None;
+    let caller = authenticate(app, request.headers(), client, &mut holder).await;
+    (record.key_id, record.key_name) = holder.map(|holder| (holder.key_id, holder.key_name)).unzip();
+    caller?.require(&profile.permission)?;
     let spending = spending(app, record).await?;
 
     let query = request.uri().query().unwrap_or_default().to_owned();
@@ -102,6 +106,7 @@ async fn admit(
     let pairs = [decode(query.as_bytes())?, decode(&form)?].concat();
     let plan = Plan::parse(profile, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     record.filters = plan.summary();
+    record.columns = plan.column_names();
     Ok((plan, spending))
 }
 
@@ -127,6 +132,7 @@ fn audit_request(app: &App, profile: &Arc<Profile>, request: &Request) -> audit:
         client: client::address(app, request).to_string(),
         request_id: request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned()),
         filters: serde_json::Map::new(),
+        columns: Vec::new(),
     }
 }
 
@@ -175,6 +181,7 @@ fn download(profile: &Profile, export_id: &str, body: Body) -> Response {
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("text/csv; charset=utf-8"));
     headers.insert(header::CONTENT_DISPOSITION, attachment(&profile.filename));
+    headers.insert(header::TRAILER, trailers::ANNOUNCED);
     mark(&mut response, export_id);
     response
 }
@@ -197,11 +204,12 @@ async fn record_refusal(app: Arc<App>, record: audit::Request, error: &ApiError,
         bytes: 0,
         sha256: None,
         duration_ms: duration.as_millis() as u64,
+        snapshot_at: None,
+        ended_at: Timestamp::now(),
     };
     let reason = error.metric_reason();
     tracing::info!(endpoint = record.endpoint, client = record.client, reason, "refused");
-    let recording = tokio::spawn(async move { app.exporter.audit.record(&record, &closing).await });
-    if let Ok(Err(error)) = recording.await {
+    if let Ok(Err(error)) = app.exporter.record(record, closing).await {
         tracing::error!(%error, "a refusal could not be recorded");
     }
 }

@@ -1,5 +1,8 @@
 //! The OpenAPI document (OpenAPI 3.1), made from the same tables that requests are read by.
 
+mod preflight;
+mod receipts;
+
 use super::{App, probes};
 use crate::plan::{PARAMETERS, Parameter, Profile};
 use axum::extract::State;
@@ -24,6 +27,7 @@ pub(super) fn document(profiles: &[Arc<Profile>]) -> Value {
     for profile in profiles {
         paths.insert(profile.path.clone(), export_path(profile));
     }
+    paths.extend(receipts::paths());
     let probes = [
         (
             probes::ALIVE,
@@ -76,41 +80,9 @@ pub(super) fn document(profiles: &[Arc<Profile>]) -> Value {
                         "status_code": {"type": "integer", "description": "The status of the response."},
                     },
                 },
-                "Preflight": preflight_schema(),
+                "Preflight": preflight::schema(),
+                "Receipt": receipts::schema(),
             },
-        },
-    })
-}
-
-/// What `preflight=true` answers.
-fn preflight_schema() -> Value {
-    let maybe_count =
-        |description: &str| json!({"type": ["integer", "null"], "minimum": 0, "description": description});
-    let truth = |description: &str| json!({"type": "boolean", "description": description});
-    json!({
-        "type": "object",
-        "required": [
-            "export", "columns", "filters", "estimated_rows", "estimated_bytes", "uses_index", "sorts"
-        ],
-        "properties": {
-            "export": {"type": "string", "description": "The name of the export."},
-            "columns": {
-                "type": "array",
-                "items": {
-                    "type": "object",
-                    "required": ["name", "sensitivity", "mask"],
-                    "properties": {
-                        "name": {"type": "string"},
-                        "sensitivity": {"enum": ["credential", "personal", "identifier", "other"]},
-                        "mask": {"enum": ["pseudonym", "partial", "redact", null]},
-                    },
-                },
-            },
-            "filters": {"type": "object", "description": "What the audit keeps of the parameters."},
-            "estimated_rows": maybe_count("Null where the database cannot tell in time."),
-            "estimated_bytes": maybe_count("Uncompressed, from the length of the first rows of the table."),
-            "uses_index": truth("Whether an index finds the rows, so that not all of them are looked at."),
-            "sorts": truth("Whether no index has the order of the ids: the first byte comes after the last row is read."),
         },
     })
 }
@@ -166,6 +138,7 @@ fn export_operation(profile: &Profile, method: &str) -> Value {
             "description": format!("All matching users, ascending by id. The columns are {}.", columns.join(", ")),
             "headers": {
                 "Content-Disposition": text_header("The name of the file (RFC 6266)."),
+                "Trailer": text_header(receipts::TRAILERS),
                 "X-Export-Id": text_header("The id of the audit record."),
                 "X-Request-Id": text_header("The id under which the request stands in the log."),
             },

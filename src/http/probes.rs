@@ -1,6 +1,7 @@
 //! Is it there, can it work, what has it done.
 
 use super::App;
+use super::access::is_enabled;
 use super::error::ApiError;
 use crate::plan::Plan;
 use crate::store::flags;
@@ -25,11 +26,7 @@ pub(super) async fn export_simple(State(app): State<Arc<App>>) -> Result<Respons
 }
 
 async fn flagged(app: &App, flag: &str, answer: serde_json::Value) -> Result<Response, ApiError> {
-    if app.store.is_enabled(flag, &app.config.flags).await? {
-        Ok(json(StatusCode::OK, &answer))
-    } else {
-        Err(ApiError::FlagOff)
-    }
+    if is_enabled(app, flag).await? { Ok(json(StatusCode::OK, &answer)) } else { Err(ApiError::FlagOff) }
 }
 
 /// The process lives.

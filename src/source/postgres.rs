@@ -1,5 +1,7 @@
 //! Scans a PostgreSQL table: binary `COPY … TO STDOUT` in a read-only transaction, or in several on one snapshot.
 
+mod aside;
+mod connection;
 mod copy;
 mod dialect;
 mod inspect;
@@ -7,96 +9,110 @@ mod parts;
 pub(super) mod session;
 
 use super::query::{self, Selection, Statement};
-use super::{FEW_CELLS, MANY_CELLS, Mapping, RowSink, SourceError};
+use super::{FEW_CELLS, MANY_CELLS, Mapping, RowSink, SourceError, SpareReaders};
 use crate::encode::Value;
 use crate::plan::{Column, Plan, discreet};
+use aside::CopyMessages;
 use copy::{CopyReader, Wire};
 use dialect::{ColumnType, ColumnTypes, PostgresDialect, expected};
-use futures_util::StreamExt;
 use session::{Connector, Session, error_text, mismatch};
-use std::pin::pin;
+use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
-use tokio_postgres::{Client, CopyOutStream};
 
 /// A users table or view in a PostgreSQL database.
 pub struct PostgresSource {
     connector: Connector,
     mapping: Mapping,
-    /// Connections that share a large scan.
-    parallelism: usize,
+    spare: SpareReaders,
 }
 
 impl PostgresSource {
-    pub(super) fn new(url: &str, mapping: Mapping, parallelism: usize) -> Result<Self, String> {
-        Ok(Self { connector: Connector::new(url)?, mapping, parallelism })
+    pub(super) fn new(url: &str, mapping: Mapping, spare: SpareReaders) -> Result<Self, String> {
+        Ok(Self { connector: Connector::new(url)?, mapping, spare })
     }
 
     pub(super) async fn scan<S: RowSink>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
-        let session = self.connector.open().await?;
-        let query = self.prepare(&session, plan).await?;
-        let sink = self.push_all(&session, &query, sink).await?;
+        let mut session = self.connector.open().await?;
+        let query = self.prepare(&mut session, plan).await?;
+        let sink = self.push_all(&mut session, &query, sink).await?;
         session.finish().await;
         Ok(sink)
     }
 
     async fn push_all<S: RowSink>(
         &self,
-        session: &Session,
+        session: &mut Session,
         query: &Query,
         sink: S,
     ) -> Result<S, SourceError> {
-        let stream = session.client().copy_out(&query.copy(None)).await.map_err(|error| mismatch(&error))?;
-        self.push_rows(stream, query, sink).await
+        let (client, rows) = session.client_and_rows();
+        let stream = client.copy_out(&query.copy(None)).await.map_err(|error| mismatch(&error))?;
+        self.push_rows(CopyMessages::new(stream, rows), query, sink).await
     }
 
     async fn push_rows<S: RowSink>(
         &self,
-        stream: CopyOutStream,
+        messages: CopyMessages<'_>,
         query: &Query,
         sink: S,
     ) -> Result<S, SourceError> {
         if query.wires.len() <= FEW_CELLS {
-            self.push_cells::<_, FEW_CELLS>(stream, query, sink).await
+            self.push_cells::<_, FEW_CELLS>(messages, query, sink).await
         } else {
-            self.push_cells::<_, MANY_CELLS>(stream, query, sink).await
+            self.push_cells::<_, MANY_CELLS>(messages, query, sink).await
         }
     }
 
     async fn push_cells<S: RowSink, const CELLS: usize>(
         &self,
-        stream: CopyOutStream,
+        mut messages: CopyMessages<'_>,
         query: &Query,
         mut sink: S,
     ) -> Result<S, SourceError> {
-        let mut stream = pin!(stream);
         let mut reader = CopyReader::new(self.mapping.timestamps);
-        while let Some(message) = stream.next().await {
-            let message = message.map_err(|error| SourceError::Failed(error_text(&error)))?;
-            let mut rest = reader.start_of(&message).map_err(SourceError::Failed)?;
-            while !rest.is_empty() {
-                let mut values = [Value::Null; CELLS];
-                let row = reader
-                    .row(&mut rest, &query.wires, &mut values)
-                    .map_err(|problem| self.value_error(query, &values, problem))?;
-                if row && matches!(values[query.selection.id_at()], Value::Null) {
-                    let misfit = (query.selection.id_at(), "NULL is not an id".to_owned());
-                    return Err(self.value_error(query, &values, misfit));
+        let failed = |error: tokio_postgres::Error| SourceError::Failed(error_text(&error));
+        while let Some(block) = messages.next().await.map_err(failed)? {
+            for message in block.contents() {
+                self.push_message::<_, CELLS>(&mut reader, message, query, &mut sink)?;
+                if sink.is_full() {
+                    sink.flush().await?;
+                    // Other requests have their turn between two chunks, however fast the rows come.
+                    tokio::task::yield_now().await;
                 }
-                if row {
-                    sink.row(&values[..query.selection.shown()]);
-                }
-            }
-            if sink.is_full() {
-                sink.flush().await?;
             }
         }
         reader.finish().map_err(SourceError::Failed)?;
         Ok(sink)
     }
 
+    /// Reads the rows of a message and pushes them.
+    fn push_message<S: RowSink, const CELLS: usize>(
+        &self,
+        reader: &mut CopyReader,
+        message: &[u8],
+        query: &Query,
+        sink: &mut S,
+    ) -> Result<(), SourceError> {
+        let mut rest = reader.start_of(message).map_err(SourceError::Failed)?;
+        while !rest.is_empty() {
+            let mut values = [Value::Null; CELLS];
+            let row = reader
+                .row(&mut rest, &query.wires, &mut values)
+                .map_err(|problem| self.value_error(query, &values, problem))?;
+            if row && matches!(values[query.selection.id_at()], Value::Null) {
+                let misfit = (query.selection.id_at(), "NULL is not an id".to_owned());
+                return Err(self.value_error(query, &values, misfit));
+            }
+            if row {
+                sink.row(&values[..query.selection.shown()]);
+            }
+        }
+        Ok(())
+    }
+
     pub(super) async fn check(&self, plan: &Plan) -> Result<(), SourceError> {
-        let session = self.connector.open().await?;
-        let query = self.prepare(&session, plan).await?;
+        let mut session = self.connector.open().await?;
+        let query = self.prepare(&mut session, plan).await?;
         // Parsing the statement checks names and privileges; nothing is run.
         let explain = format!("EXPLAIN {}", query.statement.rows());
         session.client().simple_query(&explain).await.map_err(|error| mismatch(&error))?;
@@ -105,10 +121,10 @@ impl PostgresSource {
     }
 
     /// Turns the plan into SQL for the table as it is now, and hands the request's values to the session.
-    async fn prepare(&self, session: &Session, plan: &Plan) -> Result<Query, SourceError> {
-        let client = session.client();
+    async fn prepare(&self, session: &mut Session, plan: &Plan) -> Result<Query, SourceError> {
         let touched = query::touched(plan);
-        let types = self.column_types(client, &touched).await?;
+        let types = self.column_types(session, &touched).await?;
+        let client = session.client();
         let selection = Selection::of(plan);
         let mut dialect = PostgresDialect { mapping: &self.mapping, types: &types, settings: Vec::new() };
         let statement = Statement::of(plan, &selection, &self.mapping, &mut dialect)?;
@@ -117,16 +133,21 @@ impl PostgresSource {
             client.execute(set, &[name, value]).await.map_err(|error| mismatch(&error))?;
         }
         let wires = selection.columns().iter().map(|column| types.of(column).wire(session.is_utf8)).collect();
-        Ok(Query { statement, selection, wires, id_type: types.of(&Column::ID) })
+        let (probe, id_type) = (self.probe(&touched), types.of(&Column::ID));
+        Ok(Query { probe, statement, selection, wires, id_type })
     }
 
     /// Asks the server what the columns and expressions are; nothing is run.
-    async fn column_types(&self, client: &Client, touched: &[Column]) -> Result<ColumnTypes, SourceError> {
-        let selected: Vec<_> = touched.iter().map(|column| self.mapping.sql(column)).collect();
-        let statement = match client.prepare(&self.probe(&selected.join(", "))).await {
+    async fn column_types(
+        &self,
+        session: &mut Session,
+        touched: &[Column],
+    ) -> Result<ColumnTypes, SourceError> {
+        let statement = match session.client().prepare(&self.probe(touched)).await {
             Ok(statement) => statement,
-            Err(error) => return Err(self.blame(client, touched, &error).await),
+            Err(error) => return Err(self.blame(session.client(), touched, &error).await),
         };
+        session.has_described(statement.columns());
         let mut types = ColumnTypes(Vec::new());
         for (column, described) in touched.iter().zip(statement.columns()) {
             let column_type = ColumnType::of(column, described.type_(), &self.mapping).ok_or_else(|| {
@@ -143,9 +164,11 @@ impl PostgresSource {
         Ok(types)
     }
 
-    fn probe(&self, selected: &str) -> String {
+    /// A statement that is only ever prepared, which locks everything that a scan reads.
+    fn probe(&self, touched: &[Column]) -> String {
+        let selected: Vec<_> = touched.iter().map(|column| self.mapping.sql(column)).collect();
         let condition = self.mapping.condition().map_or_else(String::new, |sql| format!(" WHERE {sql}"));
-        format!("SELECT {selected} FROM {}{condition}", self.mapping.table.quoted())
+        format!("SELECT {} FROM {}{condition}", selected.join(", "), self.mapping.table.quoted())
     }
 
     /// What it is that the server does not understand: the table, a column, an expression or the condition.
@@ -153,10 +176,8 @@ impl PostgresSource {
         if error.as_db_error().is_none() {
             return SourceError::Unreachable(error_text(error));
         }
-        // After an error a transaction answers nothing more.
-        let _ = client.batch_execute("ROLLBACK").await;
         let (table, quoted) = (&self.mapping.table, self.mapping.table.quoted());
-        if let Err(error) = client.prepare(&format!("SELECT FROM {quoted}")).await {
+        if let Err(error) = prepare_anew(client, &format!("SELECT FROM {quoted}")).await {
             return match error.code() {
                 Some(&SqlState::UNDEFINED_TABLE | &SqlState::INVALID_SCHEMA_NAME) => {
                     SourceError::Mismatch(format!("there is no table {table}, or the role may not see it"))
@@ -166,7 +187,7 @@ impl PostgresSource {
         }
         for column in touched {
             let probe = format!("SELECT {} FROM {quoted}", self.mapping.sql(column));
-            let Err(error) = client.prepare(&probe).await else {
+            let Err(error) = prepare_anew(client, &probe).await else {
                 continue;
             };
             let described = self.mapping.described(column);
@@ -203,7 +224,15 @@ impl PostgresSource {
     }
 }
 
+/// Prepares a statement where one before it failed: after an error a transaction answers nothing more. Outside of one, a
+/// pooler would give it to another connection than what takes it back.
+async fn prepare_anew(client: &Client, sql: &str) -> Result<(), tokio_postgres::Error> {
+    client.batch_execute("ROLLBACK; BEGIN READ ONLY").await?;
+    client.prepare(sql).await.map(drop)
+}
+
 struct Query {
+    probe: String,
     statement: Statement,
     selection: Selection,
     wires: Vec<Wire>,

@@ -1,19 +1,31 @@
-//! Scans a SQLite file: one statement, one read transaction, on a thread of its own.
+//! Scans a SQLite file in one read transaction, on a thread of its own: by a statement, or from the pages of the table.
 
 mod decode;
 mod dialect;
+mod error;
 mod explain;
 mod inspect;
+mod layout;
+mod leaves;
+mod pages;
 mod parts;
+mod ranges;
+mod record;
 mod scan;
+mod tree;
 
 use super::query::{self, Selection, Statement};
-use super::{IdKind, Mapping, RowSink, SourceError, Timestamps};
+use super::{IdKind, Mapping, RowSink, SourceError, SpareReaders, Timestamps};
 use crate::plan::{Column, Kind, Plan};
 use dialect::{Ids, SqliteDialect, UuidForm, add_micros_function};
+pub(super) use error::{error_text, unreadable_text};
+use error::{mismatch, unfit, unreadable};
+use leaves::push_table;
 use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Bound;
-use rusqlite::{Connection, ErrorCode, InterruptHandle, OpenFlags};
+use rusqlite::{Connection, InterruptHandle, OpenFlags};
+use rustix::process::setpriority_process;
+use rustix::thread::gettid;
 use scan::push_rows;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -31,20 +43,34 @@ const SEQUENTIAL_CACHE: i64 = -256;
 pub struct SqliteSource {
     path: PathBuf,
     mapping: Mapping,
-    /// Threads that share a large scan.
-    parallelism: usize,
+    spare: SpareReaders,
 }
 
 impl SqliteSource {
-    pub(super) fn new(path: PathBuf, mapping: Mapping, parallelism: usize) -> Self {
-        Self { path, mapping, parallelism }
+    pub(super) fn new(path: PathBuf, mapping: Mapping, spare: SpareReaders) -> Self {
+        Self { path, mapping, spare }
     }
 
     pub(super) async fn scan<S: RowSink + 'static>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
+        let source = self.clone();
+        let connection = blocking(move || source.open()).await?;
+        self.scan_on(connection, plan, sink).await
+    }
+
+    /// Scans on this thread alone.
+    async fn scan_on<S: RowSink + 'static>(
+        &self,
+        connection: Connection,
+        plan: &Plan,
+        sink: S,
+    ) -> Result<S, SourceError> {
         let plan = plan.clone();
-        self.reading(move |source, connection| {
-            let query = source.query(connection, &plan)?;
-            push_rows(connection, &Arc::new(query), None, sink)
+        self.reading_on(connection, move |source, connection| {
+            let query = Arc::new(source.query(connection, &plan)?);
+            match source.layout(connection, &plan, &query)? {
+                Some(layout) => push_table(connection, &query, &layout, sink),
+                None => push_rows(connection, &query, None, sink),
+            }
         })
         .await
     }
@@ -67,6 +93,14 @@ impl SqliteSource {
     ) -> Result<T, SourceError> {
         let source = self.clone();
         let connection = blocking(move || source.open()).await?;
+        self.reading_on(connection, work).await
+    }
+
+    async fn reading_on<T: Send + 'static>(
+        &self,
+        connection: Connection,
+        work: impl FnOnce(&Self, &Connection) -> Result<T, SourceError> + Send + 'static,
+    ) -> Result<T, SourceError> {
         let _stop = InterruptOnDrop(connection.get_interrupt_handle());
         let source = self.clone();
         blocking(move || {
@@ -211,11 +245,24 @@ pub(super) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
+/// How nice the threads are that read (`setpriority(2)`): a scan uses all of its core, and whatever else wants to answer somebody
+/// meanwhile comes first.
+const NICENESS: i32 = 10;
+
+/// `work`, on a thread that gives way.
+fn nicely<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
+    || {
+        // Of this thread only; where it is refused all are equal.
+        let _ = setpriority_process(Some(gettid()), NICENESS);
+        work()
+    }
+}
+
 /// Runs `work` on a thread that may block.
 async fn blocking<T: Send + 'static>(
     work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
 ) -> Result<T, SourceError> {
-    match spawn_blocking(work).await {
+    match spawn_blocking(nicely(work)).await {
         Ok(result) => result,
         Err(error) => Err(SourceError::Failed(format!("the scanning thread died: {error}"))),
     }
@@ -247,45 +294,5 @@ fn kind_of(declared: &str) -> Kind {
         _ if declared.starts_with("BOOL") => Kind::Bool,
         _ if declared.starts_with("DATETIME") || declared.starts_with("TIMESTAMP") => Kind::Timestamp,
         _ => Kind::AsStored,
-    }
-}
-
-fn unreadable(error: &rusqlite::Error) -> SourceError {
-    SourceError::Unreachable(unreadable_text(error))
-}
-
-/// Why a file cannot be read, and what may help.
-pub(super) fn unreadable_text(error: &rusqlite::Error) -> String {
-    let hint = match error.sqlite_error_code() {
-        // Readers of a file in WAL mode share an index beside it (SQLite manual, "Write-Ahead Logging", section 5).
-        Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
-            "; the file must exist, and in WAL mode this user must be able to write its -shm file and directory"
-        }
-        _ => "",
-    };
-    format!("{}{hint}", error_text(error))
-}
-
-fn mismatch(error: &rusqlite::Error) -> SourceError {
-    SourceError::Mismatch(error_text(error))
-}
-
-/// An error in reading the catalogue: of the schema if SQLite understood the file, as a view that names what is not there.
-fn unfit(error: &rusqlite::Error) -> SourceError {
-    match error.sqlite_error_code() {
-        Some(ErrorCode::Unknown) => mismatch(error),
-        _ => unreadable(error),
-    }
-}
-
-fn failed(error: &rusqlite::Error) -> SourceError {
-    SourceError::Failed(error_text(error))
-}
-
-/// SQLite's own message. The driver's would quote the statement.
-pub(super) fn error_text(error: &rusqlite::Error) -> String {
-    match error {
-        rusqlite::Error::SqlInputError { msg, .. } => msg.clone(),
-        _ => error.to_string(),
     }
 }

@@ -1,18 +1,22 @@
 //! The audit: one record for every request that reached an export endpoint, and for every export by command line.
 
+mod chain;
+mod records;
+mod verify;
+mod writer;
+
+pub use records::Record;
+pub use verify::{Flaw, Whole};
+
 use super::instance::Instance;
 use super::{Store, StoreError};
 use crate::timestamp::Timestamp;
+use chain::Head;
 use futures_util::TryStreamExt;
+use records::read_record;
 use serde::Serialize;
 use sqlx::Row;
-use sqlx::any::AnyRow;
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// How many records of denied requests are kept: a flood of them pushes out older denials, never an export.
-const DENIED_KEPT: i64 = 10_000;
-/// Denials between two clean-ups.
-const DENIED_BETWEEN_PRUNES: u64 = 256;
+use writer::{Write, Writer};
 
 /// Who asks, and for what.
 #[derive(Clone, Debug)]
@@ -26,6 +30,8 @@ pub struct Request {
     pub client: String,
     pub request_id: Option<String>,
     pub filters: serde_json::Map<String, serde_json::Value>,
+    /// The names in the header; empty until the plan is known.
+    pub columns: Vec<String>,
 }
 
 /// How an export ended.
@@ -80,34 +86,16 @@ pub struct Closing {
     /// Of the uncompressed content, in hexadecimal.
     pub sha256: Option<String>,
     pub duration_ms: u64,
-}
-
-/// A record as it is listed.
-#[derive(Clone, Debug, Serialize)]
-pub struct Record {
-    pub id: String,
-    pub time: Timestamp,
-    pub endpoint: String,
-    pub key_id: Option<String>,
-    pub key_name: Option<String>,
-    pub client: String,
-    pub request_id: Option<String>,
-    pub filters: serde_json::Value,
-    /// `None` while the export runs.
-    pub outcome: Option<Outcome>,
-    pub reason: Option<String>,
-    pub rows: i64,
-    pub bytes: i64,
-    pub sha256: Option<String>,
-    pub duration_ms: Option<i64>,
+    /// Just before the scan's transaction began.
+    pub snapshot_at: Option<Timestamp>,
+    pub ended_at: Timestamp,
 }
 
 /// The audit, open for writing by this process.
 pub struct AuditLog {
-    store: Store,
+    writer: Writer,
     // Held for its lock: while it lives, nobody takes this process for dead.
-    instance: Instance,
-    denied: AtomicU64,
+    _instance: Instance,
 }
 
 impl AuditLog {
@@ -119,7 +107,7 @@ impl AuditLog {
     pub async fn open(store: Store, instance: i64) -> Result<Self, StoreError> {
         let mut instance = Instance::register(&store, instance).await?;
         mark_interrupted(&store, &mut instance).await?;
-        Ok(Self { store, instance, denied: AtomicU64::new(0) })
+        Ok(Self { writer: Writer::start(store, instance.id), _instance: instance })
     }
 
     /// Writes the record of an export that is about to start.
@@ -128,28 +116,16 @@ impl AuditLog {
     ///
     /// The record could not be written: there must be no export.
     pub async fn begin(&self, request: &Request) -> Result<(), StoreError> {
-        self.insert(request, None).await
+        self.writer.write(Write::New(Record::of(request, None))).await
     }
 
-    /// Writes how an export ended.
+    /// Writes how an export ended that [`AuditLog::begin`] wrote.
     ///
     /// # Errors
     ///
     /// The record stays open, and becomes `interrupted` when this process is gone.
-    pub async fn close(&self, id: &str, closing: &Closing) -> Result<(), StoreError> {
-        let sql = "UPDATE headcount_audit SET outcome = $1, reason = $2, row_count = $3, byte_count = $4, \
-                   sha256 = $5, duration_ms = $6 WHERE id = $7";
-        sqlx::query(sql)
-            .bind(closing.outcome.name())
-            .bind(closing.reason.as_deref())
-            .bind(closing.rows.cast_signed())
-            .bind(closing.bytes.cast_signed())
-            .bind(closing.sha256.as_deref())
-            .bind(closing.duration_ms.cast_signed())
-            .bind(id)
-            .execute(&self.store.pool)
-            .await?;
-        Ok(())
+    pub async fn close(&self, request: &Request, closing: &Closing) -> Result<(), StoreError> {
+        self.writer.write(Write::Settled(Record::of(request, Some(closing)))).await
     }
 
     /// Writes the whole record of a request that streamed nothing.
@@ -158,47 +134,16 @@ impl AuditLog {
     ///
     /// The store cannot be reached.
     pub async fn record(&self, request: &Request, closing: &Closing) -> Result<(), StoreError> {
-        self.insert(request, Some(closing)).await?;
-        let is_denial = closing.outcome == Outcome::Denied;
-        if is_denial && self.denied.fetch_add(1, Ordering::Relaxed).is_multiple_of(DENIED_BETWEEN_PRUNES) {
-            self.prune_denied().await?;
-        }
-        Ok(())
+        self.writer.write(Write::New(Record::of(request, Some(closing)))).await
     }
 
-    async fn insert(&self, request: &Request, closing: Option<&Closing>) -> Result<(), StoreError> {
-        let sql = "INSERT INTO headcount_audit (id, time, endpoint, key_id, key_name, client, request_id, filters, \
-                   outcome, reason, row_count, byte_count, sha256, duration_ms, instance) \
-                   VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
-        sqlx::query(sql)
-            .bind(&request.id)
-            .bind(request.time.micros())
-            .bind(&request.endpoint)
-            .bind(request.key_id.as_deref())
-            .bind(request.key_name.as_deref())
-            .bind(&request.client)
-            .bind(request.request_id.as_deref())
-            .bind(serde_json::Value::from(request.filters.clone()).to_string())
-            .bind(closing.map(|closing| closing.outcome.name()))
-            .bind(closing.and_then(|closing| closing.reason.as_deref()))
-            .bind(closing.map_or(0, |closing| closing.rows.cast_signed()))
-            .bind(closing.map_or(0, |closing| closing.bytes.cast_signed()))
-            .bind(closing.and_then(|closing| closing.sha256.as_deref()))
-            .bind(closing.map(|closing| closing.duration_ms.cast_signed()))
-            .bind(self.instance.id)
-            .execute(&self.store.pool)
-            .await?;
-        Ok(())
-    }
-
-    async fn prune_denied(&self) -> Result<(), StoreError> {
-        let sql = "DELETE FROM headcount_audit WHERE outcome = 'denied' AND time < \
-                   (SELECT time FROM headcount_audit WHERE outcome = 'denied' ORDER BY time DESC LIMIT 1 OFFSET $1)";
-        sqlx::query(sql).bind(DENIED_KEPT).execute(&self.store.pool).await?;
-        Ok(())
+    /// Waits until everything that was to be written before is written, or has failed.
+    pub async fn flush(&self) {
+        let _ = self.writer.write(Write::Nothing).await;
     }
 }
 
+/// Settles the records that dead processes left open.
 async fn mark_interrupted(store: &Store, instance: &mut Instance) -> Result<(), StoreError> {
     let open = sqlx::query("SELECT DISTINCT instance FROM headcount_audit WHERE outcome IS NULL")
         .fetch_all(&store.pool)
@@ -206,11 +151,25 @@ async fn mark_interrupted(store: &Store, instance: &mut Instance) -> Result<(), 
     for row in open {
         let id: i64 = row.try_get(0)?;
         if instance.is_dead(id).await? {
-            let sql = "UPDATE headcount_audit SET outcome = 'interrupted', reason = 'the process ended' \
-                       WHERE outcome IS NULL AND instance = $1";
-            sqlx::query(sql).bind(id).execute(&store.pool).await?;
+            interrupt(store, id).await?;
         }
     }
+    Ok(())
+}
+
+async fn interrupt(store: &Store, instance: i64) -> Result<(), StoreError> {
+    let mut transaction = store.begin_write().await?;
+    // Locked first: of two processes that find the same one dead, the second finds nothing left to do.
+    let mut head = Head::lock(store, &mut transaction).await?;
+    let sql = "SELECT * FROM headcount_audit WHERE outcome IS NULL AND instance = $1 ORDER BY time, id";
+    for row in sqlx::query(sql).bind(instance).fetch_all(&mut *transaction).await? {
+        let (outcome, reason) = (Some(Outcome::Interrupted), Some("the process ended".to_owned()));
+        let linked = head.link(&Record { outcome, reason, ..read_record(&row)? });
+        records::settle(&mut transaction, &linked).await?;
+        head.follow(linked);
+    }
+    head.save(&mut transaction).await?;
+    transaction.commit().await?;
     Ok(())
 }
 
@@ -232,33 +191,19 @@ impl Store {
         }
         Ok(())
     }
-}
 
-fn read_record(row: &AnyRow) -> Result<Record, StoreError> {
-    let outcome: Option<String> = row.try_get("outcome")?;
-    let filters: String = row.try_get("filters")?;
-    Ok(Record {
-        id: row.try_get("id")?,
-        time: time(row.try_get("time")?)?,
-        endpoint: row.try_get("endpoint")?,
-        key_id: row.try_get("key_id")?,
-        key_name: row.try_get("key_name")?,
-        client: row.try_get("client")?,
-        request_id: row.try_get("request_id")?,
-        filters: serde_json::from_str(&filters)
-            .map_err(|_| StoreError::Unreadable("filters that are not JSON".to_owned()))?,
-        outcome: outcome.map(|name| outcome_of(&name)).transpose()?,
-        reason: row.try_get("reason")?,
-        rows: row.try_get("row_count")?,
-        bytes: row.try_get("byte_count")?,
-        sha256: row.try_get("sha256")?,
-        duration_ms: row.try_get("duration_ms")?,
-    })
-}
-
-fn outcome_of(name: &str) -> Result<Outcome, StoreError> {
-    let known = Outcome::ALL.into_iter().find(|outcome| outcome.name() == name);
-    known.ok_or_else(|| StoreError::Unreadable(format!("the outcome {name}")))
+    /// The record with this id.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached.
+    pub async fn find_record(&self, id: &str) -> Result<Option<Record>, StoreError> {
+        let row = sqlx::query("SELECT * FROM headcount_audit WHERE id = $1")
+            .bind(id)
+            .fetch_optional(&self.pool)
+            .await?;
+        row.as_ref().map(read_record).transpose()
+    }
 }
 
 /// A time as the store keeps it.

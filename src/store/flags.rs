@@ -61,16 +61,6 @@ impl Store {
         Ok(states)
     }
 
-    /// Whether one flag is on.
-    ///
-    /// # Errors
-    ///
-    /// The store cannot be reached.
-    pub async fn is_enabled(&self, flag: &str, flags: &Flags) -> Result<bool, StoreError> {
-        let states = self.flags(flags).await?;
-        Ok(states.iter().any(|state| state.name == flag && state.enabled))
-    }
-
     /// Switches a flag, whatever the configuration says.
     ///
     /// # Errors

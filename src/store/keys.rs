@@ -12,6 +12,8 @@ use std::fmt;
 pub const EXPORT: &str = "users:export";
 /// The grant of the full export.
 pub const EXPORT_FULL: &str = "users:export_full";
+/// The grant of all receipts, whoever made the export.
+pub const AUDIT_READ: &str = "audit:read";
 
 /// What a key is for, which decides its prefix and its usual grants.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]

@@ -2,9 +2,11 @@
 
 use super::{Store, StoreError};
 use crate::encode::mask::PseudonymKey;
+use crate::signature::SigningKey;
 use sqlx::Row;
 
 const PSEUDONYMS: &str = "pseudonyms";
+const RECEIPTS: &str = "receipts";
 
 impl Store {
     /// The key of this deployment's pseudonyms: `fresh`, which must be random, if there was none.
@@ -13,17 +15,31 @@ impl Store {
     ///
     /// The store cannot be reached, or holds something else under that name.
     pub async fn pseudonym_key(&self, fresh: &[u8; 32]) -> Result<PseudonymKey, StoreError> {
+        Ok(PseudonymKey::new(&self.shared(PSEUDONYMS, fresh).await?))
+    }
+
+    /// The key that signs this deployment's receipts: made of `fresh`, which must be random, if there was none.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be reached, or holds something else under that name.
+    pub async fn receipt_key(&self, fresh: &[u8; 32]) -> Result<SigningKey, StoreError> {
+        let key = SigningKey::from_seed(&self.shared(RECEIPTS, fresh).await?);
+        key.ok_or_else(|| StoreError::Unreadable("a receipt key".to_owned()))
+    }
+
+    /// The secret of this name: `fresh`, if there was none.
+    async fn shared(&self, name: &str, fresh: &[u8; 32]) -> Result<[u8; 32], StoreError> {
         let insert =
             "INSERT INTO headcount_secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
-        sqlx::query(insert).bind(PSEUDONYMS).bind(crate::hex(fresh)).execute(&self.pool).await?;
+        sqlx::query(insert).bind(name).bind(crate::hex(fresh)).execute(&self.pool).await?;
         // Of several instances that start at once, the first to insert decides.
         let row = sqlx::query("SELECT value FROM headcount_secrets WHERE name = $1")
-            .bind(PSEUDONYMS)
+            .bind(name)
             .fetch_one(&self.pool)
             .await?;
-        let key = parse_hex(&row.try_get::<String, _>("value")?);
-        let key = key.ok_or_else(|| StoreError::Unreadable("a pseudonym key".to_owned()))?;
-        Ok(PseudonymKey::new(&key))
+        let secret = parse_hex(&row.try_get::<String, _>("value")?);
+        secret.ok_or_else(|| StoreError::Unreadable(format!("a key of {name}")))
     }
 }
 

@@ -21,11 +21,11 @@ both! {
     the_server_goes_on_after_a_failure,
 }
 
-const ROWS: u32 = 60_000;
-const BAD_ROW: u32 = 59_990;
+pub(crate) const ROWS: u32 = 60_000;
+pub(crate) const BAD_ROW: u32 = 59_990;
 
 /// Users of whom one, at row `bad`, has an `is_admin` that is no boolean.
-fn with_a_bad_row(db: Db, rows: u32, bad: u32) -> Site {
+pub(crate) fn with_a_bad_row(db: Db, rows: u32, bad: u32) -> Site {
     let site = Site::bare(db);
     site.sql(&format!(
         "CREATE TABLE users (id BIGINT PRIMARY KEY, email TEXT, name TEXT, created_at TIMESTAMP,
@@ -69,7 +69,7 @@ fn a_bad_row_near_the_end_breaks_an_http_1_1_transfer(db: Db) {
     let server = site.serve();
     let download = Download::stalled(&server, FULL, EXPORT_KEY);
     let export = download.export_id();
-    let Received { body, complete } = download.rest();
+    let Received { body, complete, .. } = download.rest();
     assert!(!complete);
     assert_whole_rows_from_the_start(&body);
     assert_failed(&site.settled(&export), &server);

@@ -1,6 +1,9 @@
 //! What a test needs to set up a site, drive it, and wait for it.
 
+mod account;
 mod answer;
+mod cluster;
+mod chain;
 mod commands;
 mod db;
 mod doctor;
@@ -9,13 +12,16 @@ mod frameworks;
 mod init;
 mod members;
 mod people;
+mod pgbouncer;
 mod postgres;
+mod replication;
 mod server;
 mod site;
 
 use std::time::{Duration, Instant};
 
 pub(crate) use answer::{Answer, csv_records, header_of};
+pub(crate) use chain::hash_of_record;
 pub(crate) use commands::Finished;
 pub(crate) use db::Db;
 pub(crate) use doctor::Findings;
@@ -23,7 +29,9 @@ pub(crate) use download::{Download, Received, connect, raw_exchange};
 pub(crate) use frameworks::Framework;
 pub(crate) use members::{MEMBERS, MEMBERS_FULL, SUPPORT};
 pub(crate) use people::{PEOPLE_FULL, PEOPLE_MINIMAL};
+pub(crate) use pgbouncer::PgBouncer;
 pub(crate) use postgres::{APP_READER, HEADCOUNT_STORE};
+pub(crate) use replication::Replication;
 pub(crate) use server::{Server, wait_for_exit};
 pub(crate) use site::{EXPORT_KEY, STANDARD_KEY, Site};
 

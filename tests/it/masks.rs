@@ -123,7 +123,7 @@ fn hmac(key: &[u8], message: &str) -> String {
 }
 
 fn key_in_the_store(site: &Site) -> Vec<u8> {
-    let sql = "SELECT value FROM headcount_secrets";
+    let sql = "SELECT value FROM headcount_secrets WHERE name = 'pseudonyms'";
     let values: Vec<String> = match site.db {
         Db::Postgres => site.column(sql),
         Db::Sqlite => {

@@ -101,7 +101,7 @@ fn a_client_that_leaves_closes_the_source() {
         http1.first_chunk();
         let http2 = server.http2(FULL).bearer_auth(EXPORT_KEY).send().unwrap();
         let exports = [http1.export_id(), http2.headers()["x-export-id"].to_str().unwrap().to_owned()];
-        eventually("both are read in parts", || readers(&site, &server) >= 8);
+        eventually("one is read in parts, and the other by what is left", || readers(&site, &server) > 4);
         drop((http1, http2));
         within_a_second("the source is closed", || readers(&site, &server) == 0);
         for export in exports {
@@ -112,14 +112,14 @@ fn a_client_that_leaves_closes_the_source() {
     assert_eq!(server.get_with(EXPORT_KEY, &format!("{FULL}?fields=id")).ids().len(), 3000);
 }
 
-const MIB: u64 = 1024;
+pub(crate) const MIB: u64 = 1024;
 
 /// What eight slow readers add to the memory of a server, in KiB.
-fn cost_of_slow_readers(site: &Site) -> u64 {
+pub(crate) fn cost_of_slow_readers(site: &Site) -> u64 {
     let server = site.serve();
     let idle = server.peak_memory();
     let mut slow: Vec<_> = (0..8).map(|_| Download::stalled(&server, FULL, EXPORT_KEY)).collect();
-    eventually("all are read in parts", || readers(site, &server) >= 8 * 4);
+    eventually("one is read in parts, and the others by what is left", || readers(site, &server) >= 4 + 7);
     for download in &mut slow {
         download.first_chunk();
     }

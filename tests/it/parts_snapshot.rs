@@ -29,6 +29,8 @@ fn slot_of(id: u64) -> u64 {
 /// Small rows that are exported as wide ones: writing is fast, reading is not.
 fn in_motion(journal: &str) -> Site {
     let site = Site::with_empty_table(Db::Sqlite);
+    // Many small pages are several parts, too, where they are read as such.
+    site.sql("PRAGMA page_size = 512; VACUUM");
     site.sqlite().query_row(&format!("PRAGMA journal_mode = {journal}"), (), |_| Ok(())).unwrap();
     site.sql(&format!(
         "CREATE TABLE padding (size TEXT, text TEXT);

@@ -47,7 +47,8 @@ ORDER BY a.attrelid, a.attnum";
 pub(super) async fn read(url: &str) -> Result<Catalogue, SourceError> {
     let session = open(url).await?;
     let failed = |error: tokio_postgres::Error| SourceError::Failed(error_text(&error));
-    let name = session.client().query_one("SELECT current_database()::text", &[]).await.map_err(failed)?.get(0);
+    let name =
+        session.client().query_one("SELECT current_database()::text", &[]).await.map_err(failed)?.get(0);
     let tables = session.client().query(TABLES, &[]).await.map_err(failed)?;
     let oids: Vec<u32> = tables.iter().map(|row| row.get(0)).collect();
     let mut columns: HashMap<u32, Vec<Column>> = HashMap::new();

@@ -79,7 +79,11 @@ impl ColumnType {
             Self::Int => Wire::Int,
             Self::Uuid => Wire::Uuid,
             Self::Text | Self::CaseInsensitiveText | Self::PaddedText | Self::AsText | Self::Network => {
-                if is_utf8 { Wire::Text } else { Wire::UncheckedText }
+                if is_utf8 {
+                    Wire::Text
+                } else {
+                    Wire::UncheckedText
+                }
             }
             Self::Number => Wire::Number,
             Self::TimestampTz | Self::Timestamp => Wire::Timestamp,

@@ -11,8 +11,8 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 
 impl PostgresSource {
     pub(in crate::source) async fn estimate(&self, plan: &Plan) -> Result<Estimate, SourceError> {
-        let session = self.connector.open().await?;
-        let query = self.prepare(&session, plan).await?;
+        let mut session = self.connector.open().await?;
+        let query = self.prepare(&mut session, plan).await?;
         let plan = explain(session.client(), &query.statement.rows()).await?;
         let mut sorts = any_node(&plan, &is_sort);
         if sorts {

@@ -3,12 +3,14 @@
 
 mod bounds;
 
+use super::aside::CopyMessages;
 use super::session::{Session, error_text, mismatch};
 use super::{PostgresSource, Query};
 use crate::plan::{Column, Plan};
 use crate::source::{Parts, RowSink, SourceError};
 use bounds::Ranges;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 use tokio_postgres::types::ToSql;
@@ -18,51 +20,64 @@ use tokio_postgres::{Client, Statement};
 const AFTER: &str = "headcount.after";
 const LAST: &str = "headcount.last";
 
+/// A further connection that takes longer is done without.
+const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
+
 impl PostgresSource {
     pub(in crate::source) async fn scan_in_parts(
         self: &Arc<Self>,
         plan: &Plan,
         parts: impl Parts,
     ) -> Result<(), SourceError> {
-        let session = self.connector.open().await?;
-        let query = self.prepare(&session, plan).await?;
+        let mut session = self.connector.open().await?;
+        let query = self.prepare(&mut session, plan).await?;
         // With a filter an index may find the rows, which a range of ids does not use.
         let is_whole = plan.limit.is_none() && plan.filters.is_empty() && plan.after.is_none();
-        let ranges = if is_whole { self.ranges(&session, &query).await? } else { None };
+        let spare = if is_whole { self.spare.take() } else { Vec::new() };
+        let ranges = if spare.is_empty() { None } else { self.ranges(&session, &query).await? };
         let Some(ranges) = ranges else {
+            drop(spare);
             return self.scan_alone(session, &query, parts).await;
         };
         let snapshot = match Snapshot::exported(session.client()).await {
             Ok(snapshot) => snapshot,
             Err(reason) => {
-                // Not every standby can; and after an error a transaction answers nothing more.
+                // Not every server does; and after an error a transaction answers nothing more.
                 tracing::warn!(reason, "the source shares no snapshot: one connection reads it");
                 drop(session);
-                let session = self.connector.open().await?;
-                let query = self.prepare(&session, plan).await?;
+                let mut session = self.connector.open().await?;
+                let query = self.prepare(&mut session, plan).await?;
                 return self.scan_alone(session, &query, parts).await;
             }
         };
         let shared = Arc::new(Shared { source: Arc::clone(self), query, work: Mutex::new((ranges, parts)) });
-        let mut workers = JoinSet::new();
-        for _ in 1..self.parallelism {
-            workers.spawn(Arc::clone(&shared).follow(snapshot.clone()));
+        let mut readers = JoinSet::new();
+        for _ in 0..=spare.len() {
+            readers.spawn(Arc::clone(&shared).read(snapshot.clone()));
         }
-        // The snapshot lives as long as the transaction that exported it.
-        workers.spawn(Arc::clone(&shared).work(session));
-        while let Some(worker) = workers.join_next().await {
-            worker.map_err(|error| SourceError::Failed(format!("a reading task died: {error}")))??;
+        let mut is_read = false;
+        while let Some(reader) = readers.join_next().await {
+            is_read |=
+                reader.map_err(|error| SourceError::Failed(format!("a reading task died: {error}")))??;
         }
-        Ok(())
+        if is_read {
+            session.finish().await;
+            return Ok(());
+        }
+        tracing::warn!("the source has no further connection for this export: one connection reads it");
+        let Some(Shared { query, work, .. }) = Arc::into_inner(shared) else {
+            return Err(SourceError::Failed("a reading task did not end".to_owned()));
+        };
+        self.scan_alone(session, &query, work.into_inner().1).await
     }
 
     async fn scan_alone(
         &self,
-        session: Session,
+        mut session: Session,
         query: &Query,
         parts: impl Parts,
     ) -> Result<(), SourceError> {
-        let sink = self.push_all(&session, query, parts.only().await?).await?;
+        let sink = self.push_all(&mut session, query, parts.only().await?).await?;
         session.finish().await;
         Ok(sink.finish().await?)
     }
@@ -105,34 +120,37 @@ struct Shared<P> {
 }
 
 impl<P: Parts> Shared<P> {
-    /// Reads ranges on a connection of its own. Without one the others read what this one would have read.
-    async fn follow(self: Arc<Self>, snapshot: Snapshot) -> Result<(), SourceError> {
-        let opened = async {
-            let session = self.source.connector.open_on(&snapshot.id).await?;
-            let is_shared = snapshot.is_seen_by(session.client()).await?;
-            Ok::<_, SourceError>(is_shared.then_some(session))
-        };
-        match opened.await {
-            Ok(Some(session)) => self.work(session).await,
-            Ok(None) => {
-                tracing::warn!("a further connection to the source reached another server");
-                Ok(())
+    /// Reads one range after the other on a connection of its own, until there is none left; `false` if there is no such
+    /// connection. Then the others read what this one would have read.
+    async fn read(self: Arc<Self>, snapshot: Snapshot) -> Result<bool, SourceError> {
+        let opened = tokio::time::timeout(OPEN_TIMEOUT, self.open(&snapshot)).await;
+        let opened = opened.unwrap_or_else(|_| Err(SourceError::Unreachable("it took too long".to_owned())));
+        match opened {
+            Ok(mut session) => {
+                self.read_ranges(&mut session).await?;
+                session.finish().await;
+                Ok(true)
             }
             Err(error) => {
-                tracing::warn!(%error, "a further connection to the source failed");
-                Ok(())
+                tracing::info!(%error, "a further connection to the source could not be had");
+                Ok(false)
             }
         }
     }
 
-    /// Reads one range after the other, until there is none left.
-    async fn work(self: Arc<Self>, session: Session) -> Result<(), SourceError> {
-        self.read_ranges(session.client()).await?;
-        session.finish().await;
-        Ok(())
+    /// A session that sees the snapshot, and that holds all the locks that it will want.
+    async fn open(&self, snapshot: &Snapshot) -> Result<Session, SourceError> {
+        let mut session = self.source.connector.open_on(&snapshot.id).await?;
+        if !snapshot.is_seen_by(session.client()).await? {
+            return Err(SourceError::Unreachable("another server answered".to_owned()));
+        }
+        let probe = session.client().prepare(&self.query.probe).await.map_err(|error| mismatch(&error))?;
+        session.has_described(probe.columns());
+        Ok(session)
     }
 
-    async fn read_ranges(&self, client: &Client) -> Result<(), SourceError> {
+    async fn read_ranges(&self, session: &mut Session) -> Result<(), SourceError> {
+        let (client, rows) = session.client_and_rows();
         let set = format!("SELECT set_config('{AFTER}', $1, true), set_config('{LAST}', $2, true)");
         let set = client.prepare(&set).await.map_err(|error| mismatch(&error))?;
         let mut copies: [Option<Statement>; 4] = Default::default();
@@ -148,7 +166,7 @@ impl<P: Parts> Shared<P> {
             let (set, stream) = tokio::join!(client.execute(&set, &ends), client.copy_out(copy));
             set.map_err(|error| mismatch(&error))?;
             let stream = stream.map_err(|error| mismatch(&error))?;
-            let sink = self.source.push_rows(stream, &self.query, sink).await?;
+            let sink = self.source.push_rows(CopyMessages::new(stream, rows), &self.query, sink).await?;
             sink.finish().await?;
         }
         Ok(())

@@ -1,11 +1,14 @@
 //! Connections to PostgreSQL that can only read, and the words for what goes wrong on them.
 
+use super::connection::{Connection, DialError, Dialer};
 use crate::source::{SourceError, tls};
-use deadpool_postgres::{Manager, ManagerConfig, Object, Pool, PoolError, QueueMode, RecyclingMethod};
+use bytes::Bytes;
+use deadpool::managed::{Object, Pool, PoolError, QueueMode};
 use std::sync::Once;
 use std::time::Duration;
-use tokio_postgres::{CancelToken, Client, SimpleQueryMessage};
-use tokio_postgres_rustls::MakeRustlsConnect;
+use tokio::sync::mpsc;
+use tokio_postgres::types::Type;
+use tokio_postgres::{Client, SimpleQueryMessage};
 
 /// Used where the URL sets no `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -18,13 +21,17 @@ const MAX_CONNECTIONS: usize = 4096;
 /// out. The rest makes texts the same whatever the server is set to; times without a zone are UTC.
 const SETTINGS: &str = "SET LOCAL row_security = off; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; \
     SET LOCAL IntervalStyle = 'postgres'; SET LOCAL extra_float_digits = 1; SHOW server_encoding";
-/// One snapshot for all statements.
-const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// Each statement sees what was committed before it. One snapshot for all of them would be taken by the first, before that
+/// waits for a table that is being rewritten, and would find the new one empty.
+const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY";
+/// All statements see what another session sees (PostgreSQL manual, "SET TRANSACTION"). A table that somebody waits to alter lets
+/// nobody pass who comes later, and who waits here would wait for the other session, which waits for this one.
+const BEGIN_ON_SNAPSHOT: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; \
+    SET LOCAL lock_timeout = '1s'; SET TRANSACTION SNAPSHOT";
 
 /// Where and how to connect, and the connections that wait for the next export.
 pub(in crate::source) struct Connector {
-    pool: Pool,
-    tls: MakeRustlsConnect,
+    pool: Pool<Dialer>,
     /// Started with the first connection, because a connector may be made outside of the runtime.
     reaper: Once,
 }
@@ -38,33 +45,40 @@ impl Connector {
         if config.get_application_name().is_none() {
             config.application_name("headcount");
         }
-        let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-        let manager = Manager::from_config(config, tls.clone(), fast);
-        let pool = Pool::builder(manager).max_size(MAX_CONNECTIONS).queue_mode(QueueMode::Lifo).build();
-        let pool = pool.map_err(|error| error.to_string())?;
-        Ok(Self { pool, tls, reaper: Once::new() })
+        let pool = Pool::builder(Dialer { config, tls }).max_size(MAX_CONNECTIONS);
+        let pool = pool.queue_mode(QueueMode::Lifo).build().map_err(|error| error.to_string())?;
+        Ok(Self { pool, reaper: Once::new() })
     }
 
-    /// Connects, or takes a connection that waits, and opens the transaction in which everything is read.
+    /// Connects, or takes a connection that waits, and opens the transaction in which everything is read. What a statement has
+    /// looked at, even if it was only prepared, nobody can alter any more; each sees its own snapshot.
     pub(in crate::source) async fn open(&self) -> Result<Session, SourceError> {
         self.begin(&format!("{BEGIN}; {SETTINGS}")).await
     }
 
     /// As [`Connector::open`], on the snapshot that another session exported.
     pub(super) async fn open_on(&self, snapshot: &str) -> Result<Session, SourceError> {
-        self.begin(&format!("{BEGIN}; SET TRANSACTION SNAPSHOT '{snapshot}'; {SETTINGS}")).await
+        self.begin(&format!("{BEGIN_ON_SNAPSHOT} '{snapshot}'; {SETTINGS}")).await
     }
 
     async fn begin(&self, begin: &str) -> Result<Session, SourceError> {
         self.give_back_idle_connections();
         loop {
-            let client = self.pool.get().await.map_err(|error| match error {
-                PoolError::Backend(error) => SourceError::Unreachable(error_text(&error)),
+            let connection = self.pool.get().await.map_err(|error| match error {
+                PoolError::Backend(DialError::Postgres(error)) => {
+                    SourceError::Unreachable(error_text(&error))
+                }
                 error => SourceError::Unreachable(error.to_string()),
             })?;
-            let was_waiting = Object::metrics(&client).recycle_count > 0;
-            let cancel = (client.cancel_token(), self.tls.clone());
-            let mut session = Session { client: Some(client), cancel, is_utf8: false };
+            let was_waiting = Object::metrics(&connection).recycle_count > 0;
+            let dialer = self.pool.manager().clone();
+            let mut session = Session {
+                connection: Some(connection),
+                dialer,
+                is_utf8: false,
+                is_spent: false,
+                is_reading: false,
+            };
             match session.client().simple_query(begin).await {
                 Ok(answers) => {
                     session.is_utf8 = answers.iter().any(says_utf8);
@@ -98,36 +112,63 @@ fn says_utf8(answer: &SimpleQueryMessage) -> bool {
     matches!(answer, SimpleQueryMessage::Row(row) if row.get(0).is_some_and(|encoding| encoding != "SQL_ASCII"))
 }
 
-/// A connection in its transaction. Dropped before [`Session::finish`], it is closed, and the server is asked to stop what it
-/// is doing, because one in a long sort would not notice a closed socket for a while.
+/// A connection in its transaction. Dropped before [`Session::finish`], it is closed, and a server that was asked for rows is
+/// told to stop, because one in a long sort would not notice a closed socket for a while.
 pub(in crate::source) struct Session {
-    client: Option<Object>,
-    cancel: (CancelToken, MakeRustlsConnect),
+    /// There until the end.
+    connection: Option<Object<Dialer>>,
+    dialer: Dialer,
     /// Whether every text that comes is UTF-8.
     pub(super) is_utf8: bool,
+    /// Whether the connection is of no use to others.
+    is_spent: bool,
+    /// Whether the server may be busy with rows that nobody will read.
+    is_reading: bool,
 }
 
 impl Session {
     pub(in crate::source) fn client(&self) -> &Client {
-        self.client.as_ref().expect("a session has its connection until it ends")
+        &self.connection.as_ref().expect(THERE).client
+    }
+
+    /// For a `COPY`: the client, and the rows that do not come through it.
+    pub(super) fn client_and_rows(&mut self) -> (&Client, &mut mpsc::Receiver<Bytes>) {
+        self.is_reading = true;
+        let Connection { client, rows, .. } = &mut **self.connection.as_mut().expect(THERE);
+        (client, rows)
+    }
+
+    /// Says what the server described. For types that are not its own the driver keeps statements for good, which a
+    /// pooler in between does not: it gives every transaction another connection.
+    pub(super) fn has_described(&mut self, columns: &[tokio_postgres::Column]) {
+        self.is_spent |= columns.iter().any(|column| Type::from_oid(column.type_().oid()).is_none());
     }
 
     /// Everything that was asked for was read: the connection waits for the next export.
     pub(in crate::source) async fn finish(mut self) {
-        if self.client().batch_execute("COMMIT").await.is_ok() {
-            self.client = None;
+        self.is_reading = false;
+        let end = if self.is_spent { "DEALLOCATE ALL; COMMIT" } else { "COMMIT" };
+        let is_ended = self.client().batch_execute(end).await.is_ok();
+        if is_ended && !self.is_spent {
+            self.connection = None;
         }
     }
 }
 
+const THERE: &str = "a session has its connection until it ends";
+
 impl Drop for Session {
     fn drop(&mut self) {
-        let Some(client) = self.client.take() else { return };
-        drop(Object::take(client));
-        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-            let (token, tls) = self.cancel.clone();
+        let Some(connection) = self.connection.take() else { return };
+        let (token, connection) = (connection.client.cancel_token(), Object::take(connection));
+        if self.is_reading
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            let dialer = self.dialer.clone();
             runtime.spawn(async move {
-                let _ = token.cancel_query(tls).await;
+                let _ = dialer.cancel(token).await;
+                // Only now: a pooler forgets whom to cancel with the connection.
+                drop(connection);
             });
         }
     }

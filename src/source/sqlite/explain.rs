@@ -1,6 +1,7 @@
 //! How SQLite goes about a query ("The EXPLAIN QUERY PLAN Command" of its manual).
 
-use super::{Query, failed, mismatch};
+use super::Query;
+use super::error::{failed, mismatch};
 use crate::source::SourceError;
 use rusqlite::{Connection, params_from_iter};
 

@@ -1,6 +1,7 @@
 //! What SQLite says of a plan and of the file.
 
-use super::{SqliteSource, failed};
+use super::SqliteSource;
+use super::error::failed;
 use crate::plan::Plan;
 use crate::sensitive;
 use crate::source::{Estimate, Inspection, SourceError};

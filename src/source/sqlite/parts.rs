@@ -1,19 +1,20 @@
-//! A scan in parts: several threads read ranges of one table, from one snapshot.
+//! A scan in parts: several threads read pieces of one table, from one snapshot.
 
+use super::error::failed;
+use super::leaves::push_leaves;
+use super::pages::Pages;
+use super::ranges::Ranges;
 use super::scan::{Range, push_rows};
-use super::{InterruptOnDrop, Query, SEQUENTIAL_CACHE, SqliteSource, blocking, failed};
-use crate::plan::{Column, Plan};
+use super::tree::{Leaves, Walk};
+use super::{InterruptOnDrop, Query, SEQUENTIAL_CACHE, SqliteSource, blocking, nicely};
+use crate::plan::Plan;
 use crate::source::{Parts, RowSink, SourceError};
-use rusqlite::{Connection, OptionalExtension};
+use rusqlite::Connection;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
-/// Rows of a part, roughly: enough that making it costs nothing beside reading it, few enough to wait in memory.
-const PART_ROWS: i64 = 8_192;
-/// Rows whose ids tell how densely the ids of a part lie.
-const PROBE_ROWS: i64 = 256;
 /// A smaller file is read before several threads have come together.
 const WORTH_DIVIDING: i64 = 4 * 1024 * 1024;
 /// How often to try again when somebody wrote while the readers took their snapshots.
@@ -25,26 +26,26 @@ impl SqliteSource {
         plan: &Plan,
         parts: impl Parts,
     ) -> Result<(), SourceError> {
-        let (source, asked) = (self.clone(), plan.clone());
-        let readers = blocking(move || source.readers(&asked)).await?;
-        let Some((readers, query)) = readers else {
-            let sink = self.scan(plan, parts.only().await?).await?;
-            return Ok(sink.finish().await?);
+        // With a filter an index may find the rows, which a part does not use.
+        let is_whole = plan.limit.is_none() && plan.filters.is_empty();
+        let spare = if is_whole { self.spare.take() } else { Vec::new() };
+        let (source, asked, further) = (self.clone(), plan.clone(), spare.len());
+        let (readers, division) = match blocking(move || source.readers(&asked, further)).await? {
+            Readers::Alone(connection) => {
+                drop(spare);
+                let sink = self.scan_on(connection, plan, parts.only().await?).await?;
+                return Ok(sink.finish().await?);
+            }
+            Readers::Together(readers, division) => (readers, division),
         };
         let _stop: Vec<_> =
             readers.iter().map(|reader| InterruptOnDrop(reader.get_interrupt_handle())).collect();
-        // What is no integer was refused with the query.
-        let after = plan.after.as_deref().and_then(|after| after.parse::<i64>().ok());
-        // There is a first range even after the last id that can be: its sink writes the header.
-        let next = Some(after.map_or(i64::MIN, |after| after.saturating_add(1)));
-        let (id, bound) = (self.mapping.sql(&Column::ID), query.bound.len());
-        let condition = format!("{id} >= ?{} AND {id} <= ?{}", bound + 1, bound + 2);
-        let ranges = Arc::new(Mutex::new(Ranges { source: self.clone(), condition, next, parts }));
-        let query = Arc::new(query);
+        let query = Arc::clone(&division.query);
+        let pieces = Arc::new(Mutex::new(Pieces { division, parts }));
         let mut workers = JoinSet::new();
         for reader in readers {
-            let (ranges, query) = (Arc::clone(&ranges), Arc::clone(&query));
-            workers.spawn_blocking(move || work(&reader, &query, &ranges));
+            let (pieces, query) = (Arc::clone(&pieces), Arc::clone(&query));
+            workers.spawn_blocking(nicely(move || work(&reader, &query, &pieces)));
         }
         while let Some(worker) = workers.join_next().await {
             worker.map_err(|error| SourceError::Failed(format!("a scanning thread died: {error}")))??;
@@ -52,55 +53,56 @@ impl SqliteSource {
         Ok(())
     }
 
-    /// Connections that all read the same snapshot, and what they are to run; `None` where one is enough.
-    fn readers(&self, plan: &Plan) -> Result<Option<(Vec<Connection>, Query)>, SourceError> {
-        // With a filter an index may find the rows, which a part does not use.
-        let is_whole = plan.limit.is_none() && plan.filters.is_empty();
-        if self.parallelism < 2 || !is_whole || self.mapping.own_column(&Column::ID).is_none() {
-            return Ok(None);
-        }
+    /// So many readers and one, if they are worth it.
+    fn readers(&self, plan: &Plan, further: usize) -> Result<Readers, SourceError> {
         let watcher = self.open()?;
-        if !self.is_worth_dividing(&watcher)? {
-            return Ok(None);
+        if further == 0 || !self.is_worth_dividing(&watcher)? {
+            return Ok(Readers::Alone(watcher));
         }
         let mut readers = Vec::new();
-        for _ in 0..self.parallelism {
+        for _ in 0..=further {
             let reader = self.open()?;
             reader.pragma_update(None, "cache_size", SEQUENTIAL_CACHE).map_err(|error| failed(&error))?;
             readers.push(reader);
         }
         for _ in 0..ATTEMPTS {
             let before = data_version(&watcher).map_err(|error| failed(&error))?;
-            let query = self.query(&watcher, plan)?;
-            begin(&readers, &self.mapping.table.quoted()).map_err(|error| failed(&error))?;
+            begin(&readers).map_err(|error| failed(&error))?;
             if data_version(&watcher).map_err(|error| failed(&error))? == before {
-                return Ok(Some((readers, query)));
+                let division = self.division(&readers[0], plan)?;
+                return Ok(Readers::Together(readers, division));
             }
             for reader in &readers {
                 reader.execute_batch("ROLLBACK").map_err(|error| failed(&error))?;
             }
         }
         tracing::info!("somebody writes all the time: the source is read by one thread");
-        Ok(None)
+        Ok(Readers::Alone(watcher))
     }
 
-    /// Whether the table is large, and in the order of its ids. An `INTEGER PRIMARY KEY DESC` is not the rowid, so that it has an
-    /// index of its own, and may hold text (SQLite manual, "ROWIDs and the INTEGER PRIMARY KEY").
+    /// Whether several threads should read the table: it is large, and in the order of its ids.
     fn is_worth_dividing(&self, connection: &Connection) -> Result<bool, SourceError> {
-        let id = Column::ID;
-        let own = self.mapping.own_column(&id).unwrap_or_default();
-        let sql = "SELECT (SELECT page_count * page_size FROM pragma_page_count, pragma_page_size) > ?1
-                      AND (SELECT count(*) FROM pragma_table_xinfo(?2) WHERE pk > 0) = 1
-                      AND EXISTS (SELECT 1 FROM pragma_table_xinfo(?2)
-                                   WHERE pk = 1 AND upper(type) = 'INTEGER' AND lower(name) = lower(?3))
-                      AND NOT EXISTS (SELECT 1 FROM pragma_index_list(?2) WHERE origin = 'pk')
-                      AND EXISTS (SELECT 1 FROM pragma_table_list(?2)
-                                   WHERE schema = 'main' AND type = 'table' AND NOT wr)";
-        let table = self.mapping.table.name();
-        connection
-            .query_row(sql, (WORTH_DIVIDING, table, own), |row| row.get(0))
-            .map_err(|error| failed(&error))
+        let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
+        let size: i64 = connection.query_row(sql, [], |row| row.get(0)).map_err(|error| failed(&error))?;
+        Ok(size > WORTH_DIVIDING && self.is_in_order_of_ids(connection)?)
     }
+
+    fn division(&self, reader: &Connection, plan: &Plan) -> Result<Division, SourceError> {
+        let query = self.query(reader, plan)?;
+        let way = match self.layout(reader, plan, &query)? {
+            Some(layout) => Way::Leaves(Walk::of(&layout, &mut Pages::of(reader)?)?),
+            None => Way::Ids(Ranges::of(self, plan, &query)),
+        };
+        Ok(Division { query: Arc::new(query), way })
+    }
+}
+
+/// Who reads a table.
+enum Readers {
+    /// One thread.
+    Alone(Connection),
+    /// Several, in transactions that see the same.
+    Together(Vec<Connection>, Division),
 }
 
 /// Changes with every commit of another connection (SQLite manual, "PRAGMA data_version"): between two looks that find the same,
@@ -110,60 +112,71 @@ fn data_version(watcher: &Connection) -> rusqlite::Result<i64> {
 }
 
 /// Begins a read transaction on every reader.
-fn begin(readers: &[Connection], table: &str) -> rusqlite::Result<()> {
+fn begin(readers: &[Connection]) -> rusqlite::Result<()> {
     for reader in readers {
         reader.execute_batch("BEGIN")?;
         // A transaction begins with the first read.
-        reader.query_row(&format!("SELECT 1 FROM {table} LIMIT 1"), [], |_| Ok(())).optional()?;
+        reader.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
     }
     Ok(())
 }
 
-/// Hands out ranges of ids in their order, each with its sink.
-struct Ranges<P> {
-    source: SqliteSource,
-    condition: String,
-    /// Where the next one begins; `None` at the end.
-    next: Option<i64>,
+/// What the readers are to do.
+struct Division {
+    query: Arc<Query>,
+    way: Way,
+}
+
+/// What a table is divided into.
+enum Way {
+    Ids(Ranges),
+    Leaves(Walk),
+}
+
+/// What one thread reads at a time.
+enum Piece {
+    Ids(Range),
+    Leaves(Leaves),
+}
+
+impl Division {
+    fn next(&mut self, reader: &Connection) -> Result<Option<Piece>, SourceError> {
+        Ok(match &mut self.way {
+            Way::Ids(ranges) => ranges.next(reader).map_err(|error| failed(&error))?.map(Piece::Ids),
+            Way::Leaves(walk) => walk.next(&mut Pages::of(reader)?)?.map(Piece::Leaves),
+        })
+    }
+}
+
+/// Hands out the pieces of a table in the order of its ids, each with its sink.
+struct Pieces<P> {
+    division: Division,
     parts: P,
 }
 
-impl<P: Parts> Ranges<P> {
-    async fn take(&mut self, reader: &Connection) -> Result<Option<(Range, P::Sink)>, SourceError> {
-        let Some(first) = self.next else { return Ok(None) };
-        let last = self.last(reader, first).map_err(|error| failed(&error))?;
-        self.next = last.checked_add(1);
-        let range = Range { condition: self.condition.clone(), first, last };
-        Ok(Some((range, self.parts.next().await?)))
-    }
-
-    /// Where the range that begins at `first` ends: as far away as it has to be if its ids lie as densely as the first few. A wrong
-    /// guess costs time, but neither loses nor repeats a row.
-    fn last(&self, reader: &Connection, first: i64) -> rusqlite::Result<i64> {
-        let (id, table) = (self.source.mapping.sql(&Column::ID), self.source.mapping.table.quoted());
-        let sql = format!("SELECT {id} FROM {table} WHERE {id} >= ?1 ORDER BY {id} LIMIT 1 OFFSET ?2");
-        let mut statement = reader.prepare_cached(&sql)?;
-        let mut nth = |from: i64, offset: i64| {
-            statement.query_row((from, offset), |row| row.get::<_, i64>(0)).optional()
-        };
-        let Some(start) = nth(first, 0)? else { return Ok(i64::MAX) };
-        let Some(probed) = nth(start, PROBE_ROWS)? else { return Ok(i64::MAX) };
-        let width = (i128::from(probed) - i128::from(start)) * i128::from(PART_ROWS / PROBE_ROWS);
-        Ok(i64::try_from(i128::from(start) + width).unwrap_or(i64::MAX))
+impl<P: Parts> Pieces<P> {
+    async fn take(&mut self, reader: &Connection) -> Result<Option<(Piece, P::Sink)>, SourceError> {
+        match self.division.next(reader)? {
+            Some(piece) => Ok(Some((piece, self.parts.next().await?))),
+            None => Ok(None),
+        }
     }
 }
 
-/// Reads one range after the other, until there is none left.
+/// Reads one piece after the other, until there is none left.
 fn work<P: Parts>(
     reader: &Connection,
     query: &Arc<Query>,
-    ranges: &Mutex<Ranges<P>>,
+    pieces: &Mutex<Pieces<P>>,
 ) -> Result<(), SourceError> {
     let runtime = Handle::current();
     loop {
-        let taken = runtime.block_on(async { ranges.lock().await.take(reader).await })?;
-        let Some((range, sink)) = taken else { return Ok(()) };
-        let sink = push_rows(reader, query, Some(&range), sink)?;
+        let taken = runtime.block_on(async { pieces.lock().await.take(reader).await })?;
+        let Some((piece, sink)) = taken else { return Ok(()) };
+        let sink = match piece {
+            Piece::Ids(range) => push_rows(reader, query, Some(&range), sink)?,
+            Piece::Leaves(leaves) => push_leaves(reader, query, &leaves, sink)?,
+        };
         runtime.block_on(sink.finish())?;
     }
 }

@@ -3,12 +3,13 @@
 //! They come as the arguments of a function that the statement calls for each row. Read from a row that was stepped to, the
 //! same cells cost three times as many instructions: every look at a column takes and checks the connection anew.
 
+use super::Query;
 use super::decode::{decode, misfit, shown_id};
-use super::{Query, failed, mismatch};
+use super::error::{failed, mismatch};
 use crate::encode::Value;
 use crate::source::{FEW_CELLS, MANY_CELLS, RowSink, SourceError};
 use rusqlite::functions::{Context, FunctionFlags};
-use rusqlite::types::{Null, Value as Bound};
+use rusqlite::types::{Null, Value as Bound, ValueRef};
 use rusqlite::{Connection, params_from_iter};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::runtime::Handle;
@@ -36,13 +37,13 @@ fn push_cells<S: RowSink + 'static, const CELLS: usize>(
     sink: S,
 ) -> Result<S, SourceError> {
     let pushing = Arc::new(Mutex::new(Pushing { sink, error: None }));
-    let pusher = Pusher { query: Arc::clone(query), runtime: Handle::current() };
+    let pusher = Pusher::new(query);
     let shared = Arc::clone(&pushing);
     let width = i32::try_from(query.selection.columns().len()).unwrap_or(i32::MAX);
     let push = move |context: &Context<'_>| {
         let mut pushing = shared.lock().unwrap_or_else(PoisonError::into_inner);
         let Pushing { sink, error } = &mut *pushing;
-        pusher.push::<S, CELLS>(context, sink).map(|()| Null).map_err(|problem| {
+        pusher.push::<S, CELLS>(|at| context.get_raw(at), sink).map(|()| Null).map_err(|problem| {
             *error = Some(problem);
             rusqlite::Error::UserFunctionError("the scan stops here".into())
         })
@@ -108,34 +109,45 @@ struct Pushing<S> {
     error: Option<SourceError>,
 }
 
-struct Pusher {
+/// Decodes rows and hands them to a sink.
+pub(super) struct Pusher {
     query: Arc<Query>,
     runtime: Handle,
 }
 
 impl Pusher {
-    fn push<S: RowSink, const CELLS: usize>(
+    pub(super) fn new(query: &Arc<Query>) -> Self {
+        Self { query: Arc::clone(query), runtime: Handle::current() }
+    }
+
+    /// Takes a row, as what gives the cell at each place of the selection.
+    #[inline]
+    pub(super) fn push<'a, S: RowSink, const CELLS: usize>(
         &self,
-        row: &Context<'_>,
+        cell: impl Fn(usize) -> ValueRef<'a>,
         sink: &mut S,
     ) -> Result<(), SourceError> {
         let query = &*self.query;
         let mut values = [Value::Null; CELLS];
         for (at, (kind, value)) in query.kinds.iter().zip(&mut values).enumerate() {
-            let cell = row.get_raw(at);
-            decode(*kind, query.ids, query.timestamps, cell, value).map_err(|expected| {
-                SourceError::Value {
-                    table: query.table.clone(),
-                    column: query.selection.columns()[at].name().to_owned(),
-                    id: shown_id(row.get_raw(query.selection.id_at())),
-                    problem: misfit(cell, expected),
-                }
-            })?;
+            decode(*kind, query.ids, query.timestamps, cell(at), value)
+                .map_err(|expected| self.misfit(at, expected, &cell))?;
         }
         sink.row(&values[..query.selection.shown()]);
         if sink.is_full() {
             self.runtime.block_on(sink.flush())?;
         }
         Ok(())
+    }
+
+    #[cold]
+    fn misfit<'a>(&self, at: usize, expected: &str, cell: &impl Fn(usize) -> ValueRef<'a>) -> SourceError {
+        let query = &*self.query;
+        SourceError::Value {
+            table: query.table.clone(),
+            column: query.selection.columns()[at].name().to_owned(),
+            id: shown_id(cell(query.selection.id_at())),
+            problem: misfit(cell(at), expected),
+        }
     }
 }

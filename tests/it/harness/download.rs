@@ -12,10 +12,12 @@ pub(crate) struct Download {
     pub(crate) head: String,
 }
 
-/// What came of a chunked body, and whether its end came too.
+/// What came of a chunked body, and whether its end came too, with which trailers.
 pub(crate) struct Received {
     pub(crate) body: Vec<u8>,
     pub(crate) complete: bool,
+    /// The lines between the last chunk and the end.
+    pub(crate) trailers: Vec<String>,
 }
 
 impl Download {
@@ -73,21 +75,40 @@ impl Download {
         loop {
             match self.chunk() {
                 Some(chunk) if chunk.is_empty() => {
-                    return Received { body, complete: true };
+                    let trailers = self.trailers();
+                    let complete = trailers.is_some();
+                    return Received { body, complete, trailers: trailers.unwrap_or_default() };
                 }
                 Some(chunk) => body.extend(chunk),
                 None => {
-                    return Received { body, complete: false };
+                    return Received { body, complete: false, trailers: Vec::new() };
                 }
             }
         }
     }
 
-    /// The next chunk, empty for the last one; `None` when the connection broke before its end.
+    /// The lines before the empty one that ends a chunked body; `None` when the connection broke before it.
+    fn trailers(&mut self) -> Option<Vec<String>> {
+        let mut trailers = Vec::new();
+        loop {
+            let mut line = String::new();
+            unless_broken(self.stream.read_line(&mut line))?;
+            match line.strip_suffix("\r\n")? {
+                "" => return Some(trailers),
+                line => trailers.push(line.to_owned()),
+            }
+        }
+    }
+
+    /// The next chunk, empty for the last one, after which trailers may follow; `None` when the connection broke before its
+    /// end.
     fn chunk(&mut self) -> Option<Vec<u8>> {
         let mut size = String::new();
         unless_broken(self.stream.read_line(&mut size))?;
         let size = usize::from_str_radix(size.strip_suffix("\r\n")?, 16).unwrap();
+        if size == 0 {
+            return Some(Vec::new());
+        }
         let mut chunk = vec![0; size + 2];
         unless_broken(self.stream.read_exact(&mut chunk))?;
         assert!(chunk.ends_with(b"\r\n"));

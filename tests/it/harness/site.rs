@@ -154,23 +154,32 @@ impl Site {
     pub(crate) fn column(&self, sql: &str) -> Vec<String> {
         match &self.database {
             Some(database) => database.column(sql),
-            None => {
-                let connection = self.sqlite();
-                let mut statement = connection.prepare(sql).unwrap();
-                let rows = statement.query_map([], |row| {
-                    Ok(match row.get_ref(0)? {
-                        ValueRef::Integer(number) => number.to_string(),
-                        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
-                        other => panic!("{sql}: {other:?}"),
-                    })
-                });
-                rows.unwrap().map(Result::unwrap).collect()
-            }
+            None => column_of(&self.sqlite(), sql),
         }
     }
 
     pub(crate) fn sqlite(&self) -> rusqlite::Connection {
         open_sqlite(&self.sqlite_source())
+    }
+
+    /// Runs statements on the store, behind Headcount's back. On PostgreSQL it is in the users database.
+    pub(crate) fn store_sql(&self, sql: &str) {
+        match &self.database {
+            Some(database) => database.execute(sql),
+            None => self.sqlite_store().execute_batch(sql).unwrap_or_else(|error| panic!("{error}\n{sql}")),
+        }
+    }
+
+    /// The first column of a query on the store, as text.
+    pub(crate) fn store_column(&self, sql: &str) -> Vec<String> {
+        match &self.database {
+            Some(database) => database.column(sql),
+            None => column_of(&self.sqlite_store(), sql),
+        }
+    }
+
+    pub(crate) fn sqlite_store(&self) -> rusqlite::Connection {
+        open_sqlite(&self.data_dir().join("headcount.db"))
     }
 
     /// Starts `serve` and returns when it listens.
@@ -226,4 +235,16 @@ fn open_sqlite(path: &Path) -> rusqlite::Connection {
     connection.busy_timeout(std::time::Duration::from_secs(30)).unwrap();
     connection.execute_batch("PRAGMA synchronous = OFF").unwrap();
     connection
+}
+
+fn column_of(connection: &rusqlite::Connection, sql: &str) -> Vec<String> {
+    let mut statement = connection.prepare(sql).unwrap();
+    let rows = statement.query_map([], |row| {
+        Ok(match row.get_ref(0)? {
+            ValueRef::Integer(number) => number.to_string(),
+            ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+            other => panic!("{sql}: {other:?}"),
+        })
+    });
+    rows.unwrap().map(Result::unwrap).collect()
 }

@@ -12,7 +12,7 @@ use crate::source::{SourceError, parse_uuid};
 use std::fmt;
 
 /// Rows of a range, roughly: enough that asking for it costs nothing beside reading it, few enough to wait in memory.
-const RANGE_ROWS: f64 = 8_192.0;
+const RANGE_ROWS: f64 = 16_384.0;
 /// A smaller table is read before several connections have come together.
 const WORTH_DIVIDING: f64 = 50_000.0;
 
@@ -32,7 +32,8 @@ const ROWS: &str = "
 /// as they are still there, and the first and the last.
 const KEPT: &str = "
     SELECT b.id::text FROM (
-        SELECT min({id}) AS id FROM {table} UNION SELECT max({id}) FROM {table} UNION
+        (SELECT {id} AS id FROM {table} ORDER BY {id} LIMIT 1) UNION
+        (SELECT {id} FROM {table} ORDER BY {id} DESC LIMIT 1) UNION
         SELECT {id} FROM {table} WHERE {id} = ANY (ARRAY(
             SELECT unnest(s.histogram_bounds::text::{type}[]) FROM pg_catalog.pg_stats s
               JOIN pg_catalog.pg_class c ON c.relname = s.tablename
@@ -80,11 +81,18 @@ impl PostgresSource {
         session: &Session,
         query: &Query,
     ) -> Result<Option<Ranges>, SourceError> {
+        let has_window = |column: &Column| {
+            self.mapping.own_column(column).is_none() && names_over(&self.mapping.sql(column))
+        };
+        if query.selection.columns().iter().any(has_window) {
+            return Ok(None);
+        }
         let id = Column::ID;
-        let own = self.mapping.own_column(&id).filter(|_| self.parallelism > 1);
+        let own = self.mapping.own_column(&id);
         let (Some(own), Some(cast)) = (own, query.id_type.cast()) else { return Ok(None) };
         let table = self.mapping.table.quoted();
-        let row = session.client().query_opt(ROWS, &[&table, &own]).await.map_err(|error| mismatch(&error))?;
+        let row =
+            session.client().query_opt(ROWS, &[&table, &own]).await.map_err(|error| mismatch(&error))?;
         let Some(rows) = row.map(|row| row.get::<_, f64>(0)).filter(|&rows| rows >= WORTH_DIVIDING) else {
             return Ok(None);
         };
@@ -96,6 +104,12 @@ impl PostgresSource {
         let kept: Vec<String> = kept.iter().filter_map(|row| row.get(0)).collect();
         Ok(Some(Ranges::new(divided(&kept, rows / RANGE_ROWS, query.id_type))))
     }
+}
+
+/// Whether an expression may have a window function, to which a range would look like the whole table.
+fn names_over(expression: &str) -> bool {
+    let mut words = expression.split(|character: char| !character.is_alphanumeric() && character != '_');
+    words.any(|word| word.eq_ignore_ascii_case("over"))
 }
 
 /// The bounds of about so many ranges, made of bounds between which about as many rows lie.

@@ -1,0 +1,35 @@
+//! `receipts show`, `receipts public-key`
+
+use super::{open_store, print, receipt_key};
+use crate::config::Config;
+use crate::receipt;
+use crate::store::Store;
+use anyhow::Context;
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Print the receipt of an export as JSON
+    Show {
+        /// Its id: the X-Export-Id of the download, or see 'audit list'
+        id: String,
+    },
+    /// Print the key that receipts are verified with, in PEM; it is made if there was none
+    PublicKey,
+}
+
+pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
+    let store = open_store(config).await?;
+    match command {
+        Command::Show { id } => print(&of_export(&store, &id).await?),
+        Command::PublicKey => print(&receipt_key(&store).await?.public().to_pem()),
+    }
+}
+
+/// The receipt of an export, as a line of JSON.
+pub(super) async fn of_export(store: &Store, id: &str) -> anyhow::Result<String> {
+    let record = if receipt::is_id(id) { store.find_record(id).await? } else { None };
+    let record = record
+        .with_context(|| format!("there is no export '{}'; see: headcount audit list", id.escape_debug()))?;
+    Ok(receipt::issue(record, &receipt_key(store).await?)?)
+}

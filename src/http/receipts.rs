@@ -1,0 +1,51 @@
+//! Receipts of exports, for those who made them and for auditors; and the key that they are signed with, for everybody.
+
+use super::App;
+use super::access::{Caller, authenticate};
+use super::client;
+use super::error::ApiError;
+use crate::receipt;
+use crate::store::audit::Record;
+use crate::store::keys::AUDIT_READ;
+use axum::extract::{Path, Request, State};
+use axum::http::header;
+use axum::response::{IntoResponse, Response};
+use std::sync::Arc;
+
+pub(super) const RECEIPT: &str = "/api/v1/users/exports/{id}";
+pub(super) const PUBLIC_KEY: &str = "/.well-known/headcount-receipt-key";
+
+/// Answers with the receipt of an export. What is not there and what is somebody else's look the same.
+pub(super) async fn show(
+    State(app): State<Arc<App>>,
+    id: Result<Path<String>, axum::extract::rejection::PathRejection>,
+    request: Request,
+) -> Result<Response, ApiError> {
+    let client = client::address(&app, &request);
+    let caller = match authenticate(&app, request.headers(), client, &mut None).await {
+        Ok(caller) => caller,
+        Err(error) => {
+            // No export was asked for, so that there is no record; guessed keys should be seen all the same.
+            app.exporter.metrics.refused(error.metric_reason());
+            tracing::info!(endpoint = RECEIPT, %client, reason = error.metric_reason(), "refused");
+            return Err(error);
+        }
+    };
+    let id = id.ok().filter(|Path(id)| receipt::is_id(id)).ok_or(ApiError::NotFound)?;
+    let record = app.store.find_record(&id).await?.filter(|record| may_see(&caller, record));
+    let receipt = receipt::issue(record.ok_or(ApiError::NotFound)?, &app.receipt_key).map_err(|error| {
+        tracing::error!(%error, "receipt");
+        ApiError::Internal
+    })?;
+    Ok(([(header::CONTENT_TYPE, "application/json")], receipt).into_response())
+}
+
+fn may_see(caller: &Caller, record: &Record) -> bool {
+    record.key_id.as_ref() == Some(&caller.key_id) || caller.require(AUDIT_READ).is_ok()
+}
+
+/// Answers with the public key, as `SubjectPublicKeyInfo` in PEM.
+pub(super) async fn public_key(State(app): State<Arc<App>>) -> Response {
+    let pem = app.receipt_key.public().to_pem();
+    ([(header::CONTENT_TYPE, "application/x-pem-file")], pem).into_response()
+}

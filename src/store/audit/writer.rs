@@ -1,0 +1,230 @@
+//! The one task that writes a process's audit: all that waits for it goes into one transaction, so that many small
+//! exports at once share the cost of making their records safe.
+
+use super::Outcome;
+use super::chain::Head;
+use super::records::{self, Record};
+use crate::store::{Store, StoreError};
+use sqlx::AnyConnection;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Writes in one transaction, at most: few enough to be retried one by one.
+const BATCH: usize = 128;
+/// Writes that wait for the next transaction. Whoever wants to add one to them waits, too.
+const QUEUE: usize = 1024;
+/// How long a transaction may take, if the store hangs: longer than SQLite waits for another writer, and PostgreSQL for
+/// an instance that froze.
+const TIMEOUT: Duration = Duration::from_secs(10);
+/// How many records of denied requests are kept: a flood of them pushes out older denials, never an export.
+const DENIED_KEPT: i64 = 10_000;
+/// Denials between two clean-ups.
+const DENIED_BETWEEN_PRUNES: usize = 256;
+
+/// One thing to write.
+pub(super) enum Write {
+    /// The record of an export that is about to start, or of a request that streamed nothing.
+    New(Record),
+    /// How an export ended whose record is there.
+    Settled(Record),
+    /// Nothing: for whoever only waits until everything before it is written.
+    Nothing,
+}
+
+impl Write {
+    fn is_chained(&self) -> bool {
+        matches!(self, Self::New(record) | Self::Settled(record) if record.is_chained())
+    }
+
+    fn is_denial(&self) -> bool {
+        matches!(self, Self::New(record) if record.outcome == Some(Outcome::Denied))
+    }
+}
+
+/// What whoever wanted something written is told.
+type Answer = Result<(), StoreError>;
+
+struct Job {
+    write: Write,
+    done: oneshot::Sender<Answer>,
+}
+
+/// The way to the task, which ends when this is dropped and everything that was sent is written.
+pub(super) struct Writer {
+    jobs: mpsc::Sender<Job>,
+}
+
+impl Writer {
+    /// Starts the task of the process that is registered as `instance`.
+    pub(super) fn start(store: Store, instance: i64) -> Self {
+        let (jobs, queue) = mpsc::channel(QUEUE);
+        tokio::spawn(Task { store, instance }.run(queue));
+        Self { jobs }
+    }
+
+    /// Returns when `write` is in the store. Once it is queued it is written, even if nobody waits for it any more.
+    ///
+    /// # Errors
+    ///
+    /// It is not, or not known to be.
+    pub(super) async fn write(&self, write: Write) -> Result<(), StoreError> {
+        let (done, written) = oneshot::channel();
+        self.jobs.send(Job { write, done }).await.map_err(|_| StoreError::WriterDied)?;
+        written.await.map_err(|_| StoreError::WriterDied)?
+    }
+}
+
+/// Why nothing of a transaction was kept.
+enum Failure {
+    /// The database would not take one of the records; the others may be good.
+    Record(StoreError),
+    /// The store does not answer, and it would not do so for any other record.
+    Store(StoreError),
+}
+
+impl From<StoreError> for Failure {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}
+
+impl Failure {
+    fn of_store(error: sqlx::Error) -> Self {
+        Self::Store(error.into())
+    }
+
+    fn of_record(error: sqlx::Error) -> Self {
+        match error {
+            sqlx::Error::Database(_) => Self::Record(error.into()),
+            error => Self::Store(error.into()),
+        }
+    }
+}
+
+struct Task {
+    store: Store,
+    instance: i64,
+}
+
+impl Task {
+    async fn run(self, mut queue: mpsc::Receiver<Job>) {
+        let mut waiting = Vec::new();
+        // The first denial of a process prunes, for those that never live to see their 256th.
+        let mut denied = DENIED_BETWEEN_PRUNES;
+        while queue.recv_many(&mut waiting, BATCH).await > 0 {
+            let (writes, callers): (Vec<_>, Vec<_>) =
+                waiting.drain(..).map(|job| (job.write, job.done)).unzip();
+            denied += writes.iter().filter(|write| write.is_denial()).count();
+            let written = self.write_all(&writes).await;
+            if denied > DENIED_BETWEEN_PRUNES {
+                denied = 0;
+                if let Err(error) = in_time(self.prune_denied()).await {
+                    tracing::error!(%error, "old denials could not be removed from the audit");
+                }
+            }
+            for (caller, written) in callers.into_iter().zip(written) {
+                // Whoever left does not want to know.
+                let _ = caller.send(written);
+            }
+        }
+    }
+
+    /// Writes everything at once or, if one record spoils it, one by one; the answers are in the order of the writes.
+    async fn write_all(&self, writes: &[Write]) -> Vec<Answer> {
+        match self.transact(writes).await {
+            Ok(written) => written,
+            Err(Failure::Record(error)) if writes.len() == 1 => vec![Err(error)],
+            Err(Failure::Record(_)) => self.write_singly(writes).await,
+            Err(Failure::Store(error)) => share(error, writes.len()).collect(),
+        }
+    }
+
+    async fn write_singly(&self, writes: &[Write]) -> Vec<Answer> {
+        let mut written = Vec::with_capacity(writes.len());
+        for write in writes {
+            match self.transact(std::slice::from_ref(write)).await {
+                Ok(answers) => written.extend(answers),
+                Err(Failure::Record(error)) => written.push(Err(error)),
+                Err(Failure::Store(error)) => {
+                    written.extend(share(error, writes.len() - written.len()));
+                    break;
+                }
+            }
+        }
+        written
+    }
+
+    /// Writes everything in one transaction.
+    async fn transact(&self, writes: &[Write]) -> Result<Vec<Answer>, Failure> {
+        let transaction = async {
+            let mut transaction = self.store.begin_write().await.map_err(Failure::of_store)?;
+            let mut answers: Vec<_> = writes.iter().map(|_| Ok(())).collect();
+            // The chain comes last: other processes wait for it.
+            for (write, answer) in writes.iter().zip(&mut answers).filter(|(write, _)| !write.is_chained()) {
+                *answer = self.write(&mut transaction, write, None).await?;
+            }
+            if writes.iter().any(Write::is_chained) {
+                let mut head = Head::lock(&self.store, &mut transaction).await?;
+                for (write, answer) in writes.iter().zip(&mut answers).filter(|(write, _)| write.is_chained())
+                {
+                    *answer = self.write(&mut transaction, write, Some(&mut head)).await?;
+                }
+                head.save(&mut transaction).await.map_err(Failure::of_store)?;
+            }
+            transaction.commit().await.map_err(Failure::of_store)?;
+            Ok(answers)
+        };
+        in_time(transaction).await
+    }
+
+    /// Writes one thing, as the next link of the chain if there is a head. An error in the answer leaves the transaction
+    /// as it was.
+    async fn write(
+        &self,
+        connection: &mut AnyConnection,
+        write: &Write,
+        head: Option<&mut Head>,
+    ) -> Result<Answer, Failure> {
+        let (record, is_new) = match write {
+            Write::New(record) => (record, true),
+            Write::Settled(record) => (record, false),
+            Write::Nothing => return Ok(Ok(())),
+        };
+        let linked = head.as_ref().map(|head| head.link(record));
+        let record = linked.as_ref().unwrap_or(record);
+        let is_written = if is_new {
+            records::insert(connection, record, self.instance).await.map(|()| true)
+        } else {
+            records::settle(connection, record).await
+        };
+        if !is_written.map_err(Failure::of_record)? {
+            return Ok(Err(StoreError::NotOpen));
+        }
+        if let (Some(head), Some(linked)) = (head, linked) {
+            head.follow(linked);
+        }
+        Ok(Ok(()))
+    }
+
+    async fn prune_denied(&self) -> Result<(), StoreError> {
+        let sql = "DELETE FROM headcount_audit WHERE outcome = 'denied' AND time < \
+                   (SELECT time FROM headcount_audit WHERE outcome = 'denied' ORDER BY time DESC LIMIT 1 OFFSET $1)";
+        sqlx::query(sql).bind(DENIED_KEPT).execute(&self.store.pool).await?;
+        Ok(())
+    }
+}
+
+/// What a store that hangs would keep everybody waiting for.
+async fn in_time<T, E: From<StoreError>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    tokio::time::timeout(TIMEOUT, work).await.unwrap_or_else(|_| Err(StoreError::Hangs(TIMEOUT).into()))
+}
+
+/// The same error for all who waited.
+fn share(error: StoreError, callers: usize) -> impl Iterator<Item = Answer> {
+    let error = Arc::new(error);
+    (0..callers).map(move |_| Err(StoreError::Shared(Arc::clone(&error))))
+}
+
+#[cfg(test)]
+mod tests;

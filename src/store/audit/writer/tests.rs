@@ -1,0 +1,105 @@
+use super::*;
+use crate::database_url::DatabaseUrl;
+use crate::store::audit::{Closing, Request};
+use crate::timestamp::Timestamp;
+
+fn request(id: &str) -> Request {
+    Request {
+        id: id.to_owned(),
+        time: Timestamp::from_micros(0).expect("a time"),
+        endpoint: "/".to_owned(),
+        key_id: None,
+        key_name: None,
+        client: "192.0.2.1".to_owned(),
+        request_id: None,
+        filters: serde_json::Map::new(),
+        columns: Vec::new(),
+    }
+}
+
+fn record(id: &str, outcome: Option<Outcome>) -> Record {
+    let closing = |outcome| Closing {
+        outcome,
+        reason: None,
+        rows: 0,
+        bytes: 0,
+        sha256: None,
+        duration_ms: 0,
+        snapshot_at: None,
+        ended_at: Timestamp::from_micros(0).expect("a time"),
+    };
+    Record::of(&request(id), outcome.map(closing).as_ref())
+}
+
+fn begun(id: &str) -> Write {
+    Write::New(record(id, None))
+}
+
+fn closed(id: &str) -> Write {
+    Write::Settled(record(id, Some(Outcome::Completed)))
+}
+
+/// Lets a task find all of these writes waiting and returns what it answers and what it leaves in the store.
+async fn written(writes: Vec<Write>) -> (Vec<Result<(), String>>, Vec<(String, Option<Outcome>)>) {
+    let directory = tempfile::tempdir().expect("a directory");
+    let url = DatabaseUrl::Sqlite(directory.path().join("store.db"));
+    let store = Store::open(&url).await.expect("a store");
+    let (jobs, queue) = mpsc::channel(writes.len());
+    let mut answers = Vec::new();
+    for write in writes {
+        let (done, answer) = oneshot::channel();
+        answers.push(answer);
+        assert!(jobs.send(Job { write, done }).await.is_ok());
+    }
+    drop(jobs);
+    Task { store: store.clone(), instance: 1 }.run(queue).await;
+    let mut results = Vec::new();
+    for answer in answers {
+        results.push(answer.await.expect("an answer").map_err(|error| error.to_string()));
+    }
+    let mut records = Vec::new();
+    let read = store.for_each_record(None, |record| {
+        records.push((record.id, record.outcome));
+        Ok::<_, StoreError>(())
+    });
+    read.await.expect("records");
+    store.verify_audit(None).await.expect("a whole chain");
+    records.sort_by(|one, other| one.0.cmp(&other.0));
+    (results, records)
+}
+
+#[tokio::test]
+async fn what_waits_is_written_in_its_order() {
+    let denial = Write::New(record("b", Some(Outcome::Denied)));
+    let writes = vec![begun("a"), closed("a"), denial, begun("c")];
+    let (results, records) = written(writes).await;
+    assert_eq!(results, vec![Ok(()); 4]);
+    let expected = [("a", Some(Outcome::Completed)), ("b", Some(Outcome::Denied)), ("c", None)];
+    assert_eq!(records, expected.map(|(id, outcome)| (id.to_owned(), outcome)));
+}
+
+#[tokio::test]
+async fn a_bad_record_spoils_no_other() {
+    let ids = ["a", "b", "a", "c"];
+    let (results, records) = written(ids.map(begun).into()).await;
+    let is_good: Vec<_> = results.iter().map(Result::is_ok).collect();
+    assert_eq!(is_good, [true, true, false, true], "{results:?}");
+    assert_eq!(records.len(), 3);
+}
+
+#[tokio::test]
+async fn a_record_is_closed_once() {
+    let writes = vec![begun("a"), closed("a"), closed("a"), closed("never begun")];
+    let (results, records) = written(writes).await;
+    let is_good: Vec<_> = results.iter().map(Result::is_ok).collect();
+    assert_eq!(is_good, [true, true, false, false], "{results:?}");
+    assert_eq!(records.len(), 1);
+}
+
+#[tokio::test]
+async fn more_than_a_transaction_takes_is_written_too() {
+    let writes: Vec<_> = (0..3 * BATCH).map(|n| begun(&format!("{n:06}"))).collect();
+    let (results, records) = written(writes).await;
+    assert!(results.iter().all(Result::is_ok));
+    assert_eq!(records.len(), 3 * BATCH);
+}
