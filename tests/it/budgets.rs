@@ -8,6 +8,7 @@ both! {
     an_export_within_the_budget_is_whole_and_counted,
     a_budget_that_is_used_up_is_429,
     an_export_over_the_budget_is_broken_off,
+    an_export_that_is_over_at_once_is_429_with_one_record,
     what_did_not_leave_is_given_back,
     instances_share_a_budget,
     a_key_that_replaces_another_has_its_budget,
@@ -76,8 +77,26 @@ fn an_export_over_the_budget_is_broken_off(db: Db) {
         let record = site.settled(&export);
         assert_eq!(record["outcome"], "over_budget", "{record}");
         assert!(record["rows"].as_u64().unwrap() < u64::from(USERS), "{record}");
+        let receipt = server.get_with(&key, &format!("/api/v1/users/exports/{export}")).json();
+        for member in ["outcome", "rows", "bytes", "sha256"] {
+            assert_eq!(receipt[member], record[member], "{receipt}");
+        }
+        assert!(receipt["signature"].is_string(), "{receipt}");
     }
     assert!((server.metric("headcount_exports_total", &["over_budget"]) - 2.0).abs() < f64::EPSILON);
+}
+
+/// The first rows are counted before the response begins, and that record is in the chain.
+fn an_export_that_is_over_at_once_is_429_with_one_record(db: Db) {
+    let site = Site::with_users(db, 10);
+    let key = with_budget(&site, 9);
+    let server = site.serve();
+    assert_used_up(&server.get_with(&key, MINIMAL));
+    let audit = site.audit_of(1);
+    assert_eq!((audit.len(), &audit[0]["outcome"], &audit[0]["rows"]), (1, &"over_budget".into(), &0.into()));
+    assert_eq!(audit[0]["sequence"], 1);
+    site.done(&["audit", "verify"]);
+    assert_eq!(budget(&site).0, 0);
 }
 
 fn leave_early(site: &Site, server: &Server, key: &str) -> u64 {
