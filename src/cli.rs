@@ -8,6 +8,7 @@ mod export;
 mod flags;
 mod init;
 mod keys;
+mod open_files;
 mod receipts;
 mod serve;
 mod table;
@@ -15,7 +16,7 @@ mod users;
 mod verify;
 
 use crate::config::{Config, Overrides};
-use crate::export::Exporter;
+use crate::export::{Exporter, SlotLimits};
 use crate::signature::SigningKey;
 use crate::source::Source;
 use crate::source::embedded::EmbeddedUsers;
@@ -218,8 +219,13 @@ async fn open_exporter(config: &Config, store: &Store) -> anyhow::Result<Exporte
     let instance = i64::from_ne_bytes(random_bytes::<8>()?);
     let audit = AuditLog::open(store.clone(), instance).await?;
     let pseudonyms = store.pseudonym_key(&random_bytes()?).await?;
-    let slots = config.limits.concurrent_exports;
-    Ok(Exporter::new(open_source(config)?, audit, pseudonyms, slots, Timestamp::now))
+    let limits = SlotLimits {
+        exports: config.limits.concurrent_exports,
+        per_key: config.limits.concurrent_exports_per_key,
+        queue: config.limits.queue,
+        patience: config.limits.queue_timeout,
+    };
+    Ok(Exporter::new(open_source(config)?, audit, pseudonyms, limits, Timestamp::now))
 }
 
 /// The key that signs receipts, which is made where it is missing.

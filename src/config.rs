@@ -3,6 +3,7 @@
 mod environment;
 mod exports;
 mod file;
+mod limits;
 mod mapping;
 
 use crate::database_url::DatabaseUrl;
@@ -13,13 +14,13 @@ use anyhow::bail;
 use environment::{Environment, Layers};
 pub(crate) use file::FILE_NAME;
 use ipnet::IpNet;
+pub use limits::Limits;
 use serde::Deserialize;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// Everything that can be set, validated.
 #[derive(Debug)]
@@ -34,6 +35,8 @@ pub struct Config {
     /// `None`: text on a terminal, else JSON.
     pub log_format: Option<LogFormat>,
     pub limits: Limits,
+    /// `None`: HTTP without TLS.
+    pub tls: Option<TlsFiles>,
     /// Proxies whose `X-Forwarded-For` is believed.
     pub trusted_proxies: Vec<IpNet>,
     pub static_keys: StaticKeys,
@@ -60,17 +63,12 @@ pub enum LogFormat {
     Json,
 }
 
-/// Bounds.
-#[derive(Debug)]
-pub struct Limits {
-    /// Exports that run at the same time, 1 or more.
-    pub concurrent_exports: usize,
-    /// How long a stopping server lets running exports go on.
-    pub shutdown_grace: Duration,
-    /// Failed keys that one address may send in a minute.
-    pub failed_keys_per_minute: u32,
-    /// Requests that one key may make in a minute; `None`: as many as it likes.
-    pub requests_per_minute: Option<u32>,
+/// What HTTPS needs, in PEM.
+#[derive(Clone, Debug)]
+pub struct TlsFiles {
+    /// The server's certificate, and those between it and its root.
+    pub cert: PathBuf,
+    pub key: PathBuf,
 }
 
 /// Keys from the environment, as hashes.
@@ -137,13 +135,7 @@ impl Config {
         let features = file.features.map(|features| features.join(","));
         let features =
             layers.pick_with("features", features, |text| features_among(&known, text))?.unwrap_or_default();
-        let concurrent_exports = layers.pick(
-            "limits.concurrent_exports",
-            file.limits.concurrent_exports.map(|count| count.to_string()),
-        )?;
         let log_format: Option<LogFormatText> = layers.pick("log.format", None)?;
-        let shutdown_grace: Option<GracePeriod> =
-            layers.pick("limits.shutdown_grace", file.limits.shutdown_grace)?;
 
         Ok(Self {
             listen: match overrides.listen {
@@ -165,12 +157,8 @@ impl Config {
                 .unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.join("headcount.db"))),
             profiles,
             log_format: log_format.map(|format| format.0).or(file.log.format),
-            limits: Limits {
-                concurrent_exports: concurrent_exports.unwrap_or(AtLeastOne(8)).0,
-                shutdown_grace: shutdown_grace.map_or(Duration::from_secs(30), |grace| grace.0),
-                failed_keys_per_minute: file.limits.failed_keys_per_minute.unwrap_or(100),
-                requests_per_minute: file.limits.requests_per_minute.filter(|limit| *limit > 0),
-            },
+            limits: Limits::read(&layers, file.limits)?,
+            tls: layers.in_file("tls", tls_files(file.tls))?,
             trusted_proxies: file
                 .trusted_proxies
                 .iter()
@@ -235,15 +223,11 @@ impl FromStr for LogFormatText {
     }
 }
 
-struct AtLeastOne(usize);
-
-impl FromStr for AtLeastOne {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        // The runtime's semaphores hold no more; nor would any database.
-        let count = text.parse().ok().filter(|count| (1..=10_000).contains(count));
-        count.map(Self).ok_or_else(|| "expected a whole number from 1 to 10000".to_owned())
+fn tls_files(section: file::TlsSection) -> Result<Option<TlsFiles>, String> {
+    match (section.cert, section.key) {
+        (None, None) => Ok(None),
+        (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+        _ => Err("expected both tls.cert and tls.key, or neither".to_owned()),
     }
 }
 
@@ -259,17 +243,6 @@ impl FromStr for Threads {
     }
 }
 
-struct GracePeriod(Duration);
-
-impl FromStr for GracePeriod {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let expected = |_| "expected a duration, as in \"30s\" or \"2m\"".to_owned();
-        humantime::parse_duration(text).map(Self).map_err(expected)
-    }
-}
-
 fn trusted_proxy(text: &str) -> Result<IpNet, String> {
     let network =
         text.parse().or_else(|_| text.parse().map(|address: std::net::IpAddr| IpNet::from(address)));
@@ -279,6 +252,7 @@ fn trusted_proxy(text: &str) -> Result<IpNet, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::time::Duration;
 
     fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
         let directory = tempfile::tempdir().expect("a directory");

@@ -2,6 +2,7 @@
 
 mod source;
 mod store;
+mod tls;
 
 use crate::config::Config;
 use crate::source::Source;
@@ -69,6 +70,7 @@ pub async fn examine(
         Ok(source) => source::examine(config, &source, now).await,
         Err(reason) => vec![Finding::problem("source", reason, source::UNREACHABLE, "correct source.url")],
     };
+    findings.extend(config.tls.as_ref().map(tls::examine));
     findings.extend(match store {
         Ok(store) => store::examine(config, &store, now).await,
         Err(reason) => vec![Finding::problem(

@@ -3,10 +3,17 @@
 mod account;
 mod body;
 mod preflight;
+mod slots;
+mod spending;
+mod stall;
+mod waiting;
 mod writer;
 
 pub use body::{Broken, ExportBody};
 pub use preflight::Preflight;
+pub use slots::SlotLimits;
+pub use spending::Spending;
+pub use stall::Stall;
 
 use crate::encode::mask::PseudonymKey;
 use crate::plan::Plan;
@@ -16,8 +23,9 @@ use crate::store::audit::{AuditLog, Closing, Outcome, Request};
 use crate::telemetry::Metrics;
 use crate::timestamp::Timestamp;
 use account::Account;
+use slots::Slots;
 use std::sync::Arc;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -25,6 +33,8 @@ use writer::{PartWriters, Progress};
 
 /// Parts that wait for the one before them, beside the one that is being read.
 const PARTS_AHEAD: usize = 2;
+
+const OVER_BUDGET: &str = "the key has no rows left for today";
 
 /// Everything that an export needs.
 pub struct Exporter {
@@ -34,7 +44,7 @@ pub struct Exporter {
     pseudonyms: PseudonymKey,
     /// Tells the time.
     clock: fn() -> Timestamp,
-    slots: Arc<Semaphore>,
+    slots: Arc<Slots>,
     closing: TaskTracker,
     breaking_off: CancellationToken,
 }
@@ -44,6 +54,12 @@ pub struct Exporter {
 pub enum StartError {
     #[error("all export slots are busy")]
     Busy,
+    #[error("the key runs as many exports as it may")]
+    KeyBusy,
+    #[error("{OVER_BUDGET}")]
+    OverBudget,
+    #[error("its rows could not be counted in the budget of the key: {0}")]
+    Uncounted(StoreError),
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error(transparent)]
@@ -52,13 +68,29 @@ pub enum StartError {
     Died,
 }
 
+impl StartError {
+    /// Whether the export had begun, so that there is a record of it.
+    pub fn is_recorded(&self) -> bool {
+        matches!(self, Self::Source(_) | Self::OverBudget | Self::Uncounted(_))
+    }
+}
+
+/// Who gets an export.
+#[derive(Default)]
+pub struct Terms {
+    /// Asked when the caller goes early: whether it was cut off.
+    pub stall: Stall,
+    /// What the export costs; `None`: nothing.
+    pub spending: Option<Spending>,
+}
+
 impl Exporter {
-    /// An exporter with `slots` exports at the same time, which asks `clock` for the time.
+    /// An exporter that runs so many exports at the same time, and asks `clock` for the time.
     pub fn new(
         source: Source,
         audit: AuditLog,
         pseudonyms: PseudonymKey,
-        slots: usize,
+        limits: SlotLimits,
         clock: fn() -> Timestamp,
     ) -> Self {
         Self {
@@ -67,7 +99,7 @@ impl Exporter {
             pseudonyms,
             clock,
             metrics: Metrics::default(),
-            slots: Arc::new(Semaphore::new(slots)),
+            slots: Slots::new(limits),
             closing: TaskTracker::new(),
             breaking_off: CancellationToken::new(),
         }
@@ -78,16 +110,22 @@ impl Exporter {
     ///
     /// # Errors
     ///
-    /// There is no export. With [`StartError::Source`] the record says so already; otherwise there is none.
-    pub async fn start(self: &Arc<Self>, plan: Plan, request: Request) -> Result<ExportBody, StartError> {
-        let slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| StartError::Busy)?;
+    /// There is no export. If [`StartError::is_recorded`] the record says so already; otherwise there is none.
+    pub async fn start(
+        self: &Arc<Self>,
+        plan: Plan,
+        request: Request,
+        terms: Terms,
+    ) -> Result<ExportBody, StartError> {
+        let slot = self.slot(&request).await?;
         let exporter = Arc::clone(self);
         let starting = tokio::spawn(async move {
             exporter.audit.begin(&request).await?;
-            let account = Account::open(Arc::clone(&exporter), Arc::clone(&plan.profile), request, slot);
+            let account =
+                Account::open(Arc::clone(&exporter), Arc::clone(&plan.profile), request, slot, terms.stall);
             let (progress, parts) = mpsc::channel(PARTS_AHEAD);
             let scan = tokio::spawn(scan(exporter, plan, progress));
-            ExportBody::begin(account, parts, scan.abort_handle()).await.map_err(StartError::Source)
+            ExportBody::begin(account, parts, scan.abort_handle(), terms.spending).await
         });
         starting.await.map_err(|_| StartError::Died)?
     }
@@ -97,8 +135,8 @@ impl Exporter {
     /// # Errors
     ///
     /// As an export would fail before its first row. Nothing is recorded then.
-    pub async fn check(&self, plan: &Plan, request: &Request) -> Result<(), StartError> {
-        let _slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| StartError::Busy)?;
+    pub async fn check(self: &Arc<Self>, plan: &Plan, request: &Request) -> Result<(), StartError> {
+        let _slot = self.slot(request).await?;
         self.source.check(plan).await?;
         self.record_look(request, "head").await
     }
@@ -108,8 +146,12 @@ impl Exporter {
     /// # Errors
     ///
     /// As an export would fail before its first row. Nothing is recorded then.
-    pub async fn preflight(&self, plan: &Plan, request: &Request) -> Result<Preflight, StartError> {
-        let _slot = Arc::clone(&self.slots).try_acquire_owned().map_err(|_| StartError::Busy)?;
+    pub async fn preflight(
+        self: &Arc<Self>,
+        plan: &Plan,
+        request: &Request,
+    ) -> Result<Preflight, StartError> {
+        let _slot = self.slot(request).await?;
         let described = self.describe(plan).await?;
         self.record_look(request, "preflight").await?;
         Ok(described)

@@ -1,6 +1,7 @@
 //! The web: which path is answered by what, and what every answer has in common.
 
 mod access;
+mod backoff;
 mod client;
 mod docs;
 mod error;
@@ -26,6 +27,7 @@ use axum::http::HeaderValue;
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::Response;
 use axum::routing::get;
+use backoff::Backoff;
 use error::ApiError;
 use headers::RequestId;
 use recent::Recent;
@@ -41,7 +43,7 @@ pub struct App {
     store: Store,
     exporter: Arc<Exporter>,
     receipt_key: SigningKey,
-    failed_keys: Throttle<std::net::IpAddr>,
+    failed_keys: Backoff<std::net::IpAddr>,
     key_uses: Throttle<String>,
     recent_flags: Recent<(), Arc<Vec<FlagState>>>,
     /// By the SHA-256 of the key.
@@ -53,6 +55,7 @@ pub struct App {
 impl App {
     /// The service over an open store and a running exporter.
     pub fn new(config: Config, store: Store, exporter: Arc<Exporter>, receipt_key: SigningKey) -> Self {
+        let failed_keys = Backoff::new(config.limits.failed_keys_per_minute);
         Self {
             openapi: openapi::text(&config.profiles),
             docs: docs::page(&openapi::document(&config.profiles)),
@@ -60,7 +63,7 @@ impl App {
             store,
             exporter,
             receipt_key,
-            failed_keys: Throttle::default(),
+            failed_keys,
             key_uses: Throttle::default(),
             recent_flags: Recent::default(),
             recent_keys: Recent::default(),

@@ -13,6 +13,8 @@ pub mod doctor;
 pub mod config;
 // Where a database is, without its password.
 pub mod database_url;
+// The certificate that clients are shown.
+pub mod tls;
 // The web: endpoints, keys, errors, and the server.
 pub mod http;
 // What is to be exported, validated once.

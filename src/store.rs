@@ -1,6 +1,7 @@
 //! What Headcount keeps for itself: keys, flags, the audit and its secrets, in SQLite or PostgreSQL by the same SQL.
 
 pub mod audit;
+pub mod budgets;
 pub mod flags;
 mod instance;
 pub mod keys;

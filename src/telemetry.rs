@@ -35,6 +35,8 @@ pub struct Metrics {
     bytes: Counter,
     duration: Histogram,
     in_flight: Gauge,
+    /// Requests that wait for a slot.
+    pub waiting: Gauge,
     refused: Family<RefusedLabels, Counter>,
 }
 
@@ -61,6 +63,7 @@ impl Default for Metrics {
             bytes: Counter::default(),
             duration: Histogram::new(DURATION_BUCKETS),
             in_flight: Gauge::default(),
+            waiting: Gauge::default(),
             refused: Family::default(),
         };
         metrics.registered()
@@ -84,6 +87,7 @@ impl Metrics {
             self.duration.clone(),
         );
         registry.register("exports_in_flight", "Exports that are running", self.in_flight.clone());
+        registry.register("exports_waiting", "Requests that wait for a slot", self.waiting.clone());
         registry.register(
             "refused",
             "Requests to the export endpoints that got no export",

@@ -28,7 +28,8 @@ pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<()> {
 }
 
 fn summary(config: &Config) {
-    eprintln!("listen     {}", config.listen);
+    let https = if config.tls.is_some() { ", HTTPS" } else { "" };
+    eprintln!("listen     {}{https}", config.listen);
     eprintln!("data_dir   {}", config.data_dir.display());
     let embedded = if config.source.embedded.is_some() { " (embedded)" } else { "" };
     eprintln!("source     {}, table {}{embedded}", config.source.url, config.source.mapping.table);

@@ -2,7 +2,7 @@
 
 use super::{Usage, open_exporter, open_store, print_json, receipts, verify};
 use crate::config::Config;
-use crate::export::{ExportBody, Exporter, StartError};
+use crate::export::{ExportBody, Exporter, StartError, Terms};
 use crate::plan::Plan;
 use crate::source::SourceError;
 use crate::store::{Store, audit};
@@ -165,7 +165,7 @@ async fn export(
     let bar = progress_bar(&exporter, &plan, target.is_some()).await;
     let request = audit_request(&plan);
     let id = request.id.clone();
-    let body = exporter.start(plan, request).await.map_err(refused)?;
+    let body = exporter.start(plan, request, Terms::default()).await.map_err(refused)?;
     let Some(mut target) = target else {
         return copy(body, &mut std::io::stdout(), &bar).await.map(|_| ());
     };

@@ -4,10 +4,12 @@ use super::table::{or_dash, table};
 use super::{Usage, open_store, print, print_json};
 use crate::config::Config;
 use crate::store::Store;
+use crate::store::budgets::Day;
 use crate::store::keys::{AUDIT_READ, ApiKey, KeyKind, Secret};
 use crate::timestamp::Timestamp;
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use serde::Serialize;
 use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
@@ -25,6 +27,9 @@ pub(super) enum Command {
         /// A grant that the kind has and this key should not
         #[arg(long = "without", value_name = "G")]
         without: Vec<String>,
+        /// How many users it may export on a day (UTC), with all exports together [default: no limit]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+        rows_per_day: Option<i64>,
         /// How long it is valid, as in 90d or 12h [default: until it is revoked]
         #[arg(long, value_name = "DURATION", value_parser = parse_lifetime)]
         expires: Option<Duration>,
@@ -56,16 +61,21 @@ const MAX_NAME_LENGTH: usize = 100;
 
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Create { name, kind, grants, without, expires } => {
+        Command::Create { name, kind, grants, without, rows_per_day, expires } => {
             check_name(&name)?;
             let grants = granted(config, kind, &grants, &without)?;
             let store = open_store(config).await?;
-            let (key, secret) = create(&store, &name, kind, grants, expires).await?;
+            let (key, secret) = new_key(&name, kind, grants, expires)?;
+            // First its budget: a key must never be there without it.
+            if let Some(rows_per_day) = rows_per_day {
+                store.add_budget(&key.id, rows_per_day).await?;
+            }
+            store.add_key(&key, &secret).await?;
             let (id, grants) = (&key.id, key.grants.join(", "));
             eprintln!("made key {id} '{name}' with {grants} in {}; it is not shown again", config.store);
             print(&format!("{}\n", secret.reveal()))
         }
-        Command::List { json } => list(&open_store(config).await?.keys().await?, json),
+        Command::List { json } => list(&open_store(config).await?, json).await,
         Command::Revoke { id } => {
             let store = open_store(config).await?;
             if !store.revoke_key(&id, Timestamp::now()).await? {
@@ -165,6 +175,7 @@ async fn rotate(store: &Store, id: &str) -> anyhow::Result<()> {
         Duration::from_micros(expiry.micros().saturating_sub(old.created_at.micros()).max(0).unsigned_abs())
     });
     let (key, secret) = new_key(&old.name, old.kind, old.grants, lifetime)?;
+    store.copy_budget(id, &key.id).await?;
     if !store.replace_key(id, &key, &secret, key.created_at).await? {
         bail!(no_such_key(id));
     }
@@ -172,13 +183,34 @@ async fn rotate(store: &Store, id: &str) -> anyhow::Result<()> {
     print(&format!("{}\n", secret.reveal()))
 }
 
-fn list(keys: &[ApiKey], json: bool) -> anyhow::Result<()> {
-    if json {
-        return print_json(&keys);
-    }
-    let heading = ["ID", "NAME", "KIND", "GRANTS", "CREATED", "EXPIRES", "LAST USED", "REVOKED"];
+/// A key as it is listed.
+#[derive(Serialize)]
+struct Listed {
+    #[serde(flatten)]
+    key: ApiKey,
+    /// `None`: no limit.
+    rows_per_day: Option<i64>,
+    /// `None`: not counted.
+    rows_today: Option<i64>,
+}
+
+async fn list(store: &Store, json: bool) -> anyhow::Result<()> {
+    let budgets = store.budgets(Day::of(Timestamp::now())).await?;
+    let listed = |key: ApiKey| {
+        let budget = budgets.get(&key.id);
+        let rows_per_day = budget.map(|budget| budget.rows_per_day);
+        Listed { key, rows_per_day, rows_today: budget.map(|budget| budget.rows_today) }
+    };
+    let keys: Vec<_> = store.keys().await?.into_iter().map(listed).collect();
+    if json { print_json(&keys) } else { print(&listing(&keys)) }
+}
+
+fn listing(keys: &[Listed]) -> String {
+    let heading =
+        ["ID", "NAME", "KIND", "GRANTS", "CREATED", "EXPIRES", "LAST USED", "REVOKED", "ROWS TODAY"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
-    for key in keys {
+    for Listed { key, rows_per_day, rows_today } in keys {
+        let budget = rows_today.zip(*rows_per_day).map(|(rows, limit)| format!("{rows} of {limit}"));
         rows.push(vec![
             key.id.clone(),
             key.name.clone(),
@@ -188,7 +220,8 @@ fn list(keys: &[ApiKey], json: bool) -> anyhow::Result<()> {
             or_dash(key.expires_at),
             or_dash(key.last_used_at),
             or_dash(key.revoked_at),
+            or_dash(budget),
         ]);
     }
-    print(&table(&rows))
+    table(&rows)
 }

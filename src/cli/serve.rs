@@ -1,9 +1,10 @@
 //! `serve`
 
-use super::{open_exporter, open_store, receipt_key};
-use crate::config::Config;
+use super::{open_exporter, open_files, open_store, receipt_key};
+use crate::config::{Config, TlsFiles};
 use crate::http::{App, router, server};
 use crate::store::flags::FlagState;
+use crate::tls::Tls;
 use anyhow::Context;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -20,6 +21,7 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;
 
+    let tls = config.tls.clone().map(https).transpose()?;
     let store = open_store(&config).await?;
     let exporter = Arc::new(open_exporter(&config, &store).await?);
     let receipt_key = receipt_key(&store).await?;
@@ -27,7 +29,8 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("cannot listen on {}; choose another address with --listen", config.listen)
     })?;
-    let address = format!("http://{}", listener.local_addr()?);
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let address = format!("{scheme}://{}", listener.local_addr()?);
     eprintln!(
         "users from {}, table {}; keys, flags and audit in {}",
         config.source.url, config.source.mapping.table, config.store
@@ -36,7 +39,11 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
     announce(&address, &flags);
     eprintln!("listening on {address}");
 
-    let grace = config.limits.shutdown_grace;
+    let bounds = server::Bounds {
+        connections: open_files::connections(&config.limits),
+        client_stall: config.limits.client_stall,
+        grace: config.limits.shutdown_grace,
+    };
     let router = router(App::new(config, store, Arc::clone(&exporter), receipt_key));
     let stop = async move {
         tokio::select! {
@@ -44,8 +51,30 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
             _ = interrupt.recv() => {}
         }
     };
-    server::serve(listener, router, exporter, stop, grace).await;
+    server::serve(listener, router, exporter, tls, bounds, stop).await;
     Ok(())
+}
+
+/// Reads the certificate, and reads it again at every SIGHUP.
+fn https(files: TlsFiles) -> anyhow::Result<Arc<Tls>> {
+    if Tls::is_key_exposed(&files) {
+        tracing::warn!(
+            "tls.key, {0}, can be read by other users of this machine; chmod o-r {0}",
+            files.key.display()
+        );
+    }
+    let tls = Arc::new(Tls::load(files)?);
+    let mut hangup = signal(SignalKind::hangup())?;
+    let reloaded = Arc::clone(&tls);
+    tokio::spawn(async move {
+        while hangup.recv().await.is_some() {
+            match reloaded.reload() {
+                Ok(()) => tracing::info!("the certificate was read again"),
+                Err(error) => tracing::error!(%error, "the old certificate is kept"),
+            }
+        }
+    });
+    Ok(tls)
 }
 
 fn print_flags(flags: &[FlagState]) {

@@ -25,6 +25,7 @@ pub(super) struct ConfigFile {
     pub(super) exports: BTreeMap<String, ExportSection>,
     pub(super) log: LogSection,
     pub(super) limits: LimitsSection,
+    pub(super) tls: TlsSection,
 }
 
 #[derive(Default, Deserialize)]
@@ -84,10 +85,22 @@ pub(super) struct LogSection {
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct LimitsSection {
-    pub(super) concurrent_exports: Option<usize>,
+    pub(super) concurrent_exports: Option<i64>,
+    pub(super) concurrent_exports_per_key: Option<i64>,
+    pub(super) queue: Option<i64>,
+    pub(super) queue_timeout: Option<String>,
+    pub(super) client_stall: Option<String>,
+    pub(super) connections: Option<i64>,
     pub(super) shutdown_grace: Option<String>,
     pub(super) failed_keys_per_minute: Option<u32>,
     pub(super) requests_per_minute: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct TlsSection {
+    pub(super) cert: Option<PathBuf>,
+    pub(super) key: Option<PathBuf>,
 }
 
 /// Reads the file; one that nobody named may be missing.

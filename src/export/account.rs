@@ -1,6 +1,7 @@
 //! What is known of a running export, and its one way into the audit, the metrics and the log.
 
-use super::Exporter;
+use super::slots::Slot;
+use super::{Exporter, Stall};
 use crate::plan::Profile;
 use crate::store::StoreError;
 use crate::store::audit::{Closing, Outcome, Request};
@@ -8,7 +9,6 @@ use crate::timestamp::Timestamp;
 use sha2::{Digest, Sha256};
 use std::sync::Arc;
 use std::time::Instant;
-use tokio::sync::OwnedSemaphorePermit;
 use tokio::task::JoinHandle;
 use tokio_util::task::task_tracker::TaskTrackerToken;
 
@@ -24,7 +24,8 @@ pub(super) struct Account {
     bytes: u64,
     hasher: Sha256,
     is_settled: bool,
-    _slot: OwnedSemaphorePermit,
+    stall: Stall,
+    _slot: Slot,
     /// Keeps [`Exporter::settled`] waiting for exports that are not dropped yet.
     _unsettled: TaskTrackerToken,
 }
@@ -35,7 +36,8 @@ impl Account {
         exporter: Arc<Exporter>,
         profile: Arc<Profile>,
         request: Request,
-        slot: OwnedSemaphorePermit,
+        slot: Slot,
+        stall: Stall,
     ) -> Self {
         exporter.metrics.export_started();
         let unsettled = exporter.closing.token();
@@ -50,6 +52,7 @@ impl Account {
             bytes: 0,
             hasher: Sha256::new(),
             is_settled: false,
+            stall,
             _slot: slot,
             _unsettled: unsettled,
         }
@@ -148,7 +151,8 @@ impl Drop for Account {
         if self.exporter.breaking_off.is_cancelled() {
             self.settle(Outcome::Interrupted, Some("shutdown".to_owned()));
         } else {
-            self.settle(Outcome::Disconnected, None);
+            let reason = self.stall.is_cut_off().then(|| "client stalled".to_owned());
+            self.settle(Outcome::Disconnected, reason);
         }
     }
 }

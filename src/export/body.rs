@@ -1,7 +1,9 @@
 //! The stream of an export's bytes. It ends cleanly if and only if every row was sent and recorded.
 
 use super::account::Account;
+use super::spending::Spending;
 use super::writer::{Message, Progress};
+use super::{OVER_BUDGET, StartError};
 use crate::source::SourceError;
 use crate::store::StoreError;
 use crate::store::audit::Outcome;
@@ -23,11 +25,20 @@ pub struct ExportBody {
     state: State,
     scan: Scan,
     account: Account,
+    /// `None`: as many rows as there are.
+    spending: Option<Spending>,
 }
 
 enum State {
     First(Bytes),
     Streaming,
+    /// These rows are being counted in the budget.
+    Spending {
+        bytes: Bytes,
+        rows: u64,
+    },
+    /// What was counted ahead is being given back.
+    Closing(Result<(), SourceError>),
     /// The outcome is being recorded; how the body ends is known.
     Settling(JoinHandle<Result<(), StoreError>>, Result<(), Broken>),
     Ended,
@@ -88,14 +99,23 @@ impl ExportBody {
         account: Account,
         parts: mpsc::Receiver<Progress>,
         task: AbortHandle,
-    ) -> Result<Self, SourceError> {
+        spending: Option<Spending>,
+    ) -> Result<Self, StartError> {
         let scan = Scan { parts, part: None, task };
-        let mut body = Self { state: State::Streaming, scan, account };
+        let mut body = Self { state: State::Streaming, scan, account, spending };
         match poll_fn(|context| body.scan.poll_next(context)).await {
             Next::Chunk { bytes, rows } => {
-                body.account.add(&bytes, rows);
-                body.state = State::First(bytes);
-                Ok(body)
+                let (outcome, error) = match poll_fn(|context| body.poll_spend(context, rows)).await {
+                    Ok(true) => {
+                        body.account.add(&bytes, rows);
+                        body.state = State::First(bytes);
+                        return Ok(body);
+                    }
+                    Ok(false) => (Outcome::OverBudget, StartError::OverBudget),
+                    Err(error) => (Outcome::Failed, StartError::Uncounted(error)),
+                };
+                let _ = body.account.settle(outcome, Some(error.to_string())).await;
+                Err(error)
             }
             // Every export has a header, so that no good verdict comes first.
             Next::Verdict(verdict) => {
@@ -105,7 +125,7 @@ impl ExportBody {
                     _ => Outcome::Failed,
                 };
                 let _ = body.account.settle(outcome, Some(error.to_string())).await;
-                Err(error)
+                Err(error.into())
             }
         }
     }
@@ -126,14 +146,23 @@ impl ExportBody {
     }
 
     fn settle(&mut self, verdict: Result<(), SourceError>) {
-        self.state = match verdict {
-            Ok(()) => State::Settling(self.account.settle(Outcome::Completed, None), Ok(())),
-            Err(error) => {
-                let reason = error.to_string();
-                let settling = self.account.settle(Outcome::Failed, Some(reason.clone()));
-                State::Settling(settling, Err(Broken(reason)))
-            }
-        };
+        match verdict {
+            Ok(()) => self.state = State::Settling(self.account.settle(Outcome::Completed, None), Ok(())),
+            Err(error) => self.fail(Outcome::Failed, error.to_string()),
+        }
+    }
+
+    fn fail(&mut self, outcome: Outcome, reason: String) {
+        let settling = self.account.settle(outcome, Some(reason.clone()));
+        self.state = State::Settling(settling, Err(Broken(reason)));
+    }
+
+    fn poll_spend(&mut self, context: &mut Context<'_>, rows: u64) -> Poll<Result<bool, StoreError>> {
+        self.spending.as_mut().map_or(Poll::Ready(Ok(true)), |spending| spending.poll_spend(context, rows))
+    }
+
+    fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.spending.as_mut().map_or(Poll::Ready(()), |spending| spending.poll_close(context))
     }
 }
 
@@ -166,12 +195,32 @@ impl Body for ExportBody {
                     return Poll::Ready(Some(Ok(Frame::data(bytes))));
                 }
                 State::Streaming => match ready!(self.scan.poll_next(context)) {
-                    Next::Chunk { bytes, rows } => {
-                        self.account.add(&bytes, rows);
-                        return Poll::Ready(Some(Ok(Frame::data(bytes))));
-                    }
-                    Next::Verdict(verdict) => self.settle(verdict),
+                    Next::Chunk { bytes, rows } => self.state = State::Spending { bytes, rows },
+                    Next::Verdict(verdict) => self.state = State::Closing(verdict),
                 },
+                State::Spending { rows, .. } => {
+                    let rows = *rows;
+                    let is_paid = ready!(self.poll_spend(context, rows));
+                    let State::Spending { bytes, .. } = std::mem::replace(&mut self.state, State::Streaming)
+                    else {
+                        return Poll::Ready(None);
+                    };
+                    match is_paid {
+                        Ok(true) => {
+                            self.account.add(&bytes, rows);
+                            return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                        }
+                        Ok(false) => self.fail(Outcome::OverBudget, OVER_BUDGET.to_owned()),
+                        Err(error) => self.fail(Outcome::Failed, error.to_string()),
+                    }
+                }
+                State::Closing(_) => {
+                    ready!(self.poll_close(context));
+                    let State::Closing(verdict) = std::mem::replace(&mut self.state, State::Ended) else {
+                        return Poll::Ready(None);
+                    };
+                    self.settle(verdict);
+                }
             }
         }
     }

@@ -50,21 +50,22 @@ pub(super) async fn authenticate(
 ) -> Result<Caller, ApiError> {
     let key = presented(headers)?;
     let (now, address) = (Instant::now(), counted_as(client));
-    let limit = app.config.limits.failed_keys_per_minute;
-    let is_blocked = app.failed_keys.so_far(address, now) >= limit;
     // From a blocked address only keys that cannot be guessed are looked at: others must not be tried there, and
     // whoever shares the address and has a real key should not suffer.
-    let found = if is_blocked && !keys::is_well_formed(key) {
-        Err(ApiError::InvalidKey(KeyProblem::Malformed))
-    } else {
-        identify(app, key, holder).await
-    };
-    if let Err(ApiError::InvalidKey(_)) = found
-        && app.failed_keys.count(address, now) > limit
+    if let Some(seconds) = app.failed_keys.wait(&address, now)
+        && !keys::is_well_formed(key)
     {
-        return Err(ApiError::TooManyFailedKeys(app.failed_keys.seconds_left(now)));
+        return Err(ApiError::TooManyFailedKeys(seconds));
+    }
+    let found = identify(app, key, holder).await;
+    if let Err(ApiError::InvalidKey(_)) = found {
+        app.failed_keys.failed(address, now);
+        if let Some(seconds) = app.failed_keys.wait(&address, now) {
+            return Err(ApiError::TooManyFailedKeys(seconds));
+        }
     }
     let caller = found?;
+    app.failed_keys.succeeded(&address);
     if let Some(limit) = app.config.limits.requests_per_minute
         && app.key_uses.count(caller.key_id.clone(), now) > limit
     {

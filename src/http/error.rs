@@ -4,6 +4,8 @@ use crate::export::StartError;
 use crate::plan::ParameterError;
 use crate::source::SourceError;
 use crate::store::StoreError;
+use crate::store::budgets::Day;
+use crate::timestamp::Timestamp;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 
@@ -23,6 +25,10 @@ pub(super) enum ApiError {
     TooManyFailedKeys(u64),
     /// This key made too many requests; seconds to wait.
     TooManyRequests(u64),
+    /// This key runs as many exports as it may.
+    KeyBusy,
+    /// This key has no rows left for today.
+    OverBudget,
     Busy,
     SourceUnavailable,
     StoreUnavailable,
@@ -52,7 +58,9 @@ impl ApiError {
             Self::FlagOff | Self::MissingGrant(_) => StatusCode::FORBIDDEN,
             Self::InvalidKey(_) => StatusCode::UNAUTHORIZED,
             Self::Parameter(_) | Self::Form(_) => StatusCode::BAD_REQUEST,
-            Self::TooManyFailedKeys(_) | Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyFailedKeys(_) | Self::TooManyRequests(_) | Self::KeyBusy | Self::OverBudget => {
+                StatusCode::TOO_MANY_REQUESTS
+            }
             Self::Busy | Self::SourceUnavailable | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
@@ -74,6 +82,10 @@ impl ApiError {
             Self::Form(problem) => problem.clone(),
             Self::TooManyFailedKeys(_) => "Too many failed API keys from this address".to_owned(),
             Self::TooManyRequests(_) => "Too many requests with this API key".to_owned(),
+            Self::KeyBusy => {
+                "This API key runs as many exports at a time as it may; try again later".to_owned()
+            }
+            Self::OverBudget => "This API key has no rows left for today (UTC)".to_owned(),
             Self::Busy => "All export slots are busy; try again later".to_owned(),
             Self::SourceUnavailable => "The users source is not available".to_owned(),
             Self::StoreUnavailable => "The store of keys, flags and audit is not available".to_owned(),
@@ -111,6 +123,8 @@ impl ApiError {
             Self::Form(_) => "bad_form",
             Self::TooManyFailedKeys(_) => "too_many_failed_keys",
             Self::TooManyRequests(_) => "too_many_requests",
+            Self::KeyBusy => "key_busy",
+            Self::OverBudget => "over_budget",
             Self::Busy => "busy",
             Self::SourceUnavailable => "source_unavailable",
             Self::StoreUnavailable => "store_unavailable",
@@ -126,7 +140,10 @@ impl ApiError {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyFailedKeys(seconds) | Self::TooManyRequests(seconds) => Some(*seconds),
-            Self::Busy | Self::SourceUnavailable | Self::StoreUnavailable => Some(RETRY_AFTER),
+            Self::OverBudget => Some(Day::seconds_left(Timestamp::now())),
+            Self::KeyBusy | Self::Busy | Self::SourceUnavailable | Self::StoreUnavailable => {
+                Some(RETRY_AFTER)
+            }
             _ => None,
         }
     }
@@ -165,7 +182,9 @@ impl From<StartError> for ApiError {
     fn from(error: StartError) -> Self {
         match error {
             StartError::Busy => Self::Busy,
-            StartError::Store(error) => error.into(),
+            StartError::KeyBusy => Self::KeyBusy,
+            StartError::OverBudget => Self::OverBudget,
+            StartError::Store(error) | StartError::Uncounted(error) => error.into(),
             StartError::Source(SourceError::After(error)) => Self::Parameter(error),
             StartError::Source(error @ (SourceError::Unreachable(_) | SourceError::Mismatch(_))) => {
                 tracing::error!(%error, "source");

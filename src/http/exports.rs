@@ -7,9 +7,10 @@ use super::client;
 use super::error::ApiError;
 use super::headers::{RequestId, attachment};
 use super::trailers::{self, WithTrailers};
-use crate::export::StartError;
+use crate::export::{Spending, Stall, StartError, Terms};
 use crate::plan::{Plan, Profile};
 use crate::store::audit::{self, Closing, Outcome};
+use crate::store::budgets::Day;
 use crate::timestamp::Timestamp;
 use axum::Json;
 use axum::body::{Body, to_bytes};
@@ -30,11 +31,14 @@ pub(super) async fn export(State(app): State<Arc<App>>, profile: Arc<Profile>, r
     let started = Instant::now();
     let mut record = audit_request(&app, &profile, &request);
     let is_head = request.method() == Method::HEAD;
+    let stall = request.extensions().get::<Stall>().cloned().unwrap_or_default();
     let refusal = match admit(&app, &profile, request, &mut record).await {
-        Ok(plan) => match answer(&app, &profile, plan, is_head, &record).await {
-            Ok(response) => return response,
-            Err(refusal) => refusal,
-        },
+        Ok((plan, spending)) => {
+            match answer(&app, &profile, plan, is_head, &record, Terms { stall, spending }).await {
+                Ok(response) => return response,
+                Err(refusal) => refusal,
+            }
+        }
         Err(error) => Refusal { error, is_recorded: false },
     };
     app.exporter.metrics.refused(refusal.error.metric_reason());
@@ -56,6 +60,7 @@ async fn answer(
     plan: Plan,
     is_head: bool,
     record: &audit::Request,
+    terms: Terms,
 ) -> Result<Response, Refusal> {
     let unrecorded = |error: StartError| Refusal { error: error.into(), is_recorded: false };
     if plan.preflight {
@@ -70,21 +75,19 @@ async fn answer(
         let nothing = futures_util::stream::empty::<Result<Bytes, Infallible>>();
         return Ok(download(profile, &record.id, Body::from_stream(nothing)));
     }
-    match app.exporter.start(plan, record.clone()).await {
+    match app.exporter.start(plan, record.clone(), terms).await {
         Ok(body) => Ok(download(profile, &record.id, Body::new(WithTrailers::new(body)))),
-        Err(error) => {
-            Err(Refusal { is_recorded: matches!(error, StartError::Source(_)), error: error.into() })
-        }
+        Err(error) => Err(Refusal { is_recorded: error.is_recorded(), error: error.into() }),
     }
 }
 
-/// Flag, key, grant and parameters. What is learned on the way goes into the record.
+/// Flag, key, grant, budget and parameters. What is learned on the way goes into the record.
 async fn admit(
     app: &App,
     profile: &Arc<Profile>,
     request: Request,
     record: &mut audit::Request,
-) -> Result<Plan, ApiError> {
+) -> Result<(Plan, Option<Spending>), ApiError> {
     if request.version() < Version::HTTP_11 {
         return Err(ApiError::HttpVersion);
     }
@@ -96,6 +99,7 @@ async fn admit(
     let caller = authenticate(app, request.headers(), client, &mut holder).await;
     (record.key_id, record.key_name) = holder.map(|holder| (holder.key_id, holder.key_name)).unzip();
     caller?.require(&profile.permission)?;
+    let spending = spending(app, record).await?;
 
     let query = request.uri().query().unwrap_or_default().to_owned();
     let form = read_form(request).await?;
@@ -103,7 +107,18 @@ async fn admit(
     let plan = Plan::parse(profile, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     record.filters = plan.summary();
     record.columns = plan.column_names();
-    Ok(plan)
+    Ok((plan, spending))
+}
+
+/// The budget of the key, if it has one and something is left of it.
+async fn spending(app: &App, record: &audit::Request) -> Result<Option<Spending>, ApiError> {
+    let Some(key_id) = &record.key_id else { return Ok(None) };
+    let today = Day::of(record.time);
+    match app.store.budget(key_id, today).await? {
+        None => Ok(None),
+        Some(budget) if budget.is_used_up() => Err(ApiError::OverBudget),
+        Some(_) => Ok(Some(app.exporter.spending(&app.store, key_id, today))),
+    }
 }
 
 fn audit_request(app: &App, profile: &Arc<Profile>, request: &Request) -> audit::Request {

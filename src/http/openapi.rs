@@ -152,7 +152,10 @@ fn export_operation(profile: &Profile, method: &str) -> Value {
         ("400", "A parameter is unknown, repeated or has a bad value."),
         ("401", "No key, or one that is unknown, malformed, expired or revoked."),
         ("403", "The feature is switched off, or the key lacks the grant."),
-        ("429", "Too many failed keys from this address, or too many requests with this key."),
+        (
+            "429",
+            "Too many failed keys from this address, too many requests or exports at a time with this key, or no rows left for it today.",
+        ),
         ("500", "Unexpected; the log has the cause under the request id."),
         ("503", "All export slots are busy, or the source or the store is not available."),
         ("505", "HTTP/1.0, in which a cut transfer would look complete."),

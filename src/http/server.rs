@@ -1,74 +1,73 @@
 //! Accepts connections and ends them in order. The caller owns the listener and says when to stop.
 
-use super::client::Peer;
+mod activity;
+mod connection;
+mod stream;
+mod transport;
+
 use crate::export::Exporter;
+use crate::tls::Tls;
+use activity::{Activity, IdleList};
 use axum::Router;
-use axum::extract::Request;
-use hyper::body::Incoming;
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use connection::Shared;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use tower::ServiceExt;
 
-/// How long a client may take to send its request's head, and how long an idle connection is kept.
-const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
-/// How often an HTTP/2 client is asked whether it is still there.
-const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// Pause after a failed accept, which mostly means that file descriptors are short.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// How long a connection without a request is safe from making room for another.
+const IDLE_GRACE: Duration = Duration::from_millis(100);
 /// How long the records of broken-off exports may take at the end.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Serves until `stop` resolves; then takes no new connections, lets running requests end for `grace`, breaks off what
-/// is left, and returns when every audit record is written.
+/// Bounds of the server.
+#[derive(Clone, Copy, Debug)]
+pub struct Bounds {
+    /// Connections that are open at the same time, 1 or more.
+    pub connections: usize,
+    /// How long a client may take nothing of its answer.
+    pub client_stall: Duration,
+    /// How long running requests may go on when the server stops.
+    pub grace: Duration,
+}
+
+/// Serves until `stop` resolves; then takes no new connections, lets running requests end for `bounds.grace`, breaks
+/// off what is left, and returns when every audit record is written.
 pub async fn serve(
     listener: TcpListener,
     router: Router,
     exporter: Arc<Exporter>,
+    tls: Option<Arc<Tls>>,
+    bounds: Bounds,
     stop: impl Future<Output = ()>,
-    grace: Duration,
 ) {
-    let graceful = GracefulShutdown::new();
-    let break_off = CancellationToken::new();
+    let shared = Arc::new(Shared {
+        router,
+        tls,
+        stall: bounds.client_stall,
+        stopping: CancellationToken::new(),
+        break_off: CancellationToken::new(),
+    });
     let connections = TaskTracker::new();
-    let mut stop = std::pin::pin!(stop);
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = &mut stop => break,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                let connection = connection(stream, peer, router.clone(), &graceful);
-                let break_off = break_off.clone();
-                connections.spawn(async move {
-                    tokio::select! {
-                        () = connection => {}
-                        () = break_off.cancelled() => {}
-                    }
-                });
-            }
-            Err(error) => {
-                tracing::warn!(%error, "a connection could not be accepted");
-                tokio::time::sleep(ACCEPT_PAUSE).await;
-            }
-        }
+    tokio::select! {
+        () = accept(&listener, bounds.connections, &shared, &connections) => {}
+        () = stop => {}
     }
     drop(listener);
+    let grace = bounds.grace;
     tracing::info!(grace_seconds = grace.as_secs(), "stopping");
-    if tokio::time::timeout(grace, graceful.shutdown()).await.is_err() {
+    shared.stopping.cancel();
+    connections.close();
+    if tokio::time::timeout(grace, connections.wait()).await.is_err() {
         tracing::warn!("breaking off what is still running");
         exporter.break_off();
     }
-    // Also ends connections that a graceful end does not reach.
-    break_off.cancel();
-    connections.close();
+    shared.break_off.cancel();
     connections.wait().await;
     if tokio::time::timeout(SETTLE_TIMEOUT, exporter.settled()).await.is_err() {
         tracing::error!(
@@ -77,30 +76,44 @@ pub async fn serve(
     }
 }
 
-fn connection(
+/// Accepts for ever. A connection too many takes the place of the one that has had nothing to do for the longest time;
+/// where all have something to do, it waits, and others wait in the kernel's queue.
+async fn accept(listener: &TcpListener, limit: usize, shared: &Arc<Shared>, connections: &TaskTracker) {
+    let idle = Arc::new(IdleList::new(IDLE_GRACE));
+    let places = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+    loop {
+        let (stream, peer) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let Some(place) = place(&places, &idle).await else { return };
+        connections.spawn(connect(Arc::clone(shared), stream, peer, Activity::new(&idle), place));
+    }
+}
+
+async fn place(places: &Arc<Semaphore>, idle: &IdleList) -> Option<OwnedSemaphorePermit> {
+    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+        return Some(place);
+    }
+    let mut place = std::pin::pin!(Arc::clone(places).acquire_owned());
+    tokio::select! {
+        // A place may come free by itself, too.
+        place = place.as_mut() => return place.ok(),
+        () = idle.close_one() => {}
+    }
+    place.await.ok()
+}
+
+async fn connect(
+    shared: Arc<Shared>,
     stream: TcpStream,
     peer: SocketAddr,
-    router: Router,
-    graceful: &GracefulShutdown,
-) -> impl Future<Output = ()> + Send + 'static {
-    let _ = stream.set_nodelay(true);
-    let service = hyper::service::service_fn(move |request: hyper::Request<Incoming>| {
-        let mut request: Request = request.map(axum::body::Body::new);
-        request.extensions_mut().insert(Peer(peer));
-        router.clone().oneshot(request)
-    });
-    let mut builder = Builder::new(TokioExecutor::new());
-    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-    builder
-        .http2()
-        .timer(TokioTimer::new())
-        .keep_alive_interval(KEEP_ALIVE)
-        .keep_alive_timeout(KEEP_ALIVE)
-        .max_concurrent_streams(100);
-    let watched = graceful.watch(builder.serve_connection(TokioIo::new(stream), service).into_owned());
-    async move {
-        if let Err(error) = watched.await {
-            tracing::debug!(%peer, error, "connection");
-        }
-    }
+    activity: Arc<Activity>,
+    _place: OwnedSemaphorePermit,
+) {
+    connection::serve(&shared, stream, peer, &activity).await;
 }

@@ -31,32 +31,20 @@ impl<K> Default for Throttle<K> {
 impl<K: Hash + Eq> Throttle<K> {
     /// Counts one more, and says how many that makes in this minute.
     pub(super) fn count(&self, key: K, now: Instant) -> u32 {
-        self.with_count(key, now, |count| {
-            *count = count.saturating_add(1);
-            *count
-        })
-    }
-
-    /// How many there were in this minute.
-    pub(super) fn so_far(&self, key: K, now: Instant) -> u32 {
-        self.with_count(key, now, |count| *count)
-    }
-
-    /// Seconds until the counts start again from zero: 1 to 60.
-    pub(super) fn seconds_left(&self, now: Instant) -> u64 {
-        WINDOW_SECONDS - now.duration_since(self.started).as_secs() % WINDOW_SECONDS
-    }
-
-    fn with_count(&self, key: K, now: Instant, read: impl FnOnce(&mut u32) -> u32) -> u32 {
         let number = now.duration_since(self.started).as_secs() / WINDOW_SECONDS;
         let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
         if window.number != number {
             *window = Window { number, counts: HashMap::new(), others: 0 };
         }
-        if window.counts.len() >= CAPACITY && !window.counts.contains_key(&key) {
-            return read(&mut window.others);
-        }
-        read(window.counts.entry(key).or_insert(0))
+        let is_full = window.counts.len() >= CAPACITY && !window.counts.contains_key(&key);
+        let count = if is_full { &mut window.others } else { window.counts.entry(key).or_insert(0) };
+        *count = count.saturating_add(1);
+        *count
+    }
+
+    /// Seconds until the counts start again from zero: 1 to 60.
+    pub(super) fn seconds_left(&self, now: Instant) -> u64 {
+        WINDOW_SECONDS - now.duration_since(self.started).as_secs() % WINDOW_SECONDS
     }
 }
 
@@ -71,7 +59,6 @@ mod tests {
         let start = throttle.started;
         assert_eq!(throttle.count("a", start), 1);
         assert_eq!(throttle.count("a", start + Duration::from_secs(59)), 2);
-        assert_eq!(throttle.so_far("b", start), 0);
         assert_eq!(throttle.seconds_left(start + Duration::from_secs(59)), 1);
         assert_eq!(throttle.count("a", start + Duration::from_secs(60)), 1);
     }
@@ -84,6 +71,6 @@ mod tests {
             throttle.count(key, start);
         }
         assert_eq!(throttle.window.lock().expect("a window").counts.len(), CAPACITY);
-        assert_eq!(throttle.so_far(usize::MAX, start), CAPACITY as u32);
+        assert_eq!(throttle.count(usize::MAX, start), CAPACITY as u32 + 1);
     }
 }

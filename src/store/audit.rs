@@ -46,13 +46,22 @@ pub enum Outcome {
     Disconnected,
     /// The process stopped or died before the end.
     Interrupted,
+    /// The key had no rows left for the day.
+    #[serde(rename = "over_budget")]
+    OverBudget,
     /// There was no export.
     Denied,
 }
 
 impl Outcome {
-    const ALL: [Self; 5] =
-        [Self::Completed, Self::Failed, Self::Disconnected, Self::Interrupted, Self::Denied];
+    const ALL: [Self; 6] = [
+        Self::Completed,
+        Self::Failed,
+        Self::Disconnected,
+        Self::Interrupted,
+        Self::OverBudget,
+        Self::Denied,
+    ];
 
     /// As it stands in the store, in JSON and in metrics.
     pub fn name(self) -> &'static str {
@@ -61,6 +70,7 @@ impl Outcome {
             Self::Failed => "failed",
             Self::Disconnected => "disconnected",
             Self::Interrupted => "interrupted",
+            Self::OverBudget => "over_budget",
             Self::Denied => "denied",
         }
     }

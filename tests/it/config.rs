@@ -46,6 +46,13 @@ fn a_bad_value_in_the_file_stops_the_start() {
         ("[limits]\nconcurrent_exports = \"many\"", "concurrent_exports"),
         ("[limits]\nconcurrent_exports = 0", "concurrent_exports"),
         ("[limits]\nshutdown_grace = \"a while\"", "shutdown_grace"),
+        ("[limits]\nconcurrent_exports_per_key = -1", "limits.concurrent_exports_per_key"),
+        ("[limits]\nqueue = 100000", "limits.queue"),
+        ("[limits]\nqueue_timeout = \"soon\"", "limits.queue_timeout"),
+        ("[limits]\nclient_stall = \"999ms\"", "limits.client_stall"),
+        ("[limits]\nclient_stall = \"2d\"", "limits.client_stall"),
+        ("[limits]\nconnections = 0", "limits.connections"),
+        ("[tls]\ncert = \"server.crt\"", "tls"),
         ("trusted_proxies = [\"localhost/33\"]", "trusted_proxies"),
         ("[exports.minimal]\nfilename = 'the \"best\".csv'", "exports.minimal.filename"),
         ("[exports.full]\nfilename = \"../users.csv\"", "exports.full.filename"),
@@ -180,7 +187,14 @@ format = "json"
 
 [limits]
 concurrent_exports = 2
+concurrent_exports_per_key = 1
+queue = 0
+queue_timeout = "1s"
+client_stall = "1m"
+connections = 100
 shutdown_grace = "10s"
+failed_keys_per_minute = 10
+requests_per_minute = 100
 "#,
     );
     std::fs::create_dir_all(site.path("state")).unwrap();

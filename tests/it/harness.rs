@@ -25,7 +25,7 @@ pub(crate) use chain::hash_of_record;
 pub(crate) use commands::Finished;
 pub(crate) use db::Db;
 pub(crate) use doctor::Findings;
-pub(crate) use download::{Download, Received, raw_exchange};
+pub(crate) use download::{Download, Received, connect, raw_exchange};
 pub(crate) use frameworks::Framework;
 pub(crate) use members::{MEMBERS, MEMBERS_FULL, SUPPORT};
 pub(crate) use people::{PEOPLE_FULL, PEOPLE_MINIMAL};

@@ -235,7 +235,18 @@ fn a_listed_key_shows_everything_but_itself(db: Db) {
         members.sort_unstable();
         assert_eq!(
             members,
-            ["created_at", "expires_at", "grants", "id", "kind", "last_used_at", "name", "revoked_at"]
+            [
+                "created_at",
+                "expires_at",
+                "grants",
+                "id",
+                "kind",
+                "last_used_at",
+                "name",
+                "revoked_at",
+                "rows_per_day",
+                "rows_today"
+            ]
         );
     }
     let payroll = keys.iter().find(|key| key["name"] == "payroll").unwrap();

@@ -4,6 +4,8 @@ use crate::harness::{Answer, Db, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server
 
 both! {
     too_many_failed_keys_block_their_address,
+    every_further_failure_doubles_the_wait,
+    a_good_key_is_forgiven_the_wrong_ones,
     a_missing_key_is_no_failed_key,
     a_good_key_passes_while_its_address_is_blocked,
     a_key_over_its_rate_has_to_wait,
@@ -40,6 +42,42 @@ fn too_many_failed_keys_block_their_address(db: Db) {
     assert_eq!(server.get("/healthz").status, 200);
     let audit = site.audit_of(4);
     assert!(audit.iter().all(|record| record["outcome"] == "denied"));
+}
+
+/// A key of the right form, which is looked at from a blocked address, too.
+fn revoked_key(site: &Site) -> String {
+    let key = site.create_key(&["revoked", "--kind", "standard"]);
+    site.done(&["keys", "revoke", &site.key_id("revoked")]);
+    key
+}
+
+fn every_further_failure_doubles_the_wait(db: Db) {
+    let site = with_three_attempts(db);
+    let key = revoked_key(&site);
+    let server = site.serve();
+    for _ in 0..3 {
+        server.get_with(&key, MINIMAL).detail(401);
+    }
+    for wait in ["1", "2", "4", "8", "16", "32", "64"] {
+        let answer = server.get_with(&key, MINIMAL);
+        answer.detail(429);
+        assert_eq!(answer.header("retry-after"), wait);
+    }
+    let blocked = server.get_with("wrong-key-that-is-not-looked-at", MINIMAL);
+    blocked.detail(429);
+    let left: u32 = blocked.header("retry-after").parse().unwrap();
+    assert!((1..=64).contains(&left), "{left}");
+}
+
+fn a_good_key_is_forgiven_the_wrong_ones(db: Db) {
+    let site = with_three_attempts(db);
+    let server = site.serve();
+    for _ in 0..3 {
+        for attempt in 1..=3 {
+            server.get_with(&format!("wrong-key-of-attempt-{attempt}"), MINIMAL).detail(401);
+        }
+        assert_eq!(server.status_with(STANDARD_KEY, MINIMAL), 200);
+    }
 }
 
 fn a_missing_key_is_no_failed_key(db: Db) {

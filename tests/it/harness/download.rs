@@ -136,7 +136,8 @@ pub(crate) fn raw_exchange(server: &Server, request: &str) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-fn connect(addr: SocketAddr) -> TcpStream {
+/// A connection that waits a minute for what it reads, and no longer.
+pub(crate) fn connect(addr: SocketAddr) -> TcpStream {
     let stream = TcpStream::connect(addr).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(60))).unwrap();
     stream

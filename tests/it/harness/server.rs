@@ -170,7 +170,8 @@ fn keep(stream: impl Read + Send + 'static, said: &Arc<Mutex<String>>) {
 }
 
 fn listening_address(said: &str) -> Option<SocketAddr> {
-    let (_, rest) = said.split_once("listening on http://")?;
+    let (_, rest) = said.split_once("listening on http")?;
+    let rest = rest.strip_prefix('s').unwrap_or(rest).strip_prefix("://")?;
     let end = rest.find(|c: char| !(c.is_ascii_hexdigit() || ".:[]".contains(c)))?;
     rest[..end].parse().ok()
 }

@@ -1,0 +1,45 @@
+//! How many files this process may have open, and so how many connections.
+
+use crate::config::Limits;
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+
+/// Connections, unless the configuration says otherwise.
+const CONNECTIONS: usize = 10_000;
+/// Files that are no connections: the store, the log, the libraries.
+const OTHERS: usize = 256;
+/// Files of one export: the database, its log and its index for each thread of it.
+const OF_AN_EXPORT: usize = 16;
+
+/// Raises the limit of open files (`RLIMIT_NOFILE`, getrlimit(2)) as far as the connections need it and the system
+/// allows, and says how many connections there is room for: at least 1.
+pub(super) fn connections(limits: &Limits) -> usize {
+    let wanted = limits.connections.unwrap_or(CONNECTIONS);
+    let kept = OTHERS + OF_AN_EXPORT * limits.concurrent_exports;
+    let allowed = allow(wanted.saturating_add(kept));
+    if allowed >= wanted + kept {
+        return wanted;
+    }
+    // Half of few files is still better than none for those who are to be served.
+    let room = allowed.saturating_sub(kept).max(allowed / 2).max(1);
+    tracing::warn!(
+        wanted,
+        room,
+        open_files = allowed,
+        "fewer connections than limits.connections: the process may not open more files; raise its limit \
+         (systemd: LimitNOFILE=, a shell: ulimit -n)"
+    );
+    room
+}
+
+/// Raises the soft limit to `files`, or to the hard one, and says what it is then.
+fn allow(files: usize) -> usize {
+    let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
+    let in_files =
+        |limit: Option<u64>| limit.map_or(usize::MAX, |limit| usize::try_from(limit).unwrap_or(usize::MAX));
+    if in_files(current) >= files {
+        return in_files(current);
+    }
+    let raised = files.min(in_files(maximum));
+    let limit = Rlimit { current: Some(raised as u64), maximum };
+    if setrlimit(Resource::Nofile, limit).is_ok() { raised } else { in_files(current) }
+}

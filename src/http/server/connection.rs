@@ -1,0 +1,141 @@
+//! One connection, from the first byte to the last.
+
+use super::activity::Activity;
+use super::stream::{Answer, Streams, Watch};
+use super::transport::Transport;
+use crate::http::client::Peer;
+use crate::tls::Tls;
+use axum::Router;
+use axum::extract::Request;
+use hyper::body::Incoming;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+
+/// How long a client may take to send its request's head, and how long an idle connection is kept.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
+/// How long a client may take for the TLS handshake.
+const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a client that was told of the end may take to go.
+const FAREWELL: Duration = Duration::from_secs(1);
+/// How often an HTTP/2 client is asked whether it is still there.
+const KEEP_ALIVE: Duration = Duration::from_secs(20);
+/// The longest head of a request in HTTP/1.1, in bytes, and what of a request is read ahead.
+const MAX_HEAD: usize = 64 * 1024;
+/// What of the bodies of a connection's requests is read ahead in HTTP/2, in bytes: a form has no more.
+const WINDOW: u32 = 64 * 1024;
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) router: Router,
+    /// `None`: HTTP without TLS.
+    pub(super) tls: Option<Arc<Tls>>,
+    /// How long a client may take nothing of its answer.
+    pub(super) stall: Duration,
+    /// Cancelled when connections should end with what they are doing.
+    pub(super) stopping: CancellationToken,
+    /// Cancelled when they should end at once.
+    pub(super) break_off: CancellationToken,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve(shared: &Shared, stream: TcpStream, peer: SocketAddr, activity: &Arc<Activity>) {
+    let transport = match Transport::new(stream, shared.stall, Arc::clone(activity)) {
+        Ok(transport) => transport,
+        Err(error) => return tracing::debug!(%peer, %error, "connection"),
+    };
+    tokio::select! {
+        () = speak(shared, transport, peer, activity) => {}
+        () = activity.closing.cancelled() => tracing::debug!(%peer, "an idle connection makes room"),
+        () = shared.break_off.cancelled() => {}
+    }
+}
+
+async fn speak(shared: &Shared, transport: Transport, peer: SocketAddr, activity: &Arc<Activity>) {
+    let Some(tls) = &shared.tls else {
+        return speak_http(shared, transport, peer, activity).await;
+    };
+    let handshake =
+        tokio::time::timeout(HANDSHAKE_TIMEOUT.min(shared.stall), tls.acceptor().accept(transport));
+    let accepted = tokio::select! {
+        accepted = handshake => accepted,
+        () = shared.stopping.cancelled() => return,
+    };
+    match accepted {
+        Ok(Ok(stream)) => {
+            activity.restart();
+            speak_http(shared, stream, peer, activity).await;
+        }
+        Ok(Err(error)) => tracing::debug!(%peer, %error, "TLS handshake"),
+        Err(_) => tracing::debug!(%peer, "the TLS handshake took too long"),
+    }
+}
+
+async fn speak_http(
+    shared: &Shared,
+    io: impl AsyncRead + AsyncWrite + Send + Unpin + 'static,
+    peer: SocketAddr,
+    activity: &Arc<Activity>,
+) {
+    let service = hyper::service::service_fn(|request| {
+        let task = activity.begin();
+        let (router, stall) = (shared.router.clone(), activity.stall.clone());
+        async move {
+            let watch = Watch::current();
+            let mut request: Request = request.map(|body: Incoming| axum::body::Body::new(body));
+            let stall = match &watch {
+                Some(watch) => stall.of_stream(&watch.is_cut_off),
+                None => stall,
+            };
+            request.extensions_mut().insert(Peer(peer));
+            request.extensions_mut().insert(stall);
+            let response = router.oneshot(request).await;
+            response.map(|response| response.map(|body| Answer::new(body, watch, task)))
+        }
+    });
+    let builder = builder(shared.stall);
+    let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
+    // A client that is slow with a head, and one that sends none, are the same here: nothing is to be done for them.
+    let mut patience = IDLE_TIMEOUT.min(shared.stall);
+    let mut is_ending = false;
+    loop {
+        tokio::select! {
+            ended = connection.as_mut() => {
+                if let Err(error) = ended {
+                    tracing::debug!(%peer, error, "connection");
+                }
+                return;
+            }
+            () = activity.idle_for(patience) => {
+                if is_ending {
+                    return;
+                }
+                activity.restart();
+                patience = FAREWELL;
+            }
+            () = shared.stopping.cancelled(), if !is_ending => {}
+        }
+        is_ending = true;
+        connection.as_mut().graceful_shutdown();
+    }
+}
+
+fn builder(stall: Duration) -> Builder<Streams> {
+    let mut builder = Builder::new(Streams { stall });
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(KEEP_ALIVE)
+        .keep_alive_timeout(KEEP_ALIVE)
+        .initial_connection_window_size(WINDOW)
+        .initial_stream_window_size(WINDOW)
+        .max_concurrent_streams(100);
+    builder
+}

@@ -1,0 +1,158 @@
+//! More exports than slots: a short queue, in order, and an answer for everybody else.
+
+use std::io::Write;
+use std::net::TcpStream;
+use std::thread::{Scope, ScopedJoinHandle};
+
+use crate::harness::{
+    ALIVE, Answer, Db, Download, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, connect, eventually,
+};
+
+both! {
+    a_request_waits_for_a_slot,
+    who_came_first_is_served_first,
+    one_key_does_not_fill_the_queue,
+    who_leaves_the_queue_gives_the_place_back,
+    who_waits_too_long_is_refused,
+    a_key_may_have_a_limit_of_its_own,
+    everything_else_is_answered_under_load,
+}
+
+const PAGE: &str = "/api/v1/users/export?limit=1&fields=id";
+
+fn with_one_slot(db: Db, more: &str) -> Site {
+    let site = Site::with_wide_users(db);
+    site.configure(&format!("[limits]\nconcurrent_exports = 1\nqueue_timeout = \"1h\"\n{more}"));
+    site
+}
+
+fn eventually_wait(server: &Server, n: f64) {
+    eventually(&format!("{n} requests wait"), || {
+        (server.metric("headcount_exports_waiting", &[]) - n).abs() < f64::EPSILON
+    });
+}
+
+fn ask<'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    server: &'scope Server,
+    key: &'scope str,
+) -> ScopedJoinHandle<'scope, Answer> {
+    scope.spawn(move || server.get_with(key, PAGE))
+}
+
+fn a_request_waits_for_a_slot(db: Db) {
+    let site = with_one_slot(db, "");
+    let server = site.serve();
+    let running = Download::stalled(&server, FULL, EXPORT_KEY);
+    std::thread::scope(|scope| {
+        let waiting = ask(scope, &server, STANDARD_KEY);
+        eventually_wait(&server, 1.0);
+        drop(running);
+        assert_eq!(waiting.join().unwrap().ids(), ["1"]);
+    });
+    eventually_wait(&server, 0.0);
+}
+
+fn who_came_first_is_served_first(db: Db) {
+    let site = with_one_slot(db, "");
+    let server = site.serve();
+    let running = Download::stalled(&server, FULL, EXPORT_KEY);
+    std::thread::scope(|scope| {
+        let first = scope.spawn(|| Download::stalled(&server, FULL, EXPORT_KEY));
+        eventually_wait(&server, 1.0);
+        let second = ask(scope, &server, STANDARD_KEY);
+        eventually_wait(&server, 2.0);
+        drop(running);
+        let first = first.join().unwrap();
+        assert!(!second.is_finished());
+        assert!(first.rest().complete);
+        assert_eq!(second.join().unwrap().ids(), ["1"]);
+    });
+}
+
+fn one_key_does_not_fill_the_queue(db: Db) {
+    let site = with_one_slot(db, "queue = 4\n");
+    let server = site.serve();
+    let running = Download::stalled(&server, FULL, EXPORT_KEY);
+    std::thread::scope(|scope| {
+        let mut waiting = vec![ask(scope, &server, STANDARD_KEY), ask(scope, &server, STANDARD_KEY)];
+        eventually_wait(&server, 2.0);
+        server.get_with(STANDARD_KEY, PAGE).detail(503);
+        waiting.extend([ask(scope, &server, EXPORT_KEY), ask(scope, &server, EXPORT_KEY)]);
+        eventually_wait(&server, 4.0);
+        let third = site.create_key(&["third", "--kind", "standard"]);
+        server.get_with(&third, PAGE).detail(503);
+        drop(running);
+        for answer in waiting {
+            assert_eq!(answer.join().unwrap().ids(), ["1"]);
+        }
+    });
+}
+
+fn send_request(server: &Server) -> TcpStream {
+    let mut stream = connect(server.addr);
+    let request =
+        format!("GET {PAGE} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {STANDARD_KEY}\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    stream
+}
+
+fn who_leaves_the_queue_gives_the_place_back(db: Db) {
+    let site = with_one_slot(db, "queue = 1\n");
+    let server = site.serve();
+    let running = Download::stalled(&server, FULL, EXPORT_KEY);
+    for left in 1..=3 {
+        let leaving = send_request(&server);
+        eventually_wait(&server, 1.0);
+        drop(leaving);
+        eventually_wait(&server, 0.0);
+        let audit = site.audit_of(1 + left);
+        assert_eq!(audit[0]["outcome"], "disconnected", "{audit:?}");
+        assert_eq!(audit[0]["reason"], "left while waiting for a slot");
+    }
+    drop(running);
+    eventually("the slot is free", || server.status_with(STANDARD_KEY, PAGE) == 200);
+    assert_eq!(site.audit_of(5).len(), 5);
+}
+
+fn who_waits_too_long_is_refused(db: Db) {
+    let site = Site::with_wide_users(db);
+    site.configure("[limits]\nconcurrent_exports = 1\nqueue_timeout = \"50ms\"\n");
+    let server = site.serve();
+    let running = Download::stalled(&server, FULL, EXPORT_KEY);
+    let answer = server.get_with(STANDARD_KEY, PAGE);
+    assert_eq!(answer.detail(503), "All export slots are busy; try again later");
+    assert!(answer.headers.contains_key("retry-after"));
+    eventually_wait(&server, 0.0);
+    assert!(running.rest().complete);
+}
+
+fn a_key_may_have_a_limit_of_its_own(db: Db) {
+    let site = Site::with_wide_users(db);
+    site.configure("[limits]\nconcurrent_exports_per_key = 1\nqueue_timeout = \"50ms\"\n");
+    let server = site.serve();
+    let running = Download::stalled(&server, FULL, EXPORT_KEY);
+    let answer = server.get_with(EXPORT_KEY, PAGE);
+    assert!(answer.detail(429).contains("API key"), "{}", answer.text());
+    assert!(answer.headers.contains_key("retry-after"));
+    assert_eq!(server.status_with(STANDARD_KEY, PAGE), 200);
+    assert!(running.rest().complete);
+    eventually("the key may export again", || server.status_with(EXPORT_KEY, PAGE) == 200);
+}
+
+fn everything_else_is_answered_under_load(db: Db) {
+    let site = with_one_slot(db, "queue = 1\n");
+    let server = site.serve();
+    let running = Download::stalled(&server, FULL, EXPORT_KEY);
+    let waiting = send_request(&server);
+    eventually_wait(&server, 1.0);
+    for path in ["/healthz", "/readyz", "/metrics", ALIVE] {
+        assert_eq!(server.get(path).status, 200, "{path}");
+    }
+    server.get(MINIMAL).detail(401);
+    server.get_with("no-such-key-as-this-one", MINIMAL).detail(401);
+    server.get_with(STANDARD_KEY, FULL).detail(403);
+    server.get_with(STANDARD_KEY, "/api/v1/users/export?limit=0").detail(400);
+    server.get_with(EXPORT_KEY, FULL).detail(503);
+    drop((running, waiting));
+}
