@@ -16,7 +16,7 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
 
 /// Serves until a signal; `announce` is called with the address and the flags, once requests can be answered.
 pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagState])) -> anyhow::Result<()> {
-    super::telemetry::start_logging(config.log_format, "info,sqlx=warn");
+    super::telemetry::start_logging(config.log_format, "info,sqlx=warn,tokio_postgres=warn");
     // Registered first, so that a signal during the start is not lost.
     let mut terminate = signal(SignalKind::terminate())?;
     let mut interrupt = signal(SignalKind::interrupt())?;

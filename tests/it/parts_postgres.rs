@@ -159,6 +159,7 @@ fn a_table_may_have_any_index_or_none() {
         ("BIGINT", "CREATE UNIQUE INDEX ON users (id, email)"),
         ("BIGINT", "CREATE UNIQUE INDEX ON users (id) WHERE is_active"),
         ("BIGINT", "CREATE UNIQUE INDEX ON users (id) INCLUDE (email)"),
+        ("BIGINT PRIMARY KEY", "CREATE UNIQUE INDEX ON users (id)"),
         ("BIGINT", "CREATE UNIQUE INDEX ON users ((-id))"),
         ("BIGINT", "CREATE INDEX ON users USING brin (id)"),
         ("BIGINT UNIQUE DEFERRABLE INITIALLY DEFERRED", "CLUSTER users USING users_id_key; ANALYZE users"),

@@ -12,7 +12,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
-use tokio_postgres::config::Host;
+use tokio_postgres::config::{Host, LoadBalanceHosts, SslNegotiation, TargetSessionAttrs};
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres::{CancelToken, Client, Config};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -65,6 +65,12 @@ impl Dialer {
 
     /// The host, if there is no choice to make, which is better left to the driver.
     fn only_host(&self) -> Option<(&str, u16)> {
+        let is_plain = self.config.get_target_session_attrs() == TargetSessionAttrs::Any
+            && self.config.get_load_balance_hosts() == LoadBalanceHosts::Disable
+            && self.config.get_ssl_negotiation() == SslNegotiation::Postgres;
+        if !is_plain {
+            return None;
+        }
         match (self.config.get_hosts(), self.config.get_hostaddrs(), self.config.get_ports()) {
             ([Host::Tcp(host)], [], []) => Some((host, 5432)),
             ([Host::Tcp(host)], [], [port]) => Some((host, *port)),
@@ -95,7 +101,8 @@ impl Dialer {
     /// Asks the server to stop what a connection is doing. Whether it did is not known (PostgreSQL manual, section 55.2.9).
     pub(super) async fn cancel(&self, token: CancelToken) -> Result<(), DialError> {
         let Some((host, port)) = self.only_host() else {
-            return Ok(token.cancel_query(self.tls.clone()).await?);
+            let cancelling = token.cancel_query(self.tls.clone());
+            return Ok(tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await.map_err(io::Error::from)??);
         };
         let stream = UntilClosed(self.dial(host, port).await?);
         let tls = MakeTlsConnect::<UntilClosed>::make_tls_connect(&mut self.tls.clone(), host);

@@ -4,7 +4,7 @@
 mod bounds;
 
 use super::aside::CopyMessages;
-use super::session::{Session, error_text, mismatch};
+use super::session::{Session, mismatch};
 use super::{PostgresSource, Query};
 use crate::plan::{Column, Plan};
 use crate::source::{Parts, RowSink, SourceError};
@@ -34,17 +34,17 @@ impl PostgresSource {
         // With a filter an index may find the rows, which a range of ids does not use.
         let is_whole = plan.limit.is_none() && plan.filters.is_empty() && plan.after.is_none();
         let spare = if is_whole { self.spare.take() } else { Vec::new() };
-        let ranges = if spare.is_empty() { None } else { self.ranges(&session, &query).await? };
-        let Some(ranges) = ranges else {
-            drop(spare);
-            return self.scan_alone(session, &query, parts).await;
-        };
-        let snapshot = match Snapshot::exported(session.client()).await {
-            Ok(snapshot) => snapshot,
-            Err(reason) => {
-                // Not every server does; and after an error a transaction answers nothing more.
-                tracing::warn!(reason, "the source shares no snapshot: one connection reads it");
-                drop(session);
+        let division = if spare.is_empty() { Ok(None) } else { self.divide(&session, &query).await };
+        let (ranges, snapshot) = match division {
+            Ok(Some(division)) => division,
+            Ok(None) => {
+                drop(spare);
+                return self.scan_alone(session, &query, parts).await;
+            }
+            Err(error) => {
+                // Not every server shares snapshots and statistics; and after an error a transaction answers nothing more.
+                tracing::warn!(%error, "the source cannot be divided: one connection reads it");
+                drop((session, spare));
                 let mut session = self.connector.open().await?;
                 let query = self.prepare(&mut session, plan).await?;
                 return self.scan_alone(session, &query, parts).await;
@@ -55,20 +55,38 @@ impl PostgresSource {
         for _ in 0..=spare.len() {
             readers.spawn(Arc::clone(&shared).read(snapshot.clone()));
         }
-        let mut is_read = false;
+        let (mut is_read, mut closed) = (false, None);
         while let Some(reader) = readers.join_next().await {
-            is_read |=
-                reader.map_err(|error| SourceError::Failed(format!("a reading task died: {error}")))??;
+            match reader.map_err(|error| SourceError::Failed(format!("a reading task died: {error}")))? {
+                Ok(has_read) => is_read |= has_read,
+                // Because of what befell another reader, perhaps, who will say what it was.
+                Err(SourceError::Closed) => closed = Some(SourceError::Closed),
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(error) = closed {
+            return Err(error);
         }
         if is_read {
             session.finish().await;
             return Ok(());
         }
+        drop(spare);
         tracing::warn!("the source has no further connection for this export: one connection reads it");
         let Some(Shared { query, work, .. }) = Arc::into_inner(shared) else {
             return Err(SourceError::Failed("a reading task did not end".to_owned()));
         };
         self.scan_alone(session, &query, work.into_inner().1).await
+    }
+
+    /// What several connections should read, and what they see; `None` where one is enough.
+    async fn divide(
+        &self,
+        session: &Session,
+        query: &Query,
+    ) -> Result<Option<(Ranges, Snapshot)>, SourceError> {
+        let Some(ranges) = self.ranges(session, query).await? else { return Ok(None) };
+        Ok(Some((ranges, Snapshot::exported(session.client()).await?)))
     }
 
     async fn scan_alone(
@@ -95,14 +113,14 @@ struct Snapshot {
 const SEEN: &str = "pg_postmaster_start_time()::text || ' ' || txid_current_snapshot()::text";
 
 impl Snapshot {
-    async fn exported(client: &Client) -> Result<Self, String> {
+    async fn exported(client: &Client) -> Result<Self, SourceError> {
         let sql = format!("SELECT pg_export_snapshot(), {SEEN}");
-        let row = client.query_one(&sql, &[]).await.map_err(|error| error_text(&error))?;
+        let row = client.query_one(&sql, &[]).await.map_err(|error| mismatch(&error))?;
         let id: String = row.get(0);
         // It becomes part of SQL, which takes no parameters there.
         match id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
             true => Ok(Self { id, seen: row.get(1) }),
-            false => Err("the server's snapshot has an unknown form of id".to_owned()),
+            false => Err(SourceError::Mismatch("the server's snapshot has an unknown form of id".to_owned())),
         }
     }
 
@@ -146,6 +164,9 @@ impl<P: Parts> Shared<P> {
         }
         let probe = session.client().prepare(&self.query.probe).await.map_err(|error| mismatch(&error))?;
         session.has_described(probe.columns());
+        // Planning it locks what the probe does not: the indexes.
+        let explain = format!("EXPLAIN {}", self.query.statement.rows());
+        session.client().simple_query(&explain).await.map_err(|error| mismatch(&error))?;
         Ok(session)
     }
 

@@ -14,13 +14,16 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection waits for the next export before it is given back to the server.
 const IDLE: Duration = Duration::from_secs(30);
+/// How long a connection that waited may take to answer: its other end may be gone without a word.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// More than the slots for exports and their connections can ever ask for: those are the limit, not the pool.
 const MAX_CONNECTIONS: usize = 4096;
 
 /// No writing, and with row security off, a policy that would hide users makes a statement fail instead of leaving them
-/// out. The rest makes texts the same whatever the server is set to; times without a zone are UTC.
+/// out. A transaction may be idle as long as a client is slow. The rest makes texts
+/// the same whatever the server is set to; times without a zone are UTC.
 const SETTINGS: &str = "SET LOCAL row_security = off; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; \
-    SET LOCAL IntervalStyle = 'postgres'; SET LOCAL extra_float_digits = 1; SHOW server_encoding";
+    SET LOCAL IntervalStyle = 'postgres'; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL extra_float_digits = 1; SHOW server_encoding";
 /// Each statement sees what was committed before it. One snapshot for all of them would be taken by the first, before that
 /// waits for a table that is being rewritten, and would find the new one empty.
 const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY";
@@ -79,14 +82,16 @@ impl Connector {
                 is_spent: false,
                 is_reading: false,
             };
-            match session.client().simple_query(begin).await {
-                Ok(answers) => {
+            let limit = if was_waiting { ANSWER_TIMEOUT } else { Duration::MAX };
+            match tokio::time::timeout(limit, session.client().simple_query(begin)).await {
+                Ok(Ok(answers)) => {
                     session.is_utf8 = answers.iter().any(says_utf8);
                     return Ok(session);
                 }
                 // What happened to a connection while nobody used it, as a restart of the server, says nothing of the next.
-                Err(_) if was_waiting => {}
-                Err(error) => return Err(SourceError::Unreachable(error_text(&error))),
+                _ if was_waiting => {}
+                Ok(Err(error)) => return Err(SourceError::Unreachable(error_text(&error))),
+                Err(_) => return Err(SourceError::Unreachable("the server does not answer".to_owned())),
             }
         }
     }

@@ -16,17 +16,29 @@ const RANGE_ROWS: f64 = 16_384.0;
 /// A smaller table is read before several connections have come together.
 const WORTH_DIVIDING: f64 = 50_000.0;
 
-/// About how many rows a table has now, if it is an ordinary one with an index that has the order of its ids, which cannot be
-/// NULL. One that was never analysed has -1 rows; then most rows are smaller than 200 bytes.
+/// About how many rows a table has now, if it is an ordinary one, without further tables that inherit from it, with an index that
+/// has the order of its ids, none of which can be NULL. One that was never analysed has -1 rows; then most rows are smaller
+/// than 200 bytes. Where the ids lie anywhere and the table is larger than what the server keeps in memory, ranges would
+/// fetch each page many times.
 const ROWS: &str = "
     SELECT CASE WHEN c.reltuples >= 0 AND c.relpages > 0
                 THEN c.reltuples / c.relpages * (pg_relation_size(c.oid) / current_setting('block_size')::int)
                 ELSE pg_relation_size(c.oid) / 200 END::float8
       FROM pg_catalog.pg_class c
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
       JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = $2 AND a.attnotnull
-      JOIN pg_catalog.pg_index i ON i.indrelid = c.oid AND i.indkey[0] = a.attnum
-     WHERE c.oid = to_regclass($1) AND c.relkind = 'r'
-       AND i.indisvalid AND i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL";
+     WHERE c.oid = to_regclass($1) AND c.relkind = 'r' AND NOT c.relhassubclass
+       AND EXISTS (
+           SELECT FROM pg_catalog.pg_index i
+             JOIN pg_catalog.pg_opclass o ON o.oid = i.indclass[0] AND o.opcdefault
+            WHERE i.indrelid = c.oid AND i.indkey[0] = a.attnum AND i.indcollation[0] = a.attcollation
+              AND i.indisvalid AND i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL)
+       AND (pg_relation_size(c.oid) <=
+            pg_size_bytes(current_setting('effective_cache_size'))
+            OR EXISTS (
+           SELECT FROM pg_catalog.pg_stats s
+            WHERE s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname
+              AND NOT s.inherited AND abs(s.correlation) > 0.5))";
 
 /// The ids that the server keeps as the bounds of equally full ranges (PostgreSQL manual, section 54.27, `pg_stats`), as far
 /// as they are still there, and the first and the last.
@@ -81,10 +93,13 @@ impl PostgresSource {
         session: &Session,
         query: &Query,
     ) -> Result<Option<Ranges>, SourceError> {
-        let has_window = |column: &Column| {
-            self.mapping.own_column(column).is_none() && names_over(&self.mapping.sql(column))
+        let differs = |column: &Column| {
+            self.mapping.own_column(column).is_none() && differs_by_reader(&self.mapping.sql(column))
         };
-        if query.selection.columns().iter().any(has_window) {
+        let condition = self.mapping.condition();
+        if query.selection.columns().iter().any(differs)
+            || condition.is_some_and(|sql| differs_by_reader(&sql))
+        {
             return Ok(None);
         }
         let id = Column::ID;
@@ -100,16 +115,20 @@ impl PostgresSource {
         let kept = KEPT.replace("{id}", &self.mapping.sql(&id)).replace("{table}", &table);
         let kept = kept.replace("{type}", id_type);
         let kept = session.client().query(&kept, &[&table, &own]).await.map_err(|error| mismatch(&error))?;
-        // Of an empty table there is nothing but NULL.
-        let kept: Vec<String> = kept.iter().filter_map(|row| row.get(0)).collect();
+        // Where there is NULL after all, it is in no range; what is no UTF-8 is for the scan to tell.
+        let kept: Option<Vec<String>> = kept.iter().map(|row| row.try_get(0).ok()).collect();
+        let Some(kept) = kept else { return Ok(None) };
         Ok(Some(Ranges::new(divided(&kept, rows / RANGE_ROWS, query.id_type))))
     }
 }
 
-/// Whether an expression may have a window function, to which a range would look like the whole table.
-fn names_over(expression: &str) -> bool {
-    let mut words = expression.split(|character: char| !character.is_alphanumeric() && character != '_');
-    words.any(|word| word.eq_ignore_ascii_case("over"))
+/// Whether SQL may say something else to each reader: a window function, to which a range looks like the whole table, or the time
+/// at which its transaction began.
+fn differs_by_reader(sql: &str) -> bool {
+    const WORDS: [&str; 7] =
+        ["over", "now", "current_timestamp", "current_date", "current_time", "localtimestamp", "localtime"];
+    let mut words = sql.split(|character: char| !character.is_alphanumeric() && character != '_');
+    words.any(|word| WORDS.iter().any(|known| word.eq_ignore_ascii_case(known)))
 }
 
 /// The bounds of about so many ranges, made of bounds between which about as many rows lie.
