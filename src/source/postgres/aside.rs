@@ -79,8 +79,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Aside<S> {
         let before = self.unread.len();
         self.unread.reserve(BLOCK);
         loop {
-            match poll_read_buf(Pin::new(&mut self.stream), context, &mut self.unread)? {
-                Poll::Ready(0) => return Poll::Ready(Ok(self.unread.len() > before)),
+            match poll_read_buf(Pin::new(&mut self.stream), context, &mut self.unread) {
+                // What came before an error may say why; the next look at the stream will find it again.
+                Poll::Ready(Err(_)) if self.unread.len() > before => return Poll::Ready(Ok(true)),
+                Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                Poll::Ready(Ok(0)) => return Poll::Ready(Ok(self.unread.len() > before)),
                 Poll::Ready(_) if self.unread.len() < before + BLOCK => {}
                 Poll::Pending if self.unread.len() == before => return Poll::Pending,
                 _ => return Poll::Ready(Ok(true)),
