@@ -1,6 +1,6 @@
 //! A source that is a hot standby of PostgreSQL.
 
-use crate::harness::{Db, Download, EXPORT_KEY, FULL, Replication, Server, Site, eventually};
+use crate::harness::{Db, Download, EXPORT_KEY, FULL, Replication, Server, Site};
 
 const USERS: u32 = 70_000;
 
