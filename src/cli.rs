@@ -16,7 +16,7 @@ mod users;
 mod verify;
 
 use crate::config::{Config, Overrides};
-use crate::export::{Exporter, SlotLimits};
+use crate::export::{Exporter, SlotLimits, SpoolLimits};
 use crate::signature::SigningKey;
 use crate::source::Source;
 use crate::source::embedded::EmbeddedUsers;
@@ -219,13 +219,18 @@ async fn open_exporter(config: &Config, store: &Store) -> anyhow::Result<Exporte
     let instance = i64::from_ne_bytes(random_bytes::<8>()?);
     let audit = AuditLog::open(store.clone(), instance).await?;
     let pseudonyms = store.pseudonym_key(&random_bytes()?).await?;
-    let limits = SlotLimits {
+    let slots = SlotLimits {
         exports: config.limits.concurrent_exports,
         per_key: config.limits.concurrent_exports_per_key,
         queue: config.limits.queue,
         patience: config.limits.queue_timeout,
     };
-    Ok(Exporter::new(open_source(config)?, audit, pseudonyms, limits, Timestamp::now))
+    let spools = SpoolLimits {
+        directory: config.data_dir.clone(),
+        bytes: config.limits.spool_bytes,
+        hold: config.limits.source_hold,
+    };
+    Ok(Exporter::new(open_source(config)?, audit, pseudonyms, slots, spools, Timestamp::now))
 }
 
 /// The key that signs receipts, which is made where it is missing.
