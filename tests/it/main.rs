@@ -70,6 +70,8 @@ mod shutdown;
 mod snapshot;
 mod source;
 mod stalling;
+mod spool;
+mod spool_limits;
 mod standby;
 mod streaming;
 mod text_ids;
