@@ -1,7 +1,7 @@
 //! Clients that go away before the end.
 
 use crate::harness::{
-    APP_READER, Db, Download, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, eventually,
+    APP_READER, Db, Download, EXPORT_KEY, FULL, HELD, MINIMAL, STANDARD_KEY, Server, Site, eventually,
 };
 
 both! {
@@ -63,6 +63,7 @@ fn source_is_busy(site: &Site) -> bool {
 
 fn a_client_that_leaves_frees_the_source(db: Db) {
     let site = Site::with_wide_users(db);
+    site.configure(HELD);
     let server = site.serve();
     let download = Download::stalled(&server, FULL, EXPORT_KEY);
     assert!(source_is_busy(&site));
