@@ -123,7 +123,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     // Some need no configuration: one makes it, the other works where there is none.
     match arguments.command {
-        Command::Init(init) => in_runtime(init::run(arguments.config, arguments.data_dir, *init))?,
+        Command::Init(init) => in_runtime(0, init::run(arguments.config, arguments.data_dir, *init))?,
         Command::Verify(arguments) => return verify::run(&arguments),
         command => run_configured(command, arguments.config, arguments.data_dir, listen)?,
     }
@@ -142,7 +142,7 @@ fn run_configured(
         Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
     });
     let config = Config::load(overrides, environment)?;
-    in_runtime(async {
+    in_runtime(config.limits.concurrent_exports, async {
         match command {
             Command::Demo { users, .. } => demo::run(config, users).await,
             Command::Serve { .. } => serve::run(config).await,
@@ -159,10 +159,14 @@ fn run_configured(
     })
 }
 
-/// Runs a command to its end.
-fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+/// Threads that may do what blocks, beside one for each export, which waits for its client.
+const BLOCKING_THREADS: usize = 512;
+
+/// Runs a command to its end, which makes at most so many exports at the same time.
+fn in_runtime(exports: usize, command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
+        .max_blocking_threads(BLOCKING_THREADS + exports)
         .enable_all()
         .build()
         .context("the runtime cannot be started")?;
