@@ -71,6 +71,7 @@ mod snapshot;
 mod source;
 mod stalling;
 mod spool;
+mod spool_ends;
 mod spool_limits;
 mod standby;
 mod streaming;

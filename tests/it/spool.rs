@@ -6,7 +6,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use crate::harness::{
-    APP_READER, Db, Download, EXPORT_KEY, FULL, MINIMAL, Received, STANDARD_KEY, Server, Site, eventually,
+    APP_READER, Answer, Db, Download, EXPORT_KEY, FULL, Received, Server, Site, eventually,
 };
 use crate::parts_live::{FOUR, MIB};
 use crate::parts_postgres_live::{WIDE, large};
@@ -16,10 +16,8 @@ both! {
     a_client_that_waits_does_not_hold_the_source,
     a_client_that_takes_little_does_not_hold_the_source,
     a_compressed_export_does_not_hold_the_source_either,
+    an_http_2_stream_that_waits_does_not_hold_the_source,
     a_pipe_that_nobody_reads_does_not_hold_the_source,
-    what_leaves_the_spool_is_counted_in_the_budget,
-    a_client_that_leaves_leaves_nothing_behind,
-    a_source_that_fails_late_breaks_the_transfer_at_once,
     many_clients_that_wait_take_little_memory,
 }
 
@@ -155,6 +153,15 @@ fn a_compressed_export_does_not_hold_the_source_either(db: Db) {
     assert_eq!(sorted(slow.trailers), expected(3000, &unpacked, &slow.body));
 }
 
+fn an_http_2_stream_that_waits_does_not_hold_the_source(db: Db) {
+    let site = busy_site(db);
+    let server = site.serve();
+    let slow = server.http2(FULL).bearer_auth(EXPORT_KEY).send().unwrap();
+    eventually_free(&site);
+    assert!(spooled(&server) > 0);
+    assert!(Answer::read(slow).unwrap().body == server.get_with(EXPORT_KEY, FULL).body);
+}
+
 fn a_pipe_that_nobody_reads_does_not_hold_the_source(db: Db) {
     let site = busy_site(db);
     let expected = site.run(&["export", "full"]).stdout;
@@ -169,62 +176,6 @@ fn a_pipe_that_nobody_reads_does_not_hold_the_source(db: Db) {
     pipe.read_to_end(&mut written).unwrap();
     assert!(child.wait().unwrap().success());
     assert!(written == expected);
-}
-
-fn what_leaves_the_spool_is_counted_in_the_budget(db: Db) {
-    let site = busy_site(db);
-    let key = site.create_key(&["frugal", "--kind", "export", "--rows-per-day", "2000"]);
-    let server = site.serve();
-    let slow = Download::stalled(&server, FULL, &key);
-    let export = slow.export_id();
-    eventually_free(&site);
-    assert!(!slow.rest().complete);
-    let record = site.settled(&export);
-    assert_eq!(record["outcome"], "over_budget", "{record}");
-    let rows = record["rows"].as_u64().unwrap();
-    assert!((1500..=2000).contains(&rows), "{record}");
-    eventually("the rest is given back", || {
-        site.keys().iter().any(|key| key["name"] == "frugal" && key["rows_today"] == rows)
-    });
-    eventually("the disk is free", || spooled(&server) == 0);
-}
-
-fn a_client_that_leaves_leaves_nothing_behind(db: Db) {
-    let mut site = busy_site(db);
-    site.set("HEADCOUNT_CONCURRENT_EXPORTS", "1");
-    let server = site.serve();
-    for _ in 0..2 {
-        let slow = Download::stalled(&server, FULL, EXPORT_KEY);
-        let export = slow.export_id();
-        eventually("a spool is used", || spooled(&server) > 0);
-        assert_eq!(server.nameless_files_in(&site.data_dir()), 1);
-        drop(slow);
-        eventually("the disk is free", || spooled(&server) == 0);
-        eventually("the file is gone", || server.nameless_files_in(&site.data_dir()) == 0);
-        eventually_free(&site);
-        assert_eq!(site.settled(&export)["outcome"], "disconnected");
-    }
-    assert_eq!(server.get_with(STANDARD_KEY, &format!("{MINIMAL}?fields=id")).ids().len(), 3000);
-}
-
-fn a_source_that_fails_late_breaks_the_transfer_at_once(db: Db) {
-    let site = busy_site(db);
-    if db == Db::Postgres {
-        site.sql("ALTER TABLE users ALTER is_admin TYPE INT USING is_admin::int");
-    }
-    site.sql("UPDATE users SET is_admin = 2 WHERE id = 2990");
-    let server = site.serve();
-    let slow = Download::stalled(&server, FULL, EXPORT_KEY);
-    let export = slow.export_id();
-    eventually_free(&site);
-    // Nobody has to read what is of no use any more.
-    eventually("the disk is free", || spooled(&server) == 0);
-    let received = slow.rest();
-    assert!(!received.complete && received.body.starts_with(b"id,email,name"));
-    let record = site.settled(&export);
-    assert_eq!(record["outcome"], "failed", "{record}");
-    let reason = record["reason"].as_str().unwrap();
-    assert!(reason.contains("is_admin") && reason.contains("2990"), "{reason}");
 }
 
 fn many_clients_that_wait_take_little_memory(db: Db) {
