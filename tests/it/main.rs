@@ -25,6 +25,7 @@ mod flags;
 mod frameworks;
 mod headers;
 mod hostile;
+mod hostile_http2;
 mod https;
 mod import;
 mod init;
