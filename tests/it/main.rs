@@ -32,6 +32,7 @@ mod init;
 mod init_file;
 mod init_grants;
 mod init_odd;
+mod injection;
 mod instances;
 mod keys;
 mod leaving;
