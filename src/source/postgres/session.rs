@@ -1,6 +1,7 @@
 //! Connections to PostgreSQL that can only read, and the words for what goes wrong on them.
 
 use super::connection::{Connection, DialError, Dialer};
+use crate::database_url::encryption::remedy;
 use crate::source::{SourceError, tls};
 use bytes::Bytes;
 use deadpool::managed::{Object, Pool, PoolError, QueueMode};
@@ -69,7 +70,7 @@ impl Connector {
         loop {
             let connection = self.pool.get().await.map_err(|error| match error {
                 PoolError::Backend(DialError::Postgres(error)) => {
-                    SourceError::Unreachable(error_text(&error))
+                    SourceError::Unreachable(error_text(&error) + remedy(&error).unwrap_or_default())
                 }
                 error => SourceError::Unreachable(error.to_string()),
             })?;

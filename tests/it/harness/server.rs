@@ -105,7 +105,12 @@ impl Server {
         assert!(sent.unwrap().success());
     }
 
-    /// How often the process has this file open. Linux only, as is [`Server::peak_memory`].
+    /// Files and sockets that the process has open. Linux only, as are those that follow.
+    pub(crate) fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.0.id())).unwrap().count()
+    }
+
+    /// How often the process has this file open.
     pub(crate) fn times_open(&self, file: &Path) -> usize {
         let file = file.canonicalize().unwrap();
         self.open_files().filter(|open| *open == file).count()
