@@ -9,6 +9,9 @@ import ssl
 import struct
 from typing import Optional
 
+# So that what is sent and not read stays on the other side. The window is as large: Linux gives up, after TCP_USER_TIMEOUT,
+# on a client that reads slowly behind a window that never takes one of its segments (64 KiB on the loopback) as a whole.
+BUFFER = 128 * 1024
 # Longer than anything that the server may take for a request, its answer's next byte included.
 PATIENCE = 90
 
@@ -32,8 +35,8 @@ class Target:
         connection = socket.socket()
         try:
             connection.settimeout(PATIENCE)
-            if small_buffers:  # so that what is sent and not read stays on the other side
-                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 32 * 1024)
+            if small_buffers:
+                connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, BUFFER)
             connection.bind((self.address, 0))
             connection.connect(("127.0.0.1", self.port))
             if self.tls:

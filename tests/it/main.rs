@@ -18,6 +18,7 @@ mod column_types;
 mod config;
 mod csv_format;
 mod demo;
+mod docs;
 mod endpoints;
 mod faults;
 mod flags;
