@@ -18,7 +18,7 @@ from benches.soak.asks import Ask, read
 from benches.soak.deployment import Deployment
 from benches.soak.http1 import Http1
 from benches.soak.http2 import Http2
-from benches.soak.wire import Broken
+from benches.soak.wire import Broken, Reset
 
 NUMBERS = itertools.count(1)
 PROTOCOLS = {"HTTP/1.1": Http1, "HTTP/2": Http2}
@@ -83,7 +83,8 @@ def make(site: Deployment, ask: Ask, manner: str, key: str, protocol: str, codin
             body.append(piece)
         exchange.saw = "complete" if exchange.status == 200 else "refused"
     except Broken as broken:
-        exchange.saw, exchange.why = ("broken" if exchange.status else "nothing"), str(broken)
+        is_broken = exchange.status or isinstance(broken, Reset)
+        exchange.saw, exchange.why = ("broken" if is_broken else "nothing"), str(broken)
     except Left as left:
         exchange.saw, exchange.why = "left", str(left)
     finally:

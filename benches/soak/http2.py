@@ -9,7 +9,7 @@ import h2.events
 import h2.exceptions
 import h2.settings
 
-from benches.soak.wire import Broken, Target
+from benches.soak.wire import Broken, Reset, Target
 
 BLOCK = 64 * 1024
 WINDOW = 1 << 20
@@ -102,7 +102,7 @@ class Http2:
         elif isinstance(event, h2.events.StreamEnded):
             self.is_ended = True
         elif isinstance(event, h2.events.StreamReset):
-            raise Broken(f"the stream was reset ({event.error_code!r})")
+            raise Reset(f"the stream was reset ({event.error_code!r})")
         elif isinstance(event, h2.events.ConnectionTerminated) and event.error_code:
             raise Broken(f"the connection was ended ({event.error_code!r})")
 

@@ -20,6 +20,10 @@ class Broken(Exception):
     """The server, or the way to it, did not bring the answer to its end."""
 
 
+class Reset(Broken):
+    """The server broke an answer off. In HTTP/2 that takes with it what of the answer had not left yet, its head included."""
+
+
 @dataclasses.dataclass
 class Target:
     """Where a server is."""
