@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import re
+import subprocess
 import time
 from typing import Optional
 
@@ -21,6 +23,39 @@ def fast(site: Deployment, choice: random.Random) -> None:
     ask = any_ask(choice, site.users)
     key = site.keys["minimal" if ask.export == "minimal" else "good"]
     exchange.make(site, ask, "fast", key, choice.choice(PROTOCOLS), choice.choice(CODINGS))
+    time.sleep(choice.random() / 4)
+
+
+def curl(site: Deployment, choice: random.Random) -> None:
+    """What curl takes for complete: its exit code is 0."""
+    ask, protocol = any_ask(choice, site.users), choice.choice(PROTOCOLS)
+    made, generation = Exchange("curl", ask.kind, protocol, "any"), site.writer.committed
+    body, head = (site.lab.directory / f"{made.request_id}.{what}" for what in ("body", "head"))
+    version = {"HTTP/1.1": "--http1.1", "HTTP/2": "--http2" if site.target.tls else "--http2-prior-knowledge"}
+    command = [site.lab.tools["curl"], "-sS", version[protocol], "--compressed", "-o", body, "-D", head,
+               "-H", f"X-Request-Id: {made.request_id}", "-H", f"Authorization: Bearer {site.keys['good']}"]
+    trusted = ["--cacert", site.certificate] if site.target.tls else []
+    scheme = "https" if site.target.tls else "http"
+    url = f"{scheme}://127.0.0.1:{site.target.port}{ask.path}"
+    ran = subprocess.run([*command, *trusted, url], capture_output=True, text=True, check=False)
+    made.ended = time.monotonic()
+    fields = head.read_text() if head.exists() else ""
+    content = body.read_bytes() if body.exists() else b""
+    made.status = int(fields.split()[1]) if fields else 0
+    if found := re.search(r"^x-export-id: (\w+)", fields, re.MULTILINE | re.IGNORECASE):
+        made.export_id = found[1]
+    if ran.returncode == 0:
+        made.saw = "complete" if made.status == 200 else "refused"
+    else:
+        # 92: a stream was reset, perhaps before its head.
+        made.saw, made.why = ("broken" if made.status or ran.returncode == 92 else "nothing"), ran.stderr.strip()
+    if made.saw == "complete":
+        exchange.check_content(site, ask, made, content, generation)
+    elif made.saw == "refused":
+        made.detail = exchange.detail_of("identity", content, made)
+    for file in (body, head):
+        file.unlink(missing_ok=True)
+    site.ledger.append(made)
     time.sleep(choice.random() / 4)
 
 

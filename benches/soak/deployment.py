@@ -6,7 +6,6 @@ import json
 import os
 import re
 import signal
-import sys
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from typing import Optional
 
 from benches.lab import Failure, Lab, free_port
 from benches.soak.http1 import Http1
-from benches.soak.wire import Broken, Target, trusting
+from benches.soak.wire import Target, trusting
 
 FEATURES = ["users:export", "users:export_full", "users:export_support"]
 STALL = 5  # seconds; limits.client_stall
@@ -78,7 +77,8 @@ class Deployment:
         if https:
             certificate = lab.directory / name
             make_certificate(lab, certificate)
-            self.target.tls = trusting(f"{certificate}.crt")
+            self.certificate = f"{certificate}.crt"
+            self.target.tls = trusting(self.certificate)
             text += TLS.format(certificate)
         self.config.write_text(text)
         self.stack = ExitStack()

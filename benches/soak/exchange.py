@@ -110,29 +110,36 @@ def detail_of(coding: str, body: bytes, exchange: Exchange) -> str:
 
 def check(site: Deployment, ask: Ask, exchange: Exchange, client, body: bytes, generation: int) -> None:
     """A download that its client takes for complete."""
-    problem = exchange.problems.append
     coding = client.headers.get("content-encoding", "identity")
     if coding != exchange.coding:
-        problem(f"came as {coding}")
+        exchange.problems.append(f"came as {coding}")
     try:
         content = decode(coding, body)
-        snapshot = read(ask, content)
     except Exception as error:  # noqa: BLE001 whatever is wrong with it is what is looked for
-        keep = site.lab.directory / f"{exchange.request_id}.wrong"
-        keep.write_bytes(body)
-        problem(f"not one moment of the table: {error}")
+        exchange.problems.append(f"cannot be unpacked: {error}")
         return
-    exchange.size, exchange.rows = len(content), snapshot.rows
-    exchange.sha256 = hashlib.sha256(content).hexdigest()
-    if snapshot.generation is not None and snapshot.generation < generation:
-        problem(f"generation {snapshot.generation} is older than what was committed before the request, {generation}")
+    check_content(site, ask, exchange, content, generation)
     expected = {
-        "x-export-rows": str(snapshot.rows),
+        "x-export-rows": str(exchange.rows),
         "x-export-sha256": exchange.sha256,
         "repr-digest": f"sha-256=:{base64.b64encode(hashlib.sha256(body).digest()).decode()}:",
     }
     if client.trailers != expected:
-        problem(f"the trailers are {client.trailers}, not {expected}")
+        exchange.problems.append(f"the trailers are {client.trailers}, not {expected}")
+
+
+def check_content(site: Deployment, ask: Ask, exchange: Exchange, content: bytes, generation: int) -> None:
+    """That it is one moment of the table, not before `generation`, and what the receipt says."""
+    exchange.size, exchange.sha256 = len(content), hashlib.sha256(content).hexdigest()
+    try:
+        snapshot = read(ask, content)
+    except Exception as error:  # noqa: BLE001
+        (site.lab.directory / f"{exchange.request_id}.wrong").write_bytes(content)
+        exchange.problems.append(f"not one moment of the table: {error}")
+        return
+    exchange.rows = snapshot.rows
+    if snapshot.generation is not None and snapshot.generation < generation:
+        exchange.problems.append(f"generation {snapshot.generation}, though {generation} was there before the request")
     verify(site, exchange, content)
 
 

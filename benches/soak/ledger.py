@@ -1,4 +1,4 @@
-"""What the clients saw beside what the audit says. Both have to agree on every request, and on what nobody asked for."""
+"""What the clients saw beside what the audit says: both have to agree on every request."""
 
 from __future__ import annotations
 

@@ -21,7 +21,8 @@ def show(sites: list[Deployment], schedule: Schedule, problems: list[str]) -> No
         print("  seen by the client, and recorded:")
         for (saw, outcome), count in sorted(site.comparison.agreed.items()):
             print(f"    {saw:10} {outcome:14} {count}")
-        counts("why nothing, or not all", Counter(each.why for each in site.ledger if each.saw in ("nothing", "broken")))
+        cut = [each for each in site.ledger if each.saw in ("nothing", "broken")]
+        counts("why nothing, or not all", Counter(each.why for each in cut))
         counts("recorded of requests without an id", site.comparison.unmatched)
         print(f"  open before the last start: {len(site.open_records)}")
         print(f"  audit verify: {site.verified}")

@@ -10,13 +10,14 @@ import traceback
 
 from benches.lab import Lab, say
 from benches.soak import chaos, clients, hostile, leaks, report
+from benches.soak.databases import Postgres, Sqlite
 from benches.soak.deployment import Deployment
-from benches.soak.exchange import Exchange
 from benches.soak.ledger import Comparison
-from benches.soak.table import Postgres, Sqlite, Writer
+from benches.soak.writer import Writer
 
 # Threads of each kind of client, for each deployment.
-CROWD = [(clients.fast, 3), (clients.slow, 3), (clients.leaving, 2), (clients.odd, 2), (hostile.hostile, 1)]
+CROWD = [(clients.fast, 3), (clients.slow, 3), (clients.leaving, 2), (clients.odd, 2), (clients.curl, 1),
+         (hostile.hostile, 1)]
 LAST_EXCHANGE = 180  # seconds that the slowest client may still need
 
 
@@ -50,7 +51,7 @@ def deployments(lab: Lab, cluster: chaos.Cluster, users: int, seed: int) -> dict
         say(f"making {users:,} users in {name}")
         site.writer = Writer(connects[name], users, seed + number)
         with contextlib.closing(connects[name]()) as database:
-            database.make(site.writer.rows())
+            database.make(site.writer.users.rows())
         site.users, site.ledger, site.problems = users, [], []
     with cluster.connect() as database:
         database.execute("grant select on users to reader")

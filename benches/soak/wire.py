@@ -9,8 +9,8 @@ import ssl
 import struct
 from typing import Optional
 
-# So that what is sent and not read stays on the other side. The window is as large: Linux gives up, after TCP_USER_TIMEOUT,
-# on a client that reads slowly behind a window that never takes one of its segments (64 KiB on the loopback) as a whole.
+# So that what is sent and not read stays on the other side. It is not smaller because Linux gives up, after
+# TCP_USER_TIMEOUT, a client whose window never takes a segment (64 KiB on the loopback) as a whole, however it reads.
 BUFFER = 128 * 1024
 # Longer than anything that the server may take for a request, its answer's next byte included.
 PATIENCE = 90
@@ -21,7 +21,7 @@ class Broken(Exception):
 
 
 class Reset(Broken):
-    """The server broke an answer off. In HTTP/2 that takes with it what of the answer had not left yet, its head included."""
+    """The server broke an answer off. What of it had not left yet is gone then, its head included."""
 
 
 @dataclasses.dataclass
