@@ -48,7 +48,8 @@ def curl(site: Deployment, choice: random.Random) -> None:
         made.saw = "complete" if made.status == 200 else "refused"
     else:
         # 92: a stream was reset, perhaps before its head.
-        made.saw, made.why = ("broken" if made.status or ran.returncode == 92 else "nothing"), ran.stderr.strip()
+        made.saw = "broken" if made.status or ran.returncode == 92 else "nothing"
+        made.why = ran.stderr.strip() or f"curl: ({ran.returncode})"
     if made.saw == "complete":
         exchange.check_content(site, ask, made, content, generation)
     elif made.saw == "refused":
