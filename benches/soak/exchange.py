@@ -42,7 +42,6 @@ class Exchange:
     rows: int = 0
     sha256: str = ""
     is_stalled: bool = False
-    is_sent: bool = False  # all of the request
     started: float = field(default_factory=time.monotonic)
     ended: float = 0
     problems: list[str] = field(default_factory=list)
@@ -68,7 +67,6 @@ def make(site: Deployment, ask: Ask, manner: str, key: str, protocol: str, codin
         client = PROTOCOLS[protocol](target or site.target, small_buffers)
         headers = {"X-Request-Id": exchange.request_id, "Accept-Encoding": coding, **(more or {})}
         client.send(ask.method, ask.path, {**headers, "Authorization": f"Bearer {key}"} if key else headers)
-        exchange.is_sent = True
         if pace:
             pace(exchange, client)
         client.read_head()

@@ -80,7 +80,7 @@ def resets(site: Deployment, choice: random.Random) -> None:
         for each in made:
             headers = {"x-request-id": each.request_id, "authorization": f"Bearer {site.keys['good']}"}
             stream = client.open("GET", Ask("full").path, headers)
-            each.saw, each.why, each.is_sent = "left", "reset at once", True
+            each.saw, each.why = "left", "reset at once"
             if choice.random() < 0.5:
                 client.socket.sendall(client.connection.data_to_send())
             client.connection.reset_stream(stream)
