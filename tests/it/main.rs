@@ -19,6 +19,7 @@ mod config;
 mod csv_format;
 mod demo;
 mod encrypted;
+mod docs;
 mod endpoints;
 mod faults;
 mod flags;
