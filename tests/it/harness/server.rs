@@ -105,12 +105,7 @@ impl Server {
         assert!(sent.unwrap().success());
     }
 
-    /// Files and sockets that the process has open. Linux only, as are those that follow.
-    pub(crate) fn open_files(&self) -> usize {
-        std::fs::read_dir(format!("/proc/{}/fd", self.process.0.id())).unwrap().count()
-    }
-
-    /// How often the process has this file open.
+    /// How often the process has this file open. Linux only, as are those that follow.
     pub(crate) fn times_open(&self, file: &Path) -> usize {
         let file = file.canonicalize().unwrap();
         self.open_files().filter(|open| *open == file).count()
@@ -125,7 +120,8 @@ impl Server {
         self.open_files().filter(is_nameless).count()
     }
 
-    fn open_files(&self) -> impl Iterator<Item = PathBuf> {
+    /// Files and sockets that the process has open.
+    pub(crate) fn open_files(&self) -> impl Iterator<Item = PathBuf> {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.process.0.id())).unwrap();
         open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
     }
