@@ -121,7 +121,7 @@ fn pipelined_requests_are_answered_in_order() {
 fn pipelined_exports_are_answered_in_order() {
     let (_site, server) = serve("concurrent_exports = 1\n");
     let request = |id: usize| {
-        let target = if id % 2 == 0 { MINIMAL } else { FULL };
+        let target = if id.is_multiple_of(2) { MINIMAL } else { FULL };
         let close = if id == 99 { "Connection: close\r\n" } else { "" };
         format!(
             "GET {target} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {EXPORT_KEY}\r\nX-Request-Id: {id}\r\n{close}\r\n"
