@@ -17,10 +17,10 @@ use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 /// How often to look how the body keeps up.
 const TICK: Duration = Duration::from_millis(20);
-/// A body that takes less in a tick though there is more is slow: about 10 MB/s. Compressing for a fast client is faster.
-const LITTLE: usize = 192 * 1024;
-/// So many slow ticks more than others, and the deputy takes over.
-const PATIENCE: u32 = 8;
+/// Bytes that a body should take in a tick, if they are there: 10 MB/s. Compressing for a fast client is faster.
+const PACE: usize = 200_000;
+/// Who is so far behind that pace is slow: after 160 ms, if it takes nothing at all.
+const BEHIND: usize = 8 * PACE;
 
 /// Shared by a scan and its body.
 pub(super) struct Relay {
@@ -94,14 +94,17 @@ impl Relay {
     async fn slow_body(&self) -> PartsReader {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
-        let mut slow = 0_u32;
+        let mut behind = 0_usize;
         loop {
             ticks.tick().await;
             let mut state = self.state();
-            let is_slow = std::mem::take(&mut state.taken) < LITTLE
-                && state.reader.as_ref().is_some_and(PartsReader::is_ready);
-            slow = if is_slow { slow + 1 } else { slow.saturating_sub(1) };
-            if slow >= PATIENCE
+            let taken = std::mem::take(&mut state.taken);
+            let is_ready = state.reader.as_ref().is_some_and(PartsReader::is_ready);
+            behind = match is_ready {
+                true => (behind + PACE).saturating_sub(taken),
+                false => behind.saturating_sub(PACE),
+            };
+            if behind >= BEHIND
                 && let Some(reader) = state.reader.take()
             {
                 state.wake();
