@@ -89,7 +89,7 @@ def make(site: Deployment, ask: Ask, manner: str, key: str, protocol: str, codin
         exchange.ended = time.monotonic()
         if client:
             client.close()
-    if exchange.saw == "refused":
+    if exchange.saw == "refused" and ask.method != "HEAD":
         coding = client.headers.get("content-encoding", "identity")
         exchange.detail = detail_of(coding, b"".join(body), exchange)
     elif exchange.saw == "complete" and ask.method != "HEAD" and "preflight" not in ask.query:

@@ -96,6 +96,8 @@ class Comparison:
 
     def _refused(self, exchange: Exchange, record: dict):
         outcome, reason = record["outcome"], record["reason"] or ""
+        if exchange.manner == "head" and outcome == "denied":
+            return  # the answer has no body that would say why
         if exchange.status in OUR_FAULT and exchange.detail not in REASONS:
             if outcome == "completed" or outcome == "denied":
                 yield "the fault was not the client's"
