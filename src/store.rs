@@ -21,6 +21,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Long enough for a writer in the queue, short enough for a caller who waits.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a store that hangs may keep a request, or all that wait for a transaction: longer than SQLite waits for another
+/// writer, and PostgreSQL for an instance that froze.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the store cannot answer. For the log.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +42,8 @@ pub enum StoreError {
     NotOpen,
     #[error("the head of the audit's chain is not there")]
     NoHead,
+    #[error("the store is too far behind with the records of requests")]
+    Behind,
     #[error("the task that writes the audit died")]
     WriterDied,
     /// Of a transaction that several wanted.
@@ -132,6 +137,16 @@ async fn durable(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
 async fn lively(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     connection.execute("SET idle_in_transaction_session_timeout = '5s'").await?;
     Ok(())
+}
+
+/// What a store that hangs would keep everybody waiting for.
+async fn in_time<T, E: From<StoreError>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    tokio::time::timeout(TIMEOUT, work).await.unwrap_or_else(|_| Err(StoreError::Hangs(TIMEOUT).into()))
+}
+
+/// The same for one question of a request.
+async fn answered<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    in_time(async { question.await.map_err(StoreError::from) }).await
 }
 
 async fn migrate(pool: &AnyPool) -> Result<(), MigrateError> {

@@ -5,7 +5,8 @@ use crate::config::Config;
 use crate::export::{ExportBody, Exporter, StartError, Terms};
 use crate::plan::Plan;
 use crate::source::SourceError;
-use crate::store::{Store, audit};
+use crate::store::Store;
+use crate::store::audit::{self, Outcome};
 use crate::telemetry;
 use crate::timestamp::Timestamp;
 use anyhow::{Context, bail};
@@ -123,8 +124,7 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     let store = open_store(&config).await?;
     let exporter = Arc::new(open_exporter(&config, &store).await?);
     if arguments.preflight {
-        let request = audit_request(&plan);
-        return print_json(&exporter.preflight(&plan, &request).await.map_err(refused)?);
+        return preflight(&exporter, &plan).await;
     }
     let receipts = arguments.receipt.then(|| store.clone());
     let exporting = tokio::spawn(export(Arc::clone(&exporter), plan, arguments.output, receipts));
@@ -140,6 +140,20 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     // An export that is stuck in writing to a pipe cannot be waited for; its record is settled by the next start.
     let _ = tokio::time::timeout(SETTLE_TIMEOUT, exporter.settled()).await;
     result
+}
+
+async fn preflight(exporter: &Arc<Exporter>, plan: &Plan) -> anyhow::Result<()> {
+    let mut draft = exporter.draft(audit_request(plan)).await?;
+    match exporter.preflight(plan, &mut draft).await {
+        Ok(described) => {
+            draft.close(Outcome::Completed, Some("preflight".to_owned())).await??;
+            print_json(&described)
+        }
+        Err(error) => {
+            let _ = draft.close(Outcome::Failed, Some(error.to_string())).await;
+            Err(refused(error))
+        }
+    }
 }
 
 /// Resolves at the signals that would otherwise end the process without a record.
@@ -163,9 +177,9 @@ async fn export(
 ) -> anyhow::Result<()> {
     let target = output.as_deref().map(Target::beside).transpose()?;
     let bar = progress_bar(&exporter, &plan, target.is_some()).await;
-    let request = audit_request(&plan);
-    let id = request.id.clone();
-    let body = exporter.start(plan, request, Terms::default()).await.map_err(refused)?;
+    let mut draft = exporter.draft(audit_request(&plan)).await?;
+    let id = draft.request.id.clone();
+    let body = exporter.start(plan, &mut draft, Terms::default()).await.map_err(refused)?;
     let Some(mut target) = target else {
         return copy(body, &mut std::io::stdout(), &bar).await.map(|_| ());
     };
