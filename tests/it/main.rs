@@ -20,6 +20,7 @@ mod csv_format;
 mod demo;
 mod endpoints;
 mod faults;
+mod faults_database;
 mod flags;
 mod frameworks;
 mod headers;

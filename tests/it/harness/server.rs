@@ -115,6 +115,20 @@ impl Server {
         .count()
     }
 
+    /// Whether the process has read all that was sent on a connection to it. Linux only.
+    pub(crate) fn has_read(&self, stream: &std::net::TcpStream) -> bool {
+        let at = |addr: SocketAddr| match addr {
+            SocketAddr::V4(addr) => {
+                format!("{:08X}:{:04X}", u32::from_le_bytes(addr.ip().octets()), addr.port())
+            }
+            SocketAddr::V6(_) => panic!("the tests use IPv4"),
+        };
+        let (ours, theirs) = (at(self.addr), at(stream.local_addr().unwrap()));
+        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let mut fields = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        fields.any(|fields| fields[1] == ours && fields[2] == theirs && fields[4].ends_with(":00000000"))
+    }
+
     /// The most memory that the process ever had, in KiB.
     pub(crate) fn peak_memory(&self) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.process.0.id())).unwrap();
