@@ -2,7 +2,7 @@
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
@@ -14,8 +14,10 @@ pub(crate) struct Proxy {
 
 struct Shared {
     server: SocketAddr,
-    /// Nothing is forwarded, and nobody is told.
-    is_silent: AtomicBool,
+    /// Connections made so far.
+    made: AtomicUsize,
+    /// Of the first so many nothing is forwarded, and nobody is told.
+    silent: AtomicUsize,
     /// Connections are closed as soon as they are made.
     is_shut: AtomicBool,
     open: Mutex<Vec<TcpStream>>,
@@ -27,7 +29,8 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let shared = Arc::new(Shared {
             server: SocketAddr::from(([127, 0, 0, 1], port)),
-            is_silent: AtomicBool::new(false),
+            made: AtomicUsize::new(0),
+            silent: AtomicUsize::new(0),
             is_shut: AtomicBool::new(false),
             open: Mutex::default(),
         });
@@ -59,13 +62,18 @@ impl Proxy {
 
     /// Forwards nothing from now on, and cuts nothing.
     pub(crate) fn fall_silent(&self) {
-        self.shared.is_silent.store(true, Ordering::SeqCst);
+        self.shared.silent.store(usize::MAX, Ordering::SeqCst);
+    }
+
+    /// Forwards what comes on connections that are made from now on.
+    pub(crate) fn answer_new_connections(&self) {
+        self.shared.silent.store(self.shared.made.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
     /// Forwards again. What it kept while it was silent goes on its way late.
     pub(crate) fn open_again(&self) {
         self.shared.is_shut.store(false, Ordering::SeqCst);
-        self.shared.is_silent.store(false, Ordering::SeqCst);
+        self.shared.silent.store(0, Ordering::SeqCst);
     }
 }
 
@@ -75,18 +83,19 @@ impl Shared {
             return;
         }
         let Ok(server) = TcpStream::connect(self.server) else { return };
+        let number = self.made.fetch_add(1, Ordering::SeqCst);
         for (from, to) in [(client, &server), (&server, client)] {
             let (from, to, shared) = (from.try_clone().unwrap(), to.try_clone().unwrap(), Arc::clone(self));
             from.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
             self.open.lock().unwrap().push(from.try_clone().unwrap());
-            std::thread::spawn(move || shared.forward(from, to));
+            std::thread::spawn(move || shared.forward(number, from, to));
         }
     }
 
-    fn forward(&self, mut from: TcpStream, mut to: TcpStream) {
+    fn forward(&self, number: usize, mut from: TcpStream, mut to: TcpStream) {
         let mut bytes = [0; 16 * 1024];
         loop {
-            if self.is_silent.load(Ordering::SeqCst) {
+            if number < self.silent.load(Ordering::SeqCst) {
                 sleep(Duration::from_millis(10));
                 continue;
             }
