@@ -174,3 +174,6 @@ async fn scan(exporter: Arc<Exporter>, plan: Plan, progress: mpsc::Sender<Progre
     // Nobody listens after the body is gone, and then nobody needs to.
     let _ = progress.send(Progress::Verdict(verdict)).await;
 }
+
+#[cfg(test)]
+mod tests;

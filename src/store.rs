@@ -67,7 +67,10 @@ impl Store {
     /// The store cannot be reached, or was made by a newer version.
     pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         install_default_drivers();
-        let options = AnyPoolOptions::new().max_connections(4).acquire_timeout(ACQUIRE_TIMEOUT);
+        let options = AnyPoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .before_acquire(|connection, _| Box::pin(is_clean(connection)));
         let pool = match url {
             DatabaseUrl::Sqlite(path) => {
                 // SQLite has no lock of its own that spans the first look and the last migration.
@@ -121,6 +124,12 @@ impl Store {
     fn is_sqlite(&self) -> bool {
         matches!(self.url, DatabaseUrl::Sqlite(_))
     }
+}
+
+/// Whether nothing is left on a connection of what was before. SQLite may roll a transaction back by itself, as on a full
+/// disk, and then the driver takes it for open for ever.
+async fn is_clean(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    Ok(!connection.is_in_transaction())
 }
 
 /// Makes every commit wait for the disk. In WAL mode `NORMAL` would outlive a crash of the process, too, but a power cut

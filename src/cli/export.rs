@@ -13,7 +13,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use http_body_util::BodyExt;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -104,6 +104,7 @@ impl Parameters {
     }
 }
 
+const UNWRITTEN: &str = "the export cannot be written";
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
@@ -236,12 +237,18 @@ async fn copy(mut body: ExportBody, out: &mut (impl Write + Send), bar: &Progres
         let frame = frame.context("the export is not complete")?;
         if let Some(bytes) = frame.data_ref() {
             // A slow reader of a pipe must hold up neither the runtime nor a signal.
-            tokio::task::block_in_place(|| out.write_all(bytes)).context("the export cannot be written")?;
+            if let Err(error) = tokio::task::block_in_place(|| out.write_all(bytes)) {
+                // Whoever reads a pipe may go; a full disk is a failure.
+                if error.kind() != ErrorKind::BrokenPipe {
+                    body.give_up(format!("{UNWRITTEN}: {error}")).await;
+                }
+                return Err(error).context(UNWRITTEN);
+            }
             bar.set_position(body.rows());
             bar.set_message(HumanBytes(body.bytes()).to_string());
         }
     }
-    out.flush().context("the export cannot be written")?;
+    out.flush().context(UNWRITTEN)?;
     bar.finish_and_clear();
     Ok(body.rows())
 }

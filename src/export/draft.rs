@@ -71,7 +71,7 @@ impl Draft {
             sha256: None,
             duration_ms: self.started.elapsed().as_millis() as u64,
             snapshot_at: None,
-            ended_at: (self.exporter.clock)(),
+            ended_at: (self.exporter.clock)().max(self.request.time),
         };
         let (exporter, request, place) =
             (Arc::clone(&self.exporter), self.request.clone(), self.place.take());

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use crate::faults_database::{assert_whole, broken_by, serve};
+use crate::faults_leaving::send;
 use crate::harness::{
     APP_READER, Db, Download, EXPORT_KEY, FULL, MINIMAL, Outage, PEOPLE_MINIMAL, Proxy, STANDARD_KEY, Server,
-    Site, eventually,
+    Site, csv_records, eventually,
 };
 
 both! {
@@ -172,7 +173,7 @@ fn who_leaves_while_the_table_is_locked_leaves_nobody_waiting() {
     owner.batch_execute("BEGIN; LOCK TABLE users").unwrap();
     let waiting = "SELECT pid FROM pg_stat_activity WHERE wait_event_type = 'Lock'
                    AND datname = current_database()";
-    let leaving = crate::faults_leaving::send(&server, MINIMAL, STANDARD_KEY);
+    let leaving = send(&server, MINIMAL, STANDARD_KEY);
     eventually("it waits for the lock", || !site.column(waiting).is_empty());
     drop(leaving);
     eventually("nobody waits for the lock", || site.column(waiting).is_empty());
@@ -201,8 +202,57 @@ fn a_table_that_somebody_drops_is_read_to_its_end() {
             body.extend(rest.body);
             altering.join().unwrap();
         });
-        assert_eq!(crate::harness::csv_records(&body).len(), 3001);
+        assert_eq!(csv_records(&body).len(), 3001);
         assert_eq!(site.settled(&export)["outcome"], "completed");
+        server.get_with(EXPORT_KEY, FULL).detail(503);
+    }
+}
+
+/// A writer that keeps everybody out, as those of a file without a write-ahead log do.
+#[test]
+fn a_sqlite_file_that_is_locked_for_too_long_is_an_error() {
+    let site = Site::with_users(Db::Sqlite, 100_000);
+    let application = site.sqlite();
+    for parallelism in [1, 4] {
+        site.configure(&format!("[source]\nparallelism = {parallelism}\n"));
+        let server = site.serve();
+        for target in [FULL.to_owned(), format!("{FULL}?preflight=true")] {
+            application.execute_batch("BEGIN EXCLUSIVE").unwrap();
+            let refused = server.get_with(EXPORT_KEY, &target);
+            assert_eq!(refused.detail(503), "The users source is not available", "{target}");
+            assert_eq!(site.audit()[0]["outcome"], "failed");
+            application.execute_batch("COMMIT").unwrap();
+            let ids = server.get_with(EXPORT_KEY, &format!("{FULL}?fields=id")).ids();
+            assert_eq!(ids.len(), 100_000);
+        }
+    }
+}
+
+/// In a file with a write-ahead log readers keep what they began with.
+#[test]
+fn a_sqlite_table_that_is_dropped_or_altered_is_read_to_its_end() {
+    for (parallelism, statement) in [
+        (1, "DROP TABLE users"),
+        (4, "DROP TABLE users"),
+        (1, "ALTER TABLE users DROP COLUMN name"),
+        (4, "ALTER TABLE users DROP COLUMN name"),
+    ] {
+        let site = Site::bare(Db::Sqlite);
+        site.sql("PRAGMA journal_mode = WAL");
+        site.sql(Db::Sqlite.users_table());
+        site.sql(&format!(
+            "INSERT INTO users (id, name) SELECT i, hex(zeroblob(1750)) FROM {}",
+            Db::Sqlite.series(8000)
+        ));
+        site.configure(&format!("[source]\nparallelism = {parallelism}\n"));
+        let server = site.serve();
+        let mut download = Download::stalled(&server, FULL, EXPORT_KEY);
+        let mut body = download.first_chunk();
+        site.sql(statement);
+        let rest = download.rest();
+        assert!(rest.complete, "{parallelism}: {statement}");
+        body.extend(rest.body);
+        assert_eq!(csv_records(&body).len(), 8001);
         server.get_with(EXPORT_KEY, FULL).detail(503);
     }
 }

@@ -21,6 +21,7 @@ mod demo;
 mod endpoints;
 mod faults;
 mod faults_database;
+mod faults_disk;
 mod faults_leaving;
 mod faults_source;
 mod faults_store;

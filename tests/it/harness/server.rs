@@ -105,6 +105,13 @@ impl Server {
         assert!(sent.unwrap().success());
     }
 
+    /// Lets the process write no file of more than so many bytes. Linux only.
+    pub(crate) fn limit_files(&self, bytes: &str) {
+        let pid = self.process.0.id().to_string();
+        let limited = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}:")]).status();
+        assert!(limited.unwrap().success());
+    }
+
     /// How often the process has this file open. Linux only, as is [`Server::peak_memory`].
     pub(crate) fn times_open(&self, file: &Path) -> usize {
         let file = file.canonicalize().unwrap();

@@ -37,13 +37,13 @@ impl Owed {
         self.keep(write);
     }
 
-    /// Keeps what was not written at a further try. A new record that is refused may be there already, from a try whose end was
-    /// not seen.
+    /// Keeps what was not written at a further try.
     pub(super) fn add_again(&mut self, write: Write, answer: &Answer) {
-        match (&write, answer) {
-            (_, Ok(()) | Err(StoreError::NotOpen)) => {}
-            (Write::New(_), Err(StoreError::Database(sqlx::Error::Database(_)))) => {}
-            _ => self.keep(write),
+        match answer {
+            Ok(()) | Err(StoreError::NotOpen) => {}
+            // It is there already, from a try whose end was not seen.
+            Err(StoreError::Database(sqlx::Error::Database(error))) if error.is_unique_violation() => {}
+            Err(_) => self.keep(write),
         }
     }
 
