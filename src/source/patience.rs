@@ -3,6 +3,8 @@
 
 use super::{Closed, Parts, RowSink, SourceError};
 use crate::encode::Value;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
@@ -37,43 +39,56 @@ where
 #[derive(Default)]
 struct Watch(Mutex<Vec<Weak<Wait>>>);
 
-/// Since when one of them does; `None`: it waits for its own reader.
-struct Wait(Mutex<Option<Instant>>);
+/// One of them.
+#[derive(Default)]
+struct Wait {
+    /// Rows that it was given; read by whoever watches, now and then.
+    rows: AtomicU64,
+    /// Since when it waits, and how many rows it had then; `None`: it waits for its own reader.
+    since: Mutex<Option<(Instant, u64)>>,
+}
 
 impl Wait {
     fn begin(&self) {
-        *lock(&self.0) = Some(Instant::now());
+        *lock(&self.since) = Some((Instant::now(), self.rows.load(Relaxed)));
     }
 
     fn end(&self) {
-        *lock(&self.0) = None;
+        *lock(&self.since) = None;
+    }
+
+    /// How long it has waited since the last row that a look found to have come.
+    fn so_far(&self) -> Duration {
+        let mut since = lock(&self.since);
+        let Some((since, had)) = since.as_mut() else { return Duration::ZERO };
+        let rows = self.rows.load(Relaxed);
+        if rows != *had {
+            (*since, *had) = (Instant::now(), rows);
+        }
+        since.elapsed()
     }
 }
 
 impl Watch {
     fn begin(&self) -> Arc<Wait> {
-        let wait = Arc::new(Wait(Mutex::new(Some(Instant::now()))));
+        let wait = Arc::new(Wait::default());
+        wait.begin();
         let mut waits = lock(&self.0);
         waits.retain(|wait| wait.strong_count() > 0);
         waits.push(Arc::downgrade(&wait));
         wait
     }
 
-    /// Resolves when a reader has waited for so long.
+    /// Resolves when a reader has waited for so long, or up to a quarter longer.
     async fn stalled(&self, limit: Duration) {
-        loop {
-            let left = limit.saturating_sub(self.longest());
-            if left.is_zero() {
-                return;
-            }
-            tokio::time::sleep(left).await;
+        while self.longest() < limit {
+            tokio::time::sleep(limit / 4).await;
         }
     }
 
     fn longest(&self) -> Duration {
         let waits = lock(&self.0);
-        let since = waits.iter().filter_map(|wait| *lock(&wait.upgrade()?.0)).min();
-        since.map_or(Duration::ZERO, |since| since.elapsed())
+        waits.iter().filter_map(Weak::upgrade).map(|wait| wait.so_far()).max().unwrap_or_default()
     }
 }
 
@@ -95,25 +110,29 @@ impl<P: Parts> Parts for Watched<P> {
     async fn only(mut self) -> Result<Self::Sink, Closed> {
         self.before_rows = None;
         let sink = self.parts.only().await?;
-        Ok(WatchedSink { sink, wait: self.watch.begin() })
+        Ok(WatchedSink { sink, wait: self.watch.begin(), rows: 0 })
     }
 
     async fn next(&mut self) -> Result<Self::Sink, Closed> {
         self.before_rows = None;
         let sink = self.parts.next().await?;
-        Ok(WatchedSink { sink, wait: self.watch.begin() })
+        Ok(WatchedSink { sink, wait: self.watch.begin(), rows: 0 })
     }
 }
 
 pub(super) struct WatchedSink<S> {
     sink: S,
     wait: Arc<Wait>,
+    rows: u64,
 }
 
 impl<S: RowSink> RowSink for WatchedSink<S> {
     #[inline]
     fn row(&mut self, values: &[Value<'_>]) {
         self.sink.row(values);
+        self.rows += 1;
+        // A plain write: there is one writer.
+        self.wait.rows.store(self.rows, Relaxed);
     }
 
     #[inline]

@@ -143,6 +143,19 @@ fn a_slow_client_does_not_count(db: Db) {
     assert!(download.rest().complete);
 }
 
+/// Four seconds of rows of which none takes two.
+#[test]
+fn rows_that_come_slowly_are_waited_for() {
+    let site = Site::with_users(Db::Postgres, 40);
+    // PostgreSQL sends nothing before it has 8 KiB.
+    let slow = "repeat('0', 10000) || pg_sleep(0.1 + id * 0)::text";
+    site.configure(&format!(
+        "{IMPATIENT}[source]\nparallelism = 1\n[source.columns]\nname = {{ sql = \"{slow}\" }}\n"
+    ));
+    let server = site.serve();
+    assert_eq!(server.get_with(EXPORT_KEY, FULL).ids().len(), 40);
+}
+
 /// Somebody alters the table and does not come to an end.
 #[test]
 fn a_table_that_is_locked_for_too_long_is_an_error_and_leaves_nobody_waiting() {

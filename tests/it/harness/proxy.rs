@@ -95,11 +95,11 @@ impl Shared {
     fn forward(&self, number: usize, mut from: TcpStream, mut to: TcpStream) {
         let mut bytes = [0; 16 * 1024];
         loop {
-            if number < self.silent.load(Ordering::SeqCst) {
+            let read = from.read(&mut bytes);
+            while number < self.silent.load(Ordering::SeqCst) {
                 sleep(Duration::from_millis(10));
-                continue;
             }
-            match from.read(&mut bytes) {
+            match read {
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Ok(n) if n > 0 && to.write_all(&bytes[..n]).is_ok() => {}
                 _ => break,
