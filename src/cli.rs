@@ -208,7 +208,8 @@ fn open_source(config: &Config) -> anyhow::Result<Source> {
     if let Some(file) = &config.source.embedded {
         open_embedded(config, file)?;
     }
-    Source::new(&config.source.url, config.source.mapping.clone(), config.source.parallelism)
+    let (url, mapping) = (&config.source.url, config.source.mapping.clone());
+    Source::new(url, mapping, config.source.parallelism, config.limits.source_stall)
         .map_err(|expected| anyhow::anyhow!("source.url: {expected}"))
 }
 

@@ -2,6 +2,7 @@
 
 mod account;
 mod body;
+mod draft;
 mod preflight;
 mod reader;
 mod relay;
@@ -13,6 +14,7 @@ mod waiting;
 mod writer;
 
 pub use body::{Broken, ExportBody};
+pub use draft::Draft;
 pub use preflight::Preflight;
 pub use slots::SlotLimits;
 pub use spending::Spending;
@@ -20,19 +22,19 @@ pub use spool::SpoolLimits;
 pub use stall::Stall;
 
 use crate::encode::mask::PseudonymKey;
-use crate::plan::Plan;
+use crate::plan::{Plan, Profile};
 use crate::source::{Source, SourceError};
 use crate::store::StoreError;
-use crate::store::audit::{AuditLog, Closing, Outcome, Request};
+use crate::store::audit::AuditLog;
 use crate::telemetry::Metrics;
 use crate::timestamp::Timestamp;
 use account::Account;
+use draft::DRAFTS;
 use relay::Relay;
-use slots::Slots;
+use slots::{Slot, Slots};
 use spool::Spools;
 use std::sync::Arc;
-use tokio::sync::mpsc;
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use writer::{PartWriters, Progress};
@@ -52,6 +54,8 @@ pub struct Exporter {
     clock: fn() -> Timestamp,
     slots: Arc<Slots>,
     spools: Arc<Spools>,
+    /// Places for drafts.
+    drafts: Arc<Semaphore>,
     closing: TaskTracker,
     breaking_off: CancellationToken,
 }
@@ -73,13 +77,6 @@ pub enum StartError {
     Source(#[from] SourceError),
     #[error("the task that starts exports died")]
     Died,
-}
-
-impl StartError {
-    /// Whether the export had begun, so that there is a record of it.
-    pub fn is_recorded(&self) -> bool {
-        matches!(self, Self::Source(_) | Self::OverBudget | Self::Uncounted(_))
-    }
 }
 
 /// Who gets an export.
@@ -110,87 +107,63 @@ impl Exporter {
             slots: Slots::new(slots),
             spools: Spools::new(spools, metrics.spool.clone()),
             metrics,
+            drafts: Arc::new(Semaphore::new(DRAFTS)),
             closing: TaskTracker::new(),
             breaking_off: CancellationToken::new(),
         }
     }
 
     /// Opens the audit record, starts the scan and waits for its first bytes, so that whatever fails before them can
-    /// still be told from an export. Once it has begun it ends by itself, even if the caller is gone.
+    /// still be told from an export. Dropped, it stops the scan.
     ///
     /// # Errors
     ///
-    /// There is no export. If [`StartError::is_recorded`] the record says so already; otherwise there is none.
+    /// There is no export. Where the draft is recorded the record says so already.
     pub async fn start(
         self: &Arc<Self>,
         plan: Plan,
-        request: Request,
+        draft: &mut Draft,
         terms: Terms,
     ) -> Result<ExportBody, StartError> {
-        let slot = self.slot(&request).await?;
-        let exporter = Arc::clone(self);
-        let starting = tokio::spawn(async move {
-            exporter.audit.begin(&request).await?;
-            let account =
-                Account::open(Arc::clone(&exporter), Arc::clone(&plan.profile), request, slot, terms.stall);
-            let (progress, parts) = mpsc::channel(PARTS_AHEAD);
-            let relay = Relay::new(parts, Arc::clone(&exporter.spools));
-            let scan = tokio::spawn(scan(exporter, plan, progress, Arc::clone(&relay)));
-            ExportBody::begin(account, relay, scan.abort_handle(), terms.spending).await
-        });
-        starting.await.map_err(|_| StartError::Died)?
+        let slot = self.slot(draft).await?;
+        // In a task of its own, because half a write is none. An account that nobody takes any more is settled.
+        let opening = Arc::clone(self).open(draft.hand_on(), Arc::clone(&plan.profile), slot, terms.stall);
+        let account = tokio::spawn(opening).await.map_err(|_| StartError::Died)??;
+        let (progress, parts) = mpsc::channel(PARTS_AHEAD);
+        let relay = Relay::new(parts, Arc::clone(&self.spools));
+        let scan = tokio::spawn(scan(Arc::clone(self), plan, progress, Arc::clone(&relay)));
+        ExportBody::begin(account, relay, scan.abort_handle(), terms.spending).await
     }
 
-    /// Does everything that [`Exporter::start`] does but the export: for `HEAD`.
+    async fn open(
+        self: Arc<Self>,
+        draft: Draft,
+        profile: Arc<Profile>,
+        slot: Slot,
+        stall: Stall,
+    ) -> Result<Account, StoreError> {
+        let request = draft.begin().await?;
+        Ok(Account::open(self, profile, request, slot, stall))
+    }
+
+    /// Does everything that [`Exporter::start`] does but the export and its record: for `HEAD`.
     ///
     /// # Errors
     ///
-    /// As an export would fail before its first row. Nothing is recorded then.
-    pub async fn check(self: &Arc<Self>, plan: &Plan, request: &Request) -> Result<(), StartError> {
-        let _slot = self.slot(request).await?;
-        self.source.check(plan).await?;
-        self.record_look(request, "head").await
+    /// As an export would fail before its first row.
+    pub async fn check(&self, plan: &Plan, draft: &mut Draft) -> Result<(), StartError> {
+        let _slot = self.slot(draft).await?;
+        Ok(self.source.check(plan).await?)
     }
 
-    /// Describes the export that a plan would be, instead of running it.
+    /// Describes the export that a plan would be, instead of running and recording it.
     ///
     /// # Errors
     ///
-    /// As an export would fail before its first row. Nothing is recorded then.
-    pub async fn preflight(
-        self: &Arc<Self>,
-        plan: &Plan,
-        request: &Request,
-    ) -> Result<Preflight, StartError> {
-        let _slot = self.slot(request).await?;
-        let described = self.describe(plan).await?;
-        self.record_look(request, "preflight").await?;
-        Ok(described)
-    }
-
-    /// Records a request that was answered without an export.
-    async fn record_look(&self, request: &Request, reason: &str) -> Result<(), StartError> {
-        let closing = Closing {
-            outcome: Outcome::Completed,
-            reason: Some(reason.to_owned()),
-            rows: 0,
-            bytes: 0,
-            sha256: None,
-            duration_ms: 0,
-            snapshot_at: None,
-            ended_at: (self.clock)(),
-        };
-        Ok(self.audit.record(request, &closing).await?)
-    }
-
-    /// Records a request that got no export, even if nobody waits for that.
-    pub fn record(
-        self: &Arc<Self>,
-        request: Request,
-        closing: Closing,
-    ) -> JoinHandle<Result<(), StoreError>> {
-        let exporter = Arc::clone(self);
-        self.closing.spawn(async move { exporter.audit.record(&request, &closing).await })
+    /// As an export would fail before its first row.
+    pub async fn preflight(&self, plan: &Plan, draft: &mut Draft) -> Result<Preflight, StartError> {
+        let _slot = self.slot(draft).await?;
+        Ok(self.describe(plan).await?)
     }
 
     /// From now on an export that is dropped was broken off by us, not by its client.
@@ -210,3 +183,6 @@ async fn scan(exporter: Arc<Exporter>, plan: Plan, progress: mpsc::Sender<Progre
     let writers = PartWriters::new(plan.clone(), exporter.pseudonyms.clone(), progress.clone());
     relay.run(exporter.source.scan_in_parts(&plan, writers), progress).await;
 }
+
+#[cfg(test)]
+mod tests;

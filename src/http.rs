@@ -25,12 +25,13 @@ use axum::Router;
 use axum::extract::{MatchedPath, Request};
 use axum::http::HeaderValue;
 use axum::middleware::{Next, from_fn, map_response};
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use backoff::Backoff;
 use error::ApiError;
 use headers::RequestId;
 use recent::Recent;
+use std::any::Any;
 use std::sync::Arc;
 use throttle::Throttle;
 use tower_http::catch_panic::CatchPanicLayer;
@@ -85,7 +86,7 @@ pub fn router(app: App) -> Router {
         .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
         .layer(map_response(trailers::digest_what_is_sent));
 
-    Router::new()
+    let routes = Router::new()
         .merge(exports)
         .route(receipts::RECEIPT, get(receipts::show))
         .route(receipts::PUBLIC_KEY, get(receipts::public_key))
@@ -98,9 +99,18 @@ pub fn router(app: App) -> Router {
         .route("/docs", get(docs::serve))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
-        .layer(CatchPanicLayer::custom(|_| axum::response::IntoResponse::into_response(ApiError::Internal)))
-        .layer(from_fn(identify))
-        .with_state(app)
+        .with_state(app);
+    with_what_all_share(routes)
+}
+
+fn with_what_all_share(routes: Router) -> Router {
+    routes.layer(CatchPanicLayer::custom(after_panic)).layer(from_fn(identify))
+}
+
+/// The answer of a handler that panicked. What it said is on stderr, and might quote anything.
+fn after_panic(_: Box<dyn Any + Send>) -> Response {
+    tracing::error!("a handler panicked");
+    ApiError::Internal.into_response()
 }
 
 /// Gives every request its id and its span, and every response the headers that all share.
@@ -117,4 +127,38 @@ async fn identify(mut request: Request, next: Next) -> Response {
     }
     headers.entry("cache-control").or_insert(HeaderValue::from_static("no-store"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use axum::body::{Body, to_bytes};
+    use axum::http::StatusCode;
+    use tower::ServiceExt;
+
+    #[tokio::test]
+    async fn a_handler_that_panics_is_answered_for() {
+        let routes = Router::new()
+            .route("/panics", get(async || -> &'static str { panic!("as a bug would") }))
+            .route("/works", get(async || "works"));
+        let service = with_what_all_share(routes);
+        let get = |path: &str| {
+            let request = Request::builder().uri(path).header("x-request-id", "mine");
+            service.clone().oneshot(request.body(Body::empty()).expect("a request"))
+        };
+        let answer = get("/panics").await.expect("an answer");
+        assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+        for (name, value) in [
+            ("x-request-id", "mine"),
+            ("content-type", "application/json"),
+            ("cache-control", "no-store"),
+            ("x-content-type-options", "nosniff"),
+        ] {
+            assert_eq!(answer.headers()[name], value);
+        }
+        let body = to_bytes(answer.into_body(), 1024).await.expect("a body");
+        let json: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!(json, serde_json::json!({"detail": "Internal server error", "status_code": 500}));
+        assert_eq!(get("/works").await.expect("an answer").status(), StatusCode::OK);
+    }
 }

@@ -6,6 +6,7 @@ pub mod embedded;
 mod inspection;
 mod join;
 mod mapping;
+mod patience;
 mod postgres;
 mod query;
 mod spare;
@@ -18,10 +19,12 @@ use crate::encode::Value;
 use crate::plan::{ParameterError, Plan};
 pub use inspection::{Estimate, Inspection};
 pub use mapping::{Expression, Mapping, Timestamps};
+use patience::{in_time, watched};
 use postgres::PostgresSource;
 use spare::SpareReaders;
 use sqlite::SqliteSource;
 use std::sync::Arc;
+use std::time::Duration;
 pub use table::TableName;
 pub(crate) use table::quote;
 
@@ -82,6 +85,8 @@ pub enum SourceError {
     Value { table: String, column: String, id: String, problem: String },
     #[error("the scan failed: {0}")]
     Failed(String),
+    #[error("the database gave nothing for {}", humantime::format_duration(*.0))]
+    Stalled(Duration),
     #[error(transparent)]
     After(#[from] ParameterError),
     #[error("the reader went away")]
@@ -126,35 +131,50 @@ impl IdKind {
 }
 
 /// The users table of an application.
-pub enum Source {
+pub struct Source {
+    database: Database,
+    stall: Duration,
+}
+
+enum Database {
     Sqlite(SqliteSource),
     Postgres(Arc<PostgresSource>),
 }
 
 impl Source {
-    /// A source at `url`, of which a large scan that is alone is shared by so many threads or connections. Nothing is opened yet: a database that is down now may be up when it is needed.
+    /// A source at `url`, of which a large scan that is alone is shared by so many threads or connections, and which may keep
+    /// whoever asks it waiting for `stall`. Nothing is opened yet: a database that is down now may be up when it is needed.
     ///
     /// # Errors
     ///
     /// A URL that the PostgreSQL driver cannot read, or TLS settings that cannot be met.
-    pub fn new(url: &DatabaseUrl, mapping: Mapping, parallelism: usize) -> Result<Self, String> {
+    pub fn new(
+        url: &DatabaseUrl,
+        mapping: Mapping,
+        parallelism: usize,
+        stall: Duration,
+    ) -> Result<Self, String> {
         let spare = SpareReaders::new(parallelism);
-        Ok(match url {
-            DatabaseUrl::Sqlite(path) => Self::Sqlite(SqliteSource::new(path.clone(), mapping, spare)),
-            DatabaseUrl::Postgres(url) => Self::Postgres(Arc::new(PostgresSource::new(url, mapping, spare)?)),
-        })
+        let database = match url {
+            DatabaseUrl::Sqlite(path) => Database::Sqlite(SqliteSource::new(path.clone(), mapping, spare)),
+            DatabaseUrl::Postgres(url) => {
+                Database::Postgres(Arc::new(PostgresSource::new(url, mapping, spare)?))
+            }
+        };
+        Ok(Self { database, stall })
     }
 
     /// Pushes every row of the plan, from one consistent snapshot, into `sink`; returns when the last one is in.
-    /// The last rows are not flushed. Dropping the future stops the scan and frees the connection.
+    /// The last rows are not flushed. For a few rows, which have to come in the time that a source may take for an answer.
+    /// Dropping the future stops the scan and frees the connection.
     ///
     /// # Errors
     ///
     /// Anything that kept even one row from being pushed.
     pub async fn scan<S: RowSink + 'static>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
-        match self {
-            Self::Sqlite(source) => source.scan(plan, sink).await,
-            Self::Postgres(source) => source.scan(plan, sink).await,
+        match &self.database {
+            Database::Sqlite(source) => in_time(self.stall, source.scan(plan, sink)).await,
+            Database::Postgres(source) => in_time(self.stall, source.scan(plan, sink)).await,
         }
     }
 
@@ -165,9 +185,13 @@ impl Source {
     ///
     /// Anything that kept even one row from being pushed. A sink whose part failed is not finished.
     pub async fn scan_in_parts(&self, plan: &Plan, parts: impl Parts) -> Result<(), SourceError> {
-        match self {
-            Self::Sqlite(source) => source.scan_in_parts(plan, parts).await,
-            Self::Postgres(source) => source.scan_in_parts(plan, parts).await,
+        match &self.database {
+            Database::Sqlite(source) => {
+                watched(self.stall, parts, |parts| source.scan_in_parts(plan, parts)).await
+            }
+            Database::Postgres(source) => {
+                watched(self.stall, parts, |parts| source.scan_in_parts(plan, parts)).await
+            }
         }
     }
 
@@ -178,9 +202,9 @@ impl Source {
     ///
     /// As [`Source::scan`] would fail before its first row.
     pub async fn check(&self, plan: &Plan) -> Result<(), SourceError> {
-        match self {
-            Self::Sqlite(source) => source.check(plan).await,
-            Self::Postgres(source) => source.check(plan).await,
+        match &self.database {
+            Database::Sqlite(source) => in_time(self.stall, source.check(plan)).await,
+            Database::Postgres(source) => in_time(self.stall, source.check(plan)).await,
         }
     }
 
@@ -190,9 +214,9 @@ impl Source {
     ///
     /// As [`Source::scan`] would fail before its first row.
     pub async fn estimate(&self, plan: &Plan) -> Result<Estimate, SourceError> {
-        match self {
-            Self::Sqlite(source) => source.estimate(plan).await,
-            Self::Postgres(source) => source.estimate(plan).await,
+        match &self.database {
+            Database::Sqlite(source) => in_time(self.stall, source.estimate(plan)).await,
+            Database::Postgres(source) => in_time(self.stall, source.estimate(plan)).await,
         }
     }
 
@@ -202,9 +226,9 @@ impl Source {
     ///
     /// The database cannot be reached.
     pub async fn inspect(&self) -> Result<Inspection, SourceError> {
-        match self {
-            Self::Sqlite(source) => source.inspect().await,
-            Self::Postgres(source) => source.inspect().await,
+        match &self.database {
+            Database::Sqlite(source) => in_time(self.stall, source.inspect()).await,
+            Database::Postgres(source) => in_time(self.stall, source.inspect()).await,
         }
     }
 }

@@ -23,6 +23,9 @@ static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Long enough for a writer in the queue, short enough for a caller who waits.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a store that hangs may keep a request, or all that wait for a transaction: longer than SQLite waits for another
+/// writer, and PostgreSQL for an instance that froze.
+const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Why the store cannot answer. For the log.
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +46,8 @@ pub enum StoreError {
     NotOpen,
     #[error("the head of the audit's chain is not there")]
     NoHead,
+    #[error("the store is too far behind with the records of requests")]
+    Behind,
     #[error("the task that writes the audit died")]
     WriterDied,
     /// Of a transaction that several wanted.
@@ -66,7 +71,10 @@ impl Store {
     /// The store cannot be reached, or was made by a newer version.
     pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
         install_default_drivers();
-        let options = AnyPoolOptions::new().max_connections(4).acquire_timeout(ACQUIRE_TIMEOUT);
+        let options = AnyPoolOptions::new()
+            .max_connections(4)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .before_acquire(|connection, _| Box::pin(is_clean(connection)));
         let url = match url {
             DatabaseUrl::Sqlite(_) => url.clone(),
             DatabaseUrl::Postgres(url) => {
@@ -128,6 +136,12 @@ impl Store {
     }
 }
 
+/// Whether nothing is left on a connection of what was before. SQLite may roll a transaction back by itself, as on a full
+/// disk, and then the driver takes it for open for ever.
+async fn is_clean(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    Ok(!connection.is_in_transaction())
+}
+
 /// Makes every commit wait for the disk. In WAL mode `NORMAL` would outlive a crash of the process, too, but a power cut
 /// would take all commits since the last checkpoint with it, and with them the only trace of exports that clients have.
 /// It would make single exports, one after the other, 1.8 times as fast, and 16 at a time, which share commits, 1.15 times
@@ -142,6 +156,16 @@ async fn durable(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
 async fn lively(connection: &mut AnyConnection) -> Result<(), sqlx::Error> {
     connection.execute("SET idle_in_transaction_session_timeout = '5s'").await?;
     Ok(())
+}
+
+/// What a store that hangs would keep everybody waiting for.
+async fn in_time<T, E: From<StoreError>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+    tokio::time::timeout(TIMEOUT, work).await.unwrap_or_else(|_| Err(StoreError::Hangs(TIMEOUT).into()))
+}
+
+/// The same for one question of a request.
+async fn answered<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
+    in_time(async { question.await.map_err(StoreError::from) }).await
 }
 
 async fn migrate(pool: &AnyPool) -> Result<(), MigrateError> {

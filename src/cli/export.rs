@@ -5,14 +5,15 @@ use crate::config::Config;
 use crate::export::{ExportBody, Exporter, StartError, Terms};
 use crate::plan::Plan;
 use crate::source::SourceError;
-use crate::store::{Store, audit};
+use crate::store::Store;
+use crate::store::audit::{self, Outcome};
 use crate::telemetry;
 use crate::timestamp::Timestamp;
 use anyhow::{Context, bail};
 use clap::Args;
 use http_body_util::BodyExt;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
-use std::io::{IsTerminal, Write};
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -103,6 +104,7 @@ impl Parameters {
     }
 }
 
+const UNWRITTEN: &str = "the export cannot be written";
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
@@ -123,8 +125,7 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     let store = open_store(&config).await?;
     let exporter = Arc::new(open_exporter(&config, &store).await?);
     if arguments.preflight {
-        let request = audit_request(&plan);
-        return print_json(&exporter.preflight(&plan, &request).await.map_err(refused)?);
+        return preflight(&exporter, &plan).await;
     }
     let receipts = arguments.receipt.then(|| store.clone());
     let exporting = tokio::spawn(export(Arc::clone(&exporter), plan, arguments.output, receipts));
@@ -140,6 +141,20 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     // An export that is stuck in writing to a pipe cannot be waited for; its record is settled by the next start.
     let _ = tokio::time::timeout(SETTLE_TIMEOUT, exporter.settled()).await;
     result
+}
+
+async fn preflight(exporter: &Arc<Exporter>, plan: &Plan) -> anyhow::Result<()> {
+    let mut draft = exporter.draft(audit_request(plan)).await?;
+    match exporter.preflight(plan, &mut draft).await {
+        Ok(described) => {
+            draft.close(Outcome::Completed, Some("preflight".to_owned())).await??;
+            print_json(&described)
+        }
+        Err(error) => {
+            let _ = draft.close(Outcome::Failed, Some(error.to_string())).await;
+            Err(refused(error))
+        }
+    }
 }
 
 /// Resolves at the signals that would otherwise end the process without a record.
@@ -163,9 +178,9 @@ async fn export(
 ) -> anyhow::Result<()> {
     let target = output.as_deref().map(Target::beside).transpose()?;
     let bar = progress_bar(&exporter, &plan, target.is_some()).await;
-    let request = audit_request(&plan);
-    let id = request.id.clone();
-    let body = exporter.start(plan, request, Terms::default()).await.map_err(refused)?;
+    let mut draft = exporter.draft(audit_request(&plan)).await?;
+    let id = draft.request.id.clone();
+    let body = exporter.start(plan, &mut draft, Terms::default()).await.map_err(refused)?;
     let Some(mut target) = target else {
         return copy(body, &mut std::io::stdout(), &bar).await.map(|_| ());
     };
@@ -222,12 +237,18 @@ async fn copy(mut body: ExportBody, out: &mut (impl Write + Send), bar: &Progres
         let frame = frame.context("the export is not complete")?;
         if let Some(bytes) = frame.data_ref() {
             // A slow reader of a pipe must hold up neither the runtime nor a signal.
-            tokio::task::block_in_place(|| out.write_all(bytes)).context("the export cannot be written")?;
+            if let Err(error) = tokio::task::block_in_place(|| out.write_all(bytes)) {
+                // Whoever reads a pipe may go; a full disk is a failure.
+                if error.kind() != ErrorKind::BrokenPipe {
+                    body.give_up(format!("{UNWRITTEN}: {error}")).await;
+                }
+                return Err(error).context(UNWRITTEN);
+            }
             bar.set_position(body.rows());
             bar.set_message(HumanBytes(body.bytes()).to_string());
         }
     }
-    out.flush().context("the export cannot be written")?;
+    out.flush().context(UNWRITTEN)?;
     bar.finish_and_clear();
     Ok(body.rows())
 }

@@ -25,6 +25,8 @@ pub struct Limits {
     pub spool_bytes: usize,
     /// How long, in all, one export may keep the source waiting because there is no such room for it.
     pub source_hold: Duration,
+    /// How long the source may give nothing while an export waits for it, 1 s or more.
+    pub source_stall: Duration,
     /// Connections that are open at the same time, 1 or more; `None`: 10,000, or fewer if the system allows fewer files.
     pub connections: Option<usize>,
     /// How long a stopping server lets running exports go on.
@@ -47,6 +49,7 @@ impl Limits {
             Ok(given.map_or(Duration::from_secs(default), |span| span.0))
         };
         let client_stall = duration("limits.client_stall", file.client_stall, 60)?;
+        let source_stall = duration("limits.source_stall", file.source_stall, 600)?;
         Ok(Self {
             concurrent_exports: concurrent_exports.map_or(8, |count| count.0),
             concurrent_exports_per_key: count(
@@ -60,6 +63,7 @@ impl Limits {
             client_stall: layers.in_file("limits.client_stall", stall(client_stall))?,
             spool_bytes: count("limits.spool_bytes", file.spool_bytes, 0..=PIB)?.unwrap_or(GIB),
             source_hold: duration("limits.source_hold", file.source_hold, 60)?,
+            source_stall: layers.in_file("limits.source_stall", stall(source_stall))?,
             connections: count("limits.connections", file.connections, 1..=1_000_000)?,
             shutdown_grace: duration("limits.shutdown_grace", file.shutdown_grace, 30)?,
             failed_keys_per_minute: file.failed_keys_per_minute.unwrap_or(100),
@@ -73,7 +77,7 @@ fn within(value: i64, range: &std::ops::RangeInclusive<i64>) -> Result<usize, St
     count.ok_or_else(|| format!("expected a whole number from {} to {}", range.start(), range.end()))
 }
 
-/// The kernel counts it in 32 bits of milliseconds, and less than a second is no more than a hiccup of a network.
+/// The kernel counts that of a client in 32 bits of milliseconds, and less than a second is no more than a hiccup of a network.
 fn stall(span: Duration) -> Result<Duration, String> {
     let range = Duration::from_secs(1)..=Duration::from_secs(86_400);
     range

@@ -41,7 +41,8 @@ impl Account {
     ) -> Self {
         exporter.metrics.export_started();
         let unsettled = exporter.closing.token();
-        let snapshot_at = (exporter.clock)();
+        // A clock that was set back meanwhile does not make an export that ended before it began.
+        let snapshot_at = (exporter.clock)().max(request.time);
         Self {
             exporter,
             profile,
@@ -97,7 +98,7 @@ impl Account {
             sha256: Some(crate::hex(&self.digest())),
             duration_ms: duration.as_millis() as u64,
             snapshot_at: Some(self.snapshot_at),
-            ended_at: (self.exporter.clock)(),
+            ended_at: (self.exporter.clock)().max(self.snapshot_at),
         };
         self.log(&closing);
         let (exporter, request) = (Arc::clone(&self.exporter), self.request.clone());

@@ -120,6 +120,12 @@ impl ExportBody {
         self.account.digest()
     }
 
+    /// Ends the export before its end, because what came of it cannot be kept.
+    pub async fn give_up(mut self, reason: String) {
+        // If that fails the log says so.
+        let _ = self.account.settle(Outcome::Failed, Some(reason)).await;
+    }
+
     fn settle(&mut self, verdict: Result<(), SourceError>) {
         match verdict {
             Ok(()) => self.state = State::Settling(self.account.settle(Outcome::Completed, None), Ok(())),

@@ -186,7 +186,9 @@ impl From<StartError> for ApiError {
             StartError::OverBudget => Self::OverBudget,
             StartError::Store(error) | StartError::Uncounted(error) => error.into(),
             StartError::Source(SourceError::After(error)) => Self::Parameter(error),
-            StartError::Source(error @ (SourceError::Unreachable(_) | SourceError::Mismatch(_))) => {
+            StartError::Source(
+                error @ (SourceError::Unreachable(_) | SourceError::Mismatch(_) | SourceError::Stalled(_)),
+            ) => {
                 tracing::error!(%error, "source");
                 Self::SourceUnavailable
             }

@@ -7,9 +7,9 @@ use super::client;
 use super::error::ApiError;
 use super::headers::{RequestId, attachment};
 use super::trailers::{self, WithTrailers};
-use crate::export::{Spending, Stall, StartError, Terms};
+use crate::export::{Draft, Spending, Stall, Terms};
 use crate::plan::{Plan, Profile};
-use crate::store::audit::{self, Closing, Outcome};
+use crate::store::audit::{self, Outcome};
 use crate::store::budgets::Day;
 use crate::timestamp::Timestamp;
 use axum::Json;
@@ -20,7 +20,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// A form of parameters, in bytes.
 const MAX_FORM: usize = 64 * 1024;
@@ -28,29 +28,22 @@ const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Answers one request to an export endpoint.
 pub(super) async fn export(State(app): State<Arc<App>>, profile: Arc<Profile>, request: Request) -> Response {
-    let started = Instant::now();
-    let mut record = audit_request(&app, &profile, &request);
+    let mut draft = match app.exporter.draft(audit_request(&app, &profile, &request)).await {
+        Ok(draft) => draft,
+        Err(error) => return refuse(&app, None, error.into()).await,
+    };
     let is_head = request.method() == Method::HEAD;
     let stall = request.extensions().get::<Stall>().cloned().unwrap_or_default();
-    let refusal = match admit(&app, &profile, request, &mut record).await {
+    let answered = match admit(&app, &profile, request, &mut draft.request).await {
         Ok((plan, spending)) => {
-            match answer(&app, &profile, plan, is_head, &record, Terms { stall, spending }).await {
-                Ok(response) => return response,
-                Err(refusal) => refusal,
-            }
+            answer(&app, &profile, plan, is_head, &mut draft, Terms { stall, spending }).await
         }
-        Err(error) => Refusal { error, is_recorded: false },
+        Err(error) => Err(error),
     };
-    app.exporter.metrics.refused(refusal.error.metric_reason());
-    if !refusal.is_recorded {
-        record_refusal(app, record, &refusal.error, started.elapsed()).await;
+    match answered {
+        Ok(response) => response,
+        Err(error) => refuse(&app, Some(draft), error).await,
     }
-    refusal.error.into_response()
-}
-
-struct Refusal {
-    error: ApiError,
-    is_recorded: bool,
 }
 
 /// Runs what the plan asks for: an export, or a look at one.
@@ -59,26 +52,32 @@ async fn answer(
     profile: &Profile,
     plan: Plan,
     is_head: bool,
-    record: &audit::Request,
+    draft: &mut Draft,
     terms: Terms,
-) -> Result<Response, Refusal> {
-    let unrecorded = |error: StartError| Refusal { error: error.into(), is_recorded: false };
+) -> Result<Response, ApiError> {
+    let id = draft.request.id.clone();
     if plan.preflight {
-        let described = app.exporter.preflight(&plan, record).await.map_err(unrecorded)?;
+        let described = app.exporter.preflight(&plan, draft).await?;
+        record_look(draft, "preflight").await?;
         let mut response = Json(described).into_response();
-        mark(&mut response, &record.id);
+        mark(&mut response, &id);
         return Ok(response);
     }
     if is_head {
-        app.exporter.check(&plan, record).await.map_err(unrecorded)?;
+        app.exporter.check(&plan, draft).await?;
+        record_look(draft, "head").await?;
         // Of unknown length, as the export itself would be.
         let nothing = futures_util::stream::empty::<Result<Bytes, Infallible>>();
-        return Ok(download(profile, &record.id, Body::from_stream(nothing)));
+        return Ok(download(profile, &id, Body::from_stream(nothing)));
     }
-    match app.exporter.start(plan, record.clone(), terms).await {
-        Ok(body) => Ok(download(profile, &record.id, Body::new(WithTrailers::new(body)))),
-        Err(error) => Err(Refusal { is_recorded: error.is_recorded(), error: error.into() }),
-    }
+    let body = app.exporter.start(plan, draft, terms).await?;
+    Ok(download(profile, &id, Body::new(WithTrailers::new(body))))
+}
+
+/// Records a request that was answered without an export.
+async fn record_look(draft: &mut Draft, what: &str) -> Result<(), ApiError> {
+    let recorded = draft.close(Outcome::Completed, Some(what.to_owned())).await;
+    Ok(recorded.map_err(|_| ApiError::Internal)??)
 }
 
 /// Flag, key, grant, budget and parameters. What is learned on the way goes into the record.
@@ -195,21 +194,16 @@ fn mark(response: &mut Response, export_id: &str) {
     }
 }
 
-/// Writes the record of a request that got no export, even if the client does not wait for it.
-async fn record_refusal(app: Arc<App>, record: audit::Request, error: &ApiError, duration: Duration) {
-    let closing = Closing {
-        outcome: if error.is_our_fault() { Outcome::Failed } else { Outcome::Denied },
-        reason: Some(error.audit_reason()),
-        rows: 0,
-        bytes: 0,
-        sha256: None,
-        duration_ms: duration.as_millis() as u64,
-        snapshot_at: None,
-        ended_at: Timestamp::now(),
-    };
+/// Answers a request that got no export, and records that unless it is recorded already.
+async fn refuse(app: &App, draft: Option<Draft>, error: ApiError) -> Response {
     let reason = error.metric_reason();
-    tracing::info!(endpoint = record.endpoint, client = record.client, reason, "refused");
-    if let Ok(Err(error)) = app.exporter.record(record, closing).await {
-        tracing::error!(%error, "a refusal could not be recorded");
+    app.exporter.metrics.refused(reason);
+    if let Some(mut draft) = draft.filter(|draft| !draft.is_recorded()) {
+        let (endpoint, client) = (&draft.request.endpoint, &draft.request.client);
+        tracing::info!(endpoint, client, reason, "refused");
+        let outcome = if error.is_our_fault() { Outcome::Failed } else { Outcome::Denied };
+        // The answer is the same if that fails, and the log says so.
+        let _ = draft.close(outcome, Some(error.audit_reason())).await;
     }
+    error.into_response()
 }

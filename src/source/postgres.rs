@@ -20,7 +20,7 @@ use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
 /// A users table or view in a PostgreSQL database.
-pub struct PostgresSource {
+pub(super) struct PostgresSource {
     connector: Connector,
     mapping: Mapping,
     spare: SpareReaders,
@@ -122,6 +122,13 @@ impl PostgresSource {
 
     /// Turns the plan into SQL for the table as it is now, and hands the request's values to the session.
     async fn prepare(&self, session: &mut Session, plan: &Plan) -> Result<Query, SourceError> {
+        session.is_waiting(true);
+        let query = self.prepare_in(session, plan).await;
+        session.is_waiting(false);
+        query
+    }
+
+    async fn prepare_in(&self, session: &mut Session, plan: &Plan) -> Result<Query, SourceError> {
         let touched = query::touched(plan);
         let types = self.column_types(session, &touched).await?;
         let client = session.client();

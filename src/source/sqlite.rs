@@ -40,7 +40,7 @@ const SEQUENTIAL_CACHE: i64 = -256;
 
 /// A users table in a SQLite file.
 #[derive(Clone)]
-pub struct SqliteSource {
+pub(super) struct SqliteSource {
     path: PathBuf,
     mapping: Mapping,
     spare: SpareReaders,

@@ -8,8 +8,8 @@ mod writer;
 pub use records::Record;
 pub use verify::{Flaw, Whole};
 
-use super::instance::Instance;
-use super::{Store, StoreError};
+use super::instance::{Instance, Kept};
+use super::{Store, StoreError, answered};
 use crate::timestamp::Timestamp;
 use chain::Head;
 use futures_util::TryStreamExt;
@@ -95,7 +95,7 @@ pub struct Closing {
 pub struct AuditLog {
     writer: Writer,
     // Held for its lock: while it lives, nobody takes this process for dead.
-    _instance: Instance,
+    _instance: Kept,
 }
 
 impl AuditLog {
@@ -107,7 +107,7 @@ impl AuditLog {
     pub async fn open(store: Store, instance: i64) -> Result<Self, StoreError> {
         let mut instance = Instance::register(&store, instance).await?;
         mark_interrupted(&store, &mut instance).await?;
-        Ok(Self { writer: Writer::start(store, instance.id), _instance: instance })
+        Ok(Self { writer: Writer::start(store, instance.id), _instance: instance.keep() })
     }
 
     /// Writes the record of an export that is about to start.
@@ -123,7 +123,8 @@ impl AuditLog {
     ///
     /// # Errors
     ///
-    /// The record stays open, and becomes `interrupted` when this process is gone.
+    /// The export must not end well. The record is open until the store takes it, as that of an export that failed, or until
+    /// this process is gone, and then becomes `interrupted`.
     pub async fn close(&self, request: &Request, closing: &Closing) -> Result<(), StoreError> {
         self.writer.write(Write::Settled(Record::of(request, Some(closing)))).await
     }
@@ -198,10 +199,8 @@ impl Store {
     ///
     /// The store cannot be reached.
     pub async fn find_record(&self, id: &str) -> Result<Option<Record>, StoreError> {
-        let row = sqlx::query("SELECT * FROM headcount_audit WHERE id = $1")
-            .bind(id)
-            .fetch_optional(&self.pool)
-            .await?;
+        let query = sqlx::query("SELECT * FROM headcount_audit WHERE id = $1").bind(id);
+        let row = answered(query.fetch_optional(&self.pool)).await?;
         row.as_ref().map(read_record).transpose()
     }
 }

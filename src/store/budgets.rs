@@ -1,6 +1,6 @@
 //! How many rows a key may export on a day, and how many it has: counted here, so that all instances share it.
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, answered};
 use crate::timestamp::Timestamp;
 use serde::Serialize;
 use sqlx::Row;
@@ -71,10 +71,8 @@ impl Store {
     ///
     /// The store cannot be reached.
     pub async fn budget(&self, key_id: &str, today: Day) -> Result<Option<Budget>, StoreError> {
-        let row = sqlx::query("SELECT * FROM headcount_budgets WHERE key_id = $1")
-            .bind(key_id)
-            .fetch_optional(&self.pool)
-            .await?;
+        let query = sqlx::query("SELECT * FROM headcount_budgets WHERE key_id = $1").bind(key_id);
+        let row = answered(query.fetch_optional(&self.pool)).await?;
         row.map(|row| read_budget(&row, today)).transpose()
     }
 
@@ -99,9 +97,8 @@ impl Store {
                    SET row_count = CASE WHEN day < $1 THEN 0 ELSE row_count END + $2, \
                        day = CASE WHEN day < $1 THEN $1 ELSE day END \
                    WHERE key_id = $3 AND CASE WHEN day < $1 THEN 0 ELSE row_count END + $2 <= rows_per_day";
-        let spent =
-            sqlx::query(sql).bind(day.0).bind(rows).bind(key_id).execute(&self.pool).await?.rows_affected();
-        Ok(spent == 1)
+        let spend = sqlx::query(sql).bind(day.0).bind(rows).bind(key_id);
+        Ok(answered(spend.execute(&self.pool)).await?.rows_affected() == 1)
     }
 
     /// Takes back what was counted and not exported.
@@ -112,7 +109,7 @@ impl Store {
     pub async fn give_back(&self, key_id: &str, day: Day, rows: i64) -> Result<(), StoreError> {
         let sql = "UPDATE headcount_budgets SET row_count = row_count - $1 \
                    WHERE key_id = $2 AND day = $3 AND row_count >= $1";
-        sqlx::query(sql).bind(rows).bind(key_id).bind(day.0).execute(&self.pool).await?;
+        answered(sqlx::query(sql).bind(rows).bind(key_id).bind(day.0).execute(&self.pool)).await?;
         Ok(())
     }
 }

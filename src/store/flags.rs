@@ -1,6 +1,6 @@
 //! Feature flags: off, unless the configuration or, above it, the store says otherwise.
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, answered};
 use crate::timestamp::Timestamp;
 use serde::Serialize;
 use sqlx::Row;
@@ -41,7 +41,8 @@ impl Store {
     ///
     /// The store cannot be reached.
     pub async fn flags(&self, flags: &Flags) -> Result<Vec<FlagState>, StoreError> {
-        let rows = sqlx::query("SELECT name, enabled FROM headcount_flags").fetch_all(&self.pool).await?;
+        let rows =
+            answered(sqlx::query("SELECT name, enabled FROM headcount_flags").fetch_all(&self.pool)).await?;
         let mut states: Vec<_> = flags
             .known
             .iter()

@@ -1,14 +1,19 @@
 //! Which processes are alive, so that an export that a dead one left open can be told from a running one.
 //!
 //! Every process that audits holds a lock that its death releases: a locked file beside a SQLite store, an advisory
-//! lock of a session in PostgreSQL. No clock and no time-out is involved.
+//! lock of a session in PostgreSQL. Nobody is taken for dead because of a time that has passed.
 
-use super::{Store, StoreError, beside, open_file};
+use super::{Store, StoreError, beside, in_time, open_file};
 use crate::database_url::DatabaseUrl;
 use sqlx::{AnyConnection, Connection, Row};
 use std::fs::File;
 use std::path::PathBuf;
+use std::time::Duration;
 use tokio::sync::Mutex;
+use tokio_util::task::AbortOnDropHandle;
+
+/// How often a session in PostgreSQL is looked at: it may be lost without its process, as with the server.
+const LOOK: Duration = Duration::from_secs(5);
 
 /// This process, as long as it lives.
 pub(super) struct Instance {
@@ -17,9 +22,21 @@ pub(super) struct Instance {
 }
 
 enum Lock {
-    File { directory: PathBuf, path: PathBuf, _held: File },
+    File(LockedFile),
     // The mutex is never contended; it makes the connection shareable between threads.
-    Session(Mutex<AnyConnection>),
+    Session { url: String, session: Mutex<AnyConnection> },
+}
+
+pub(super) struct LockedFile {
+    directory: PathBuf,
+    path: PathBuf,
+    _held: File,
+}
+
+/// What holds the lock for the rest of the process's life.
+pub(super) enum Kept {
+    File { _lock: LockedFile },
+    Session { _task: AbortOnDropHandle<()> },
 }
 
 impl Instance {
@@ -31,12 +48,10 @@ impl Instance {
                 let path = directory.join(file_name(id));
                 let held = open_file(&path)?;
                 held.lock().map_err(|cause| StoreError::File { path: path.clone(), cause })?;
-                Lock::File { directory, path, _held: held }
+                Lock::File(LockedFile { directory, path, _held: held })
             }
             DatabaseUrl::Postgres(url) => {
-                let mut session = AnyConnection::connect(url).await?;
-                sqlx::query("SELECT pg_advisory_lock($1)").bind(id).execute(&mut session).await?;
-                Lock::Session(Mutex::new(session))
+                Lock::Session { url: url.clone(), session: Mutex::new(locked(url, id).await?) }
             }
         };
         Ok(Self { id, lock })
@@ -48,7 +63,7 @@ impl Instance {
             return Ok(false);
         }
         match &mut self.lock {
-            Lock::File { directory, .. } => {
+            Lock::File(LockedFile { directory, .. }) => {
                 let path = directory.join(file_name(id));
                 let Ok(file) = File::open(&path) else {
                     return Ok(true);
@@ -59,7 +74,7 @@ impl Instance {
                 }
                 Ok(dead)
             }
-            Lock::Session(session) => {
+            Lock::Session { session, .. } => {
                 let session = session.get_mut();
                 let row =
                     sqlx::query("SELECT pg_try_advisory_lock($1)").bind(id).fetch_one(&mut *session).await?;
@@ -71,13 +86,48 @@ impl Instance {
             }
         }
     }
+
+    /// Keeps the lock from now on, and takes it again if its session is lost.
+    pub(super) fn keep(self) -> Kept {
+        match self.lock {
+            Lock::File(lock) => Kept::File { _lock: lock },
+            Lock::Session { url, session } => {
+                let keeping = keep_session(url, self.id, session.into_inner());
+                Kept::Session { _task: AbortOnDropHandle::new(tokio::spawn(keeping)) }
+            }
+        }
+    }
 }
 
-impl Drop for Instance {
-    fn drop(&mut self) {
-        if let Lock::File { path, .. } = &self.lock {
-            let _ = std::fs::remove_file(path);
+/// A session of PostgreSQL that holds the lock of `id`.
+async fn locked(url: &str, id: i64) -> Result<AnyConnection, StoreError> {
+    let mut session = AnyConnection::connect(url).await?;
+    sqlx::query("SELECT pg_advisory_lock($1)").bind(id).execute(&mut session).await?;
+    Ok(session)
+}
+
+async fn keep_session(url: String, id: i64, mut session: AnyConnection) {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let answer = in_time(async { session.ping().await.map_err(StoreError::from) }).await;
+        if answer.is_ok() {
+            continue;
         }
+        match in_time(locked(&url, id)).await {
+            Ok(again) => {
+                session = again;
+                tracing::warn!(
+                    "the session that shows others that this process lives was lost; there is another"
+                );
+            }
+            Err(error) => tracing::warn!(%error, "others may take this process for dead"),
+        }
+    }
+}
+
+impl Drop for LockedFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.path);
     }
 }
 

@@ -1,6 +1,6 @@
 //! API keys: how they look, what they allow, and where their hashes are.
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, answered};
 use crate::timestamp::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -191,10 +191,8 @@ impl Store {
     /// The store cannot be reached.
     pub async fn find_key_by_hash(&self, hash: &[u8; 32]) -> Result<Option<ApiKey>, StoreError> {
         // The index compares hashes, not keys: its timing tells nothing about a key.
-        let row = sqlx::query("SELECT * FROM headcount_keys WHERE hash = $1")
-            .bind(crate::hex(hash))
-            .fetch_optional(&self.pool)
-            .await?;
+        let query = sqlx::query("SELECT * FROM headcount_keys WHERE hash = $1").bind(crate::hex(hash));
+        let row = answered(query.fetch_optional(&self.pool)).await?;
         row.as_ref().map(read_key).transpose()
     }
 
@@ -245,11 +243,8 @@ impl Store {
     pub async fn mark_key_used(&self, key: &ApiKey, now: Timestamp) -> Result<(), StoreError> {
         let known = key.last_used_at.map_or(i64::MIN, Timestamp::micros);
         if now.micros().saturating_sub(known) >= LAST_USED_PRECISION_MICROS {
-            sqlx::query("UPDATE headcount_keys SET last_used_at = $1 WHERE id = $2")
-                .bind(now.micros())
-                .bind(&key.id)
-                .execute(&self.pool)
-                .await?;
+            let sql = "UPDATE headcount_keys SET last_used_at = $1 WHERE id = $2";
+            answered(sqlx::query(sql).bind(now.micros()).bind(&key.id).execute(&self.pool)).await?;
         }
         Ok(())
     }

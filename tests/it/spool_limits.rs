@@ -1,7 +1,5 @@
 //! Slow clients for whom there is no room, or no disk: they may hold the source for a while, and are then told the truth.
 
-use std::process::Command;
-
 use crate::harness::{Db, Download, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, eventually};
 use crate::spool::{busy_site, eventually_free, is_free, spooled};
 
@@ -75,13 +73,8 @@ fn without_a_spool_a_client_that_hesitates_gets_every_byte(db: Db) {
 /// The same that a full disk is, for one process alone.
 fn a_file_that_cannot_grow_breaks_the_transfer(db: Db) {
     let site = busy_site(db);
-    let serve = site.serve_command();
-    let mut limited = Command::new("sh");
-    limited.args(["-c", "trap '' XFSZ; ulimit -f 16384; exec \"$0\" \"$@\""]);
-    limited.arg(serve.get_program()).args(serve.get_args());
-    limited.current_dir(site.path("")).env_clear();
-    limited.envs(serve.get_envs().filter_map(|(name, value)| Some((name, value?))));
-    let server = Server::start(limited);
+    let server = site.serve();
+    server.limit_files("8388608");
     let slow = Download::stalled(&server, FULL, EXPORT_KEY);
     eventually("a spool is used", || spooled(&server) > 0);
     eventually_free(&site);

@@ -106,6 +106,8 @@ async fn speak_http(
     let mut is_ending = false;
     loop {
         tokio::select! {
+            // A request that has come is served, even if the time for it is over just now.
+            biased;
             ended = connection.as_mut() => {
                 if let Err(error) = ended {
                     tracing::debug!(%peer, error, "connection");

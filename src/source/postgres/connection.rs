@@ -59,7 +59,9 @@ impl Dialer {
         };
         let (stream, rows) = Aside::new(self.dial(host, port).await?);
         let tls = MakeTlsConnect::<Aside<TcpStream>>::make_tls_connect(&mut self.tls.clone(), host);
-        let (client, connection) = self.config.connect_raw(stream, tls.map_err(io::Error::other)?).await?;
+        let logging_in = self.config.connect_raw(stream, tls.map_err(io::Error::other)?);
+        let (client, connection) =
+            tokio::time::timeout(self.timeout(), logging_in).await.map_err(io::Error::from)??;
         Ok(driven(client, connection, rows))
     }
 
@@ -78,10 +80,14 @@ impl Dialer {
         }
     }
 
+    /// How long to wait for a connection, and again for the server to let us in.
+    fn timeout(&self) -> Duration {
+        self.config.get_connect_timeout().copied().unwrap_or(Duration::MAX)
+    }
+
     /// As the driver would, with the same settings.
     async fn dial(&self, host: &str, port: u16) -> io::Result<TcpStream> {
-        let timeout = self.config.get_connect_timeout().copied().unwrap_or(Duration::MAX);
-        let stream = tokio::time::timeout(timeout, TcpStream::connect((host, port))).await??;
+        let stream = tokio::time::timeout(self.timeout(), TcpStream::connect((host, port))).await??;
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);
         socket.set_tcp_user_timeout(self.config.get_tcp_user_timeout().copied())?;

@@ -15,7 +15,8 @@ use tokio_postgres::{Client, SimpleQueryMessage};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a connection waits for the next export before it is given back to the server.
 const IDLE: Duration = Duration::from_secs(30);
-/// How long a connection that waited may take to answer: its other end may be gone without a word.
+/// How long a connection may take to answer what costs a server nothing, after it waited or at its end: its other end may be
+/// gone without a word.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// More than the slots for exports and their connections can ever ask for: those are the limit, not the pool.
 const MAX_CONNECTIONS: usize = 4096;
@@ -81,7 +82,7 @@ impl Connector {
                 dialer,
                 is_utf8: false,
                 is_spent: false,
-                is_reading: false,
+                is_busy: false,
             };
             let limit = if was_waiting { ANSWER_TIMEOUT } else { Duration::MAX };
             match tokio::time::timeout(limit, session.client().simple_query(begin)).await {
@@ -119,7 +120,7 @@ fn says_utf8(answer: &SimpleQueryMessage) -> bool {
 }
 
 /// A connection in its transaction. Dropped before [`Session::finish`], it is closed, and a server that was asked for rows is
-/// told to stop, because one in a long sort would not notice a closed socket for a while.
+/// told to stop, because one in a long sort, or one that waits for a lock, would not notice a closed socket for a while.
 pub(in crate::source) struct Session {
     /// There until the end.
     connection: Option<Object<Dialer>>,
@@ -128,8 +129,8 @@ pub(in crate::source) struct Session {
     pub(super) is_utf8: bool,
     /// Whether the connection is of no use to others.
     is_spent: bool,
-    /// Whether the server may be busy with rows that nobody will read.
-    is_reading: bool,
+    /// Whether the server may be busy with, or wait for, what nobody will want any more.
+    is_busy: bool,
 }
 
 impl Session {
@@ -139,9 +140,14 @@ impl Session {
 
     /// For a `COPY`: the client, and the rows that do not come through it.
     pub(super) fn client_and_rows(&mut self) -> (&Client, &mut mpsc::Receiver<Bytes>) {
-        self.is_reading = true;
+        self.is_busy = true;
         let Connection { client, rows, .. } = &mut **self.connection.as_mut().expect(THERE);
         (client, rows)
+    }
+
+    /// For what may have to wait for a lock: says when it begins and, unless the session is dropped meanwhile, ends.
+    pub(super) fn is_waiting(&mut self, is_waiting: bool) {
+        self.is_busy = is_waiting;
     }
 
     /// Says what the server described. For types that are not its own the driver keeps statements for good, which a
@@ -152,10 +158,10 @@ impl Session {
 
     /// Everything that was asked for was read: the connection waits for the next export.
     pub(in crate::source) async fn finish(mut self) {
-        self.is_reading = false;
+        self.is_busy = false;
         let end = if self.is_spent { "DEALLOCATE ALL; COMMIT" } else { "COMMIT" };
-        let is_ended = self.client().batch_execute(end).await.is_ok();
-        if is_ended && !self.is_spent {
+        let is_ended = tokio::time::timeout(ANSWER_TIMEOUT, self.client().batch_execute(end)).await;
+        if matches!(is_ended, Ok(Ok(()))) && !self.is_spent {
             self.connection = None;
         }
     }
@@ -167,7 +173,7 @@ impl Drop for Session {
     fn drop(&mut self) {
         let Some(connection) = self.connection.take() else { return };
         let (token, connection) = (connection.client.cancel_token(), Object::take(connection));
-        if self.is_reading
+        if self.is_busy
             && let Ok(runtime) = tokio::runtime::Handle::try_current()
         {
             let dialer = self.dialer.clone();

@@ -31,8 +31,12 @@ pub(super) fn unfit(error: &rusqlite::Error) -> SourceError {
     }
 }
 
+/// An error in reading, unless somebody else holds the file, who will let it go.
 pub(super) fn failed(error: &rusqlite::Error) -> SourceError {
-    SourceError::Failed(error_text(error))
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => unreadable(error),
+        _ => SourceError::Failed(error_text(error)),
+    }
 }
 
 /// SQLite's own message. The driver's would quote the statement.

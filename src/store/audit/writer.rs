@@ -1,10 +1,13 @@
 //! The one task that writes a process's audit: all that waits for it goes into one transaction, so that many small
 //! exports at once share the cost of making their records safe.
 
+mod owed;
+
 use super::Outcome;
 use super::chain::Head;
 use super::records::{self, Record};
-use crate::store::{Store, StoreError};
+use crate::store::{Store, StoreError, in_time};
+use owed::Owed;
 use sqlx::AnyConnection;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,9 +17,8 @@ use tokio::sync::{mpsc, oneshot};
 const BATCH: usize = 128;
 /// Writes that wait for the next transaction. Whoever wants to add one to them waits, too.
 const QUEUE: usize = 1024;
-/// How long a transaction may take, if the store hangs: longer than SQLite waits for another writer, and PostgreSQL for
-/// an instance that froze.
-const TIMEOUT: Duration = Duration::from_secs(10);
+/// How long what the store would not take waits for the next try, unless something else is written before.
+const RETRY: Duration = Duration::from_secs(2);
 /// How many records of denied requests are kept: a flood of them pushes out older denials, never an export.
 const DENIED_KEPT: i64 = 10_000;
 /// Denials between two clean-ups.
@@ -59,7 +61,7 @@ impl Writer {
     /// Starts the task of the process that is registered as `instance`.
     pub(super) fn start(store: Store, instance: i64) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(Task { store, instance }.run(queue));
+        tokio::spawn(Task { store, instance, owed: Owed::default() }.run(queue));
         Self { jobs }
     }
 
@@ -105,14 +107,25 @@ impl Failure {
 struct Task {
     store: Store,
     instance: i64,
+    owed: Owed,
 }
 
 impl Task {
-    async fn run(self, mut queue: mpsc::Receiver<Job>) {
+    async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut waiting = Vec::new();
         // The first denial of a process prunes, for those that never live to see their 256th.
         let mut denied = DENIED_BETWEEN_PRUNES;
-        while queue.recv_many(&mut waiting, BATCH).await > 0 {
+        loop {
+            let received = tokio::select! {
+                received = queue.recv_many(&mut waiting, BATCH) => received,
+                () = tokio::time::sleep(RETRY), if !self.owed.is_empty() => {
+                    self.write_owed().await;
+                    continue;
+                }
+            };
+            if received == 0 {
+                return;
+            }
             let (writes, callers): (Vec<_>, Vec<_>) =
                 waiting.drain(..).map(|job| (job.write, job.done)).unzip();
             denied += writes.iter().filter(|write| write.is_denial()).count();
@@ -123,11 +136,33 @@ impl Task {
                     tracing::error!(%error, "old denials could not be removed from the audit");
                 }
             }
-            for (caller, written) in callers.into_iter().zip(written) {
+            let is_answering = written.iter().any(Result::is_ok);
+            for ((write, caller), written) in writes.into_iter().zip(callers).zip(written) {
+                self.owed.add(write, &written);
                 // Whoever left does not want to know.
                 let _ = caller.send(written);
             }
+            if is_answering {
+                self.write_owed().await;
+            }
         }
+    }
+
+    async fn write_owed(&mut self) {
+        let mut left = Owed::default();
+        while !self.owed.is_empty() {
+            let writes = self.owed.take(BATCH);
+            let written = self.write_all(&writes).await;
+            let is_answering = written.iter().any(Result::is_ok);
+            for (write, written) in writes.into_iter().zip(written) {
+                left.add_again(write, &written);
+            }
+            if !is_answering {
+                break;
+            }
+        }
+        left.extend(std::mem::take(&mut self.owed));
+        self.owed = left;
     }
 
     /// Writes everything at once or, if one record spoils it, one by one; the answers are in the order of the writes.
@@ -213,11 +248,6 @@ impl Task {
         sqlx::query(sql).bind(DENIED_KEPT).execute(&self.store.pool).await?;
         Ok(())
     }
-}
-
-/// What a store that hangs would keep everybody waiting for.
-async fn in_time<T, E: From<StoreError>>(work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
-    tokio::time::timeout(TIMEOUT, work).await.unwrap_or_else(|_| Err(StoreError::Hangs(TIMEOUT).into()))
 }
 
 /// The same error for all who waited.

@@ -1,5 +1,6 @@
 //! Processes beside the tests: under an account that may run them, and ended with the tests, however those end.
 
+use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -68,8 +69,9 @@ pub(super) struct Keeper {
 const STOP_WITH_THE_TESTS: &str = r#"
 trap '' HUP INT TERM
 dir=$1; signal=$2; shift 2
-"$@" </dev/null >"$dir/log" 2>&1 & pid=$!
-cat >/dev/null
+start() { "$@" </dev/null >>"$dir/log" 2>&1 & pid=$!; }
+start "$@"
+while read -r again; do wait $pid; start "$@"; done
 kill -"$signal" $pid; wait $pid; rm -rf "$dir"
 "#;
 
@@ -94,6 +96,16 @@ impl Keeper {
             .stderr(Stdio::null())
             .spawn();
         Self { shell: shell.unwrap(), dir }
+    }
+
+    /// Starts the process again, which has ended.
+    pub(super) fn start_again(&self) {
+        let mut stdin = self.shell.stdin.as_ref().unwrap();
+        stdin.write_all(b"again\n").unwrap();
+    }
+
+    pub(super) fn file(&self, name: &str) -> String {
+        std::fs::read_to_string(self.dir.join(name)).unwrap()
     }
 
     pub(super) fn log(&self) -> String {

@@ -2,11 +2,12 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use postgres::{Client, NoTls};
 
 use super::account::{Account, Keeper};
-use super::wait_for;
+use super::{eventually, wait_for};
 
 pub(super) struct Cluster {
     port: u16,
@@ -70,16 +71,36 @@ impl Cluster {
         arguments.extend(SETTINGS.iter().chain(settings).flat_map(|setting| ["-c", setting]));
         let keeper = Keeper::start(account, dir, "INT", &binary("postgres"), &arguments);
         let cluster = Self { port, keeper };
+        cluster.eventually_accepts();
+        cluster
+    }
+
+    fn eventually_accepts(&self) {
         wait_for("PostgreSQL accepts connections (its log is in the temporary directory)", || {
-            cluster
-                .try_connect("postgres")
+            self.try_connect("postgres")
                 .inspect_err(|error| {
-                    let said = cluster.log();
+                    let said = self.log();
                     assert!(!said.contains("FATAL:  could not"), "{said}\n{error}");
                 })
                 .ok()
         });
-        cluster
+    }
+
+    /// Kills the server and every process of it, so that nobody can say good-bye.
+    pub(super) fn kill(&self) {
+        let file = self.keeper.file("data/postmaster.pid");
+        let server = file.lines().next().unwrap();
+        let children = Command::new("pgrep").args(["-P", server]).output().unwrap().stdout;
+        let mut all = vec![server.to_owned()];
+        all.extend(String::from_utf8(children).unwrap().lines().map(String::from));
+        assert!(Command::new("kill").arg("-9").args(&all).status().unwrap().success());
+        eventually("all its processes are gone", || all.iter().all(|pid| is_gone(pid)));
+    }
+
+    /// Starts a server that was killed.
+    pub(super) fn start_again(&self) {
+        self.keeper.start_again();
+        self.eventually_accepts();
     }
 
     pub(super) fn port(&self) -> u16 {
@@ -99,6 +120,12 @@ impl Cluster {
         let url = format!("postgres://postgres@127.0.0.1:{}/{database}?connect_timeout=10", self.port);
         Client::connect(&url, NoTls)
     }
+}
+
+/// Whether a process has ended, though perhaps nobody has asked how.
+fn is_gone(pid: &str) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    status.is_empty() || status.contains("State:\tZ")
 }
 
 /// A program of the installation whose server it is, also where only that one is linked to.

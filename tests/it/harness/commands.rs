@@ -17,6 +17,13 @@ impl Site {
         self.run_exactly(&all)
     }
 
+    /// Runs a command that may write no file of more than so many bytes.
+    pub(crate) fn run_limited(&self, bytes: u64, arguments: &[&str]) -> Finished {
+        let mut command = self.command_by(&["prlimit", &format!("--fsize={bytes}")]);
+        command.arg("--data-dir").arg(self.data_dir()).args(arguments);
+        Finished::of(command)
+    }
+
     pub(crate) fn run_exactly(&self, arguments: &[&str]) -> Finished {
         let mut command = self.command();
         command.args(arguments);

@@ -77,6 +77,12 @@ impl Replication {
         assert!(promoted);
     }
 
+    /// Kills the primary without a word.
+    pub(crate) fn kill_the_primary(&mut self) {
+        self.of_primary().kill();
+        self.primary = None;
+    }
+
     /// Ends the primary and the sessions that are open on it.
     pub(crate) fn lose_the_primary(&mut self) {
         self.primary = None;

@@ -105,6 +105,13 @@ impl Server {
         assert!(sent.unwrap().success());
     }
 
+    /// Lets the process write no file of more than so many bytes. Linux only.
+    pub(crate) fn limit_files(&self, bytes: &str) {
+        let pid = self.process.0.id().to_string();
+        let limited = Command::new("prlimit").args(["--pid", &pid, &format!("--fsize={bytes}:")]).status();
+        assert!(limited.unwrap().success());
+    }
+
     /// How often the process has this file open. Linux only, as are those that follow.
     pub(crate) fn times_open(&self, file: &Path) -> usize {
         let file = file.canonicalize().unwrap();
@@ -124,6 +131,20 @@ impl Server {
     pub(crate) fn open_files(&self) -> impl Iterator<Item = PathBuf> {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.process.0.id())).unwrap();
         open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+    }
+
+    /// Whether the process has read all that was sent on a connection to it. Linux only.
+    pub(crate) fn has_read(&self, stream: &std::net::TcpStream) -> bool {
+        let at = |addr: SocketAddr| match addr {
+            SocketAddr::V4(addr) => {
+                format!("{:08X}:{:04X}", u32::from_le_bytes(addr.ip().octets()), addr.port())
+            }
+            SocketAddr::V6(_) => panic!("the tests use IPv4"),
+        };
+        let (ours, theirs) = (at(self.addr), at(stream.local_addr().unwrap()));
+        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
+        let mut fields = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        fields.any(|fields| fields[1] == ours && fields[2] == theirs && fields[4].ends_with(":00000000"))
     }
 
     /// The most memory that the process ever had, in KiB.

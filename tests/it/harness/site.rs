@@ -15,6 +15,8 @@ pub(crate) const STANDARD_KEY: &str = "static-standard-key-of-the-tests";
 pub(crate) const EXPORT_KEY: &str = "static-export-key-of-the-tests";
 pub(super) const ALL_FEATURES: &str = "users:export,users:export_full,users:export_alive,users:export_simple";
 
+const PROGRAM: &str = env!("CARGO_BIN_EXE_headcount");
+
 pub(crate) struct Site {
     pub(crate) db: Db,
     dir: TempDir,
@@ -188,15 +190,14 @@ impl Site {
     }
 
     pub(crate) fn serve_with(&self, arguments: &[&str]) -> Server {
-        let mut command = self.serve_command();
-        command.args(arguments);
-        Server::start(command)
-    }
-
-    pub(crate) fn serve_command(&self) -> Command {
-        let mut command = self.command();
-        command.arg("--data-dir").arg(self.data_dir()).args(["serve", "--listen", "127.0.0.1:0"]);
+        // For the tests that set limits.
+        let mut command = self.command_by(&[]);
         command
+            .arg("--data-dir")
+            .arg(self.data_dir())
+            .args(["serve", "--listen", "127.0.0.1:0"])
+            .args(arguments);
+        Server::start(command)
     }
 
     /// Every byte that the store holds.
@@ -220,7 +221,17 @@ impl Site {
     }
 
     pub(crate) fn command(&self) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_headcount"));
+        self.prepared(Command::new(PROGRAM))
+    }
+
+    /// The program, started by another one, and not ended by the signal that follows a file that grew too large.
+    pub(super) fn command_by(&self, starter: &[&str]) -> Command {
+        let mut command = Command::new("sh");
+        command.args(["-c", r#"trap '' XFSZ; exec "$@""#, "sh"]).args(starter).arg(PROGRAM);
+        self.prepared(command)
+    }
+
+    fn prepared(&self, mut command: Command) -> Command {
         let inherited = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         for name in inherited {
             if name.starts_with("HEADCOUNT_") || name.starts_with("PG") || name == "RUST_LOG" {

@@ -52,7 +52,7 @@ async fn written(writes: Vec<Write>) -> (Vec<Result<(), String>>, Vec<(String, O
         assert!(jobs.send(Job { write, done }).await.is_ok());
     }
     drop(jobs);
-    Task { store: store.clone(), instance: 1 }.run(queue).await;
+    Task { store: store.clone(), instance: 1, owed: Owed::default() }.run(queue).await;
     let mut results = Vec::new();
     for answer in answers {
         results.push(answer.await.expect("an answer").map_err(|error| error.to_string()));

@@ -1,0 +1,101 @@
+//! Clients that are gone before they are answered, each of whom leaves a record.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use crate::harness::{
+    Db, Download, EXPORT_KEY, FULL, MINIMAL, PEOPLE_MINIMAL, STANDARD_KEY, Server, Site, connect,
+    csv_records, eventually, within_a_second,
+};
+
+both! {
+    a_client_that_leaves_while_its_key_is_looked_up_is_recorded,
+    a_client_that_leaves_in_the_middle_of_its_form_is_recorded,
+    what_is_switched_off_meanwhile_ends_no_running_export,
+}
+
+/// Asks, and reads nothing.
+pub(crate) fn send(server: &Server, target: &str, key: &str) -> TcpStream {
+    send_raw(
+        server,
+        &format!("GET {target} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {key}\r\n\r\n"),
+    )
+}
+
+fn send_raw(server: &Server, request: &str) -> TcpStream {
+    let mut stream = connect(server.addr);
+    stream.write_all(request.as_bytes()).unwrap();
+    eventually("the request is read", || server.has_read(&stream));
+    stream
+}
+
+/// Holds what noting the use of a key has to wait for.
+fn while_keys_are_locked<T>(site: &Site, act: impl FnOnce() -> T) -> T {
+    match site.db {
+        Db::Sqlite => {
+            let store = site.sqlite_store();
+            store.execute_batch("BEGIN IMMEDIATE").unwrap();
+            let done = act();
+            store.execute_batch("ROLLBACK").unwrap();
+            done
+        }
+        Db::Postgres => {
+            let mut session = site.database().connect();
+            session.batch_execute("BEGIN; LOCK TABLE headcount_keys IN SHARE MODE").unwrap();
+            let done = act();
+            session.batch_execute("ROLLBACK").unwrap();
+            done
+        }
+    }
+}
+
+fn a_client_that_leaves_while_its_key_is_looked_up_is_recorded(db: Db) {
+    let site = Site::with_people(db);
+    let server = site.serve();
+    let preflight = format!("{FULL}?preflight=true");
+    for (before, target) in [MINIMAL, FULL, &preflight].into_iter().enumerate() {
+        // That a key is used is noted the first time.
+        let key = site.create_key(&["leaving", "--kind", "export"]);
+        while_keys_are_locked(&site, || drop(send(&server, target, &key)));
+        let audit = site.audit_of(before + 1);
+        assert_eq!(audit.len(), before + 1);
+        assert_eq!(audit[0]["outcome"], "disconnected", "{audit:?}");
+        assert_eq!(audit[0]["reason"], "left before the answer");
+    }
+    assert_eq!(server.get_with(STANDARD_KEY, MINIMAL).csv(), PEOPLE_MINIMAL);
+    assert_eq!(site.audit().len(), 4);
+    site.done(&["audit", "verify"]);
+}
+
+fn a_client_that_leaves_in_the_middle_of_its_form_is_recorded(db: Db) {
+    let site = Site::with_people(db);
+    let server = site.serve();
+    let head = format!(
+        "POST {FULL} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {EXPORT_KEY}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nemail="
+    );
+    drop(send_raw(&server, &head));
+    let audit = site.audit_of(1);
+    assert!(["disconnected", "denied"].contains(&audit[0]["outcome"].as_str().unwrap()), "{audit:?}");
+    assert_eq!(server.get_with(STANDARD_KEY, MINIMAL).csv(), PEOPLE_MINIMAL);
+    assert_eq!(site.audit().len(), 2);
+}
+
+/// A revoked key and a switched-off flag count for the next export, not for one that runs.
+fn what_is_switched_off_meanwhile_ends_no_running_export(db: Db) {
+    let site = Site::with_wide_users(db);
+    let key = site.create_key(&["short", "--kind", "export"]);
+    let server = site.serve();
+    let revoke: &[&str] = &["keys", "revoke", &site.key_id("short")];
+    for (command, status) in [(revoke, 401), (&["flags", "disable", "users:export_full"], 403)] {
+        let key = if status == 401 { &key } else { EXPORT_KEY };
+        let download = Download::stalled(&server, FULL, key);
+        let export = download.export_id();
+        site.done(command);
+        within_a_second("the next one is refused", || server.status_with(key, FULL) == status);
+        let rest = download.rest();
+        assert!(rest.complete);
+        assert_eq!(csv_records(&rest.body).len(), 3001);
+        assert_eq!(site.settled(&export)["outcome"], "completed");
+    }
+}

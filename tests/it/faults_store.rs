@@ -1,0 +1,79 @@
+//! A store that cannot be reached, or does not answer: no export without its record, and afterwards all is well.
+
+use crate::faults_database::{assert_whole, serve};
+use crate::harness::{
+    Db, EXPORT_KEY, FULL, MINIMAL, Outage, PEOPLE_MINIMAL, Proxy, STANDARD_KEY, Server, Site, eventually,
+};
+
+const USERS: u32 = 70_000;
+
+/// A site whose store, but not whose source, is behind a proxy.
+fn with_a_store_behind_a_proxy(outage: &Outage) -> (Proxy, Site) {
+    let proxy = Proxy::to(outage.port());
+    let mut site = outage.site();
+    site.set("HEADCOUNT_STORE_URL", &Outage::store_url(proxy.port()));
+    (proxy, site)
+}
+
+fn assert_refuses(server: &Server) {
+    for path in [FULL, MINIMAL, &format!("{FULL}?preflight=true")] {
+        let refused = server.get_with(EXPORT_KEY, path);
+        assert_eq!(refused.detail(503), "The store of keys, flags and audit is not available");
+        assert!(refused.headers.contains_key("retry-after"));
+    }
+    assert_eq!(server.get("/readyz").detail(503), "Not ready: store");
+    assert_eq!(server.get("/healthz").status, 200);
+}
+
+#[test]
+fn a_store_that_is_cut_off_stops_exports_until_it_is_back() {
+    let outage = Outage::with_users(USERS);
+    let (proxy, site) = with_a_store_behind_a_proxy(&outage);
+    let server = serve(&site, 1, "");
+    assert_whole(&server);
+    proxy.cut();
+    assert_whole(&server);
+    proxy.shut();
+    assert_refuses(&server);
+    proxy.open_again();
+    assert_whole(&server);
+    assert_eq!(server.get("/readyz").status, 200);
+    // The refusals, too.
+    eventually("all that was asked is recorded", || site.audit().len() == 6);
+    let outcomes: Vec<_> = site.audit().into_iter().map(|record| record["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["completed", "failed", "failed", "failed", "completed", "completed"]);
+    site.done(&["audit", "verify"]);
+}
+
+#[test]
+fn a_store_that_falls_silent_stops_exports_until_it_answers() {
+    let outage = Outage::with_users(USERS);
+    let (proxy, site) = with_a_store_behind_a_proxy(&outage);
+    let server = serve(&site, 1, "");
+    assert_whole(&server);
+    proxy.fall_silent();
+    assert_refuses(&server);
+    proxy.cut();
+    proxy.open_again();
+    eventually("it is ready again", || server.get("/readyz").status == 200);
+    assert_whole(&server);
+    eventually("all that was asked is recorded", || site.audit().len() == 5);
+    site.done(&["audit", "verify"]);
+}
+
+/// A file that somebody locks, as a backup might.
+#[test]
+fn a_store_that_is_locked_stops_exports_until_it_is_free() {
+    let site = Site::with_people(Db::Sqlite);
+    let server = site.serve();
+    let store = site.sqlite_store();
+    store.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let refused = server.get_with(STANDARD_KEY, MINIMAL);
+    assert_eq!(refused.detail(503), "The store of keys, flags and audit is not available");
+    store.execute_batch("ROLLBACK").unwrap();
+    assert_eq!(server.get_with(STANDARD_KEY, MINIMAL).csv(), PEOPLE_MINIMAL);
+    eventually("both are recorded", || site.audit().len() == 2);
+    let audit = site.audit();
+    assert_eq!([&audit[0]["outcome"], &audit[1]["outcome"]], ["completed", "failed"]);
+    site.done(&["audit", "verify"]);
+}

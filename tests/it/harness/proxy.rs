@@ -1,0 +1,111 @@
+//! A TCP proxy between a client and its server: it forwards, is silent, or cuts.
+
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::sleep;
+use std::time::Duration;
+
+pub(crate) struct Proxy {
+    port: u16,
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    server: SocketAddr,
+    /// Connections made so far.
+    made: AtomicUsize,
+    /// Of the first so many nothing is forwarded, and nobody is told.
+    silent: AtomicUsize,
+    /// Connections are closed as soon as they are made.
+    is_shut: AtomicBool,
+    open: Mutex<Vec<TcpStream>>,
+}
+
+impl Proxy {
+    /// A proxy to this port of this machine. Its threads live as long as the connections, or the tests.
+    pub(crate) fn to(port: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let shared = Arc::new(Shared {
+            server: SocketAddr::from(([127, 0, 0, 1], port)),
+            made: AtomicUsize::new(0),
+            silent: AtomicUsize::new(0),
+            is_shut: AtomicBool::new(false),
+            open: Mutex::default(),
+        });
+        let proxy = Self { port: listener.local_addr().unwrap().port(), shared: Arc::clone(&shared) };
+        std::thread::spawn(move || {
+            for client in listener.incoming() {
+                shared.accept(&client.unwrap());
+            }
+        });
+        proxy
+    }
+
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Cuts all connections; new ones are made as before.
+    pub(crate) fn cut(&self) {
+        for stream in self.shared.open.lock().unwrap().drain(..) {
+            let _ = stream.shutdown(Shutdown::Both);
+        }
+    }
+
+    /// Cuts all connections, and every new one.
+    pub(crate) fn shut(&self) {
+        self.shared.is_shut.store(true, Ordering::SeqCst);
+        self.cut();
+    }
+
+    /// Forwards nothing from now on, and cuts nothing.
+    pub(crate) fn fall_silent(&self) {
+        self.shared.silent.store(usize::MAX, Ordering::SeqCst);
+    }
+
+    /// Forwards what comes on connections that are made from now on.
+    pub(crate) fn answer_new_connections(&self) {
+        self.shared.silent.store(self.shared.made.load(Ordering::SeqCst), Ordering::SeqCst);
+    }
+
+    /// Forwards again. What it kept while it was silent goes on its way late.
+    pub(crate) fn open_again(&self) {
+        self.shared.is_shut.store(false, Ordering::SeqCst);
+        self.shared.silent.store(0, Ordering::SeqCst);
+    }
+}
+
+impl Shared {
+    fn accept(self: &Arc<Self>, client: &TcpStream) {
+        if self.is_shut.load(Ordering::SeqCst) {
+            return;
+        }
+        let Ok(server) = TcpStream::connect(self.server) else { return };
+        let number = self.made.fetch_add(1, Ordering::SeqCst);
+        for (from, to) in [(client, &server), (&server, client)] {
+            let (from, to, shared) = (from.try_clone().unwrap(), to.try_clone().unwrap(), Arc::clone(self));
+            from.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
+            self.open.lock().unwrap().push(from.try_clone().unwrap());
+            std::thread::spawn(move || shared.forward(number, from, to));
+        }
+    }
+
+    fn forward(&self, number: usize, mut from: TcpStream, mut to: TcpStream) {
+        let mut bytes = [0; 16 * 1024];
+        loop {
+            let read = from.read(&mut bytes);
+            while number < self.silent.load(Ordering::SeqCst) {
+                sleep(Duration::from_millis(10));
+            }
+            match read {
+                Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
+                Ok(n) if n > 0 && to.write_all(&bytes[..n]).is_ok() => {}
+                _ => break,
+            }
+        }
+        let _ = to.shutdown(Shutdown::Both);
+        let _ = from.shutdown(Shutdown::Both);
+    }
+}
