@@ -87,8 +87,9 @@ def resets(site: Deployment, choice: random.Random) -> None:
         client.socket.sendall(client.connection.data_to_send())
         time.sleep(choice.random() / 4)
         client.close()
-    except (Broken, OSError):
-        pass  # what was sent until then still stands in the ledger
+    except (Broken, OSError) as error:  # what was sent until then still stands in the ledger
+        for each in made:
+            each.why = each.why or str(error)
     for each in made:
         each.ended = time.monotonic()
     site.ledger.extend(made)
