@@ -3,8 +3,11 @@
 mod account;
 mod body;
 mod preflight;
+mod reader;
+mod relay;
 mod slots;
 mod spending;
+mod spool;
 mod stall;
 mod waiting;
 mod writer;
@@ -13,6 +16,7 @@ pub use body::{Broken, ExportBody};
 pub use preflight::Preflight;
 pub use slots::SlotLimits;
 pub use spending::Spending;
+pub use spool::SpoolLimits;
 pub use stall::Stall;
 
 use crate::encode::mask::PseudonymKey;
@@ -23,7 +27,9 @@ use crate::store::audit::{AuditLog, Closing, Outcome, Request};
 use crate::telemetry::Metrics;
 use crate::timestamp::Timestamp;
 use account::Account;
+use relay::Relay;
 use slots::Slots;
+use spool::Spools;
 use std::sync::Arc;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -45,6 +51,7 @@ pub struct Exporter {
     /// Tells the time.
     clock: fn() -> Timestamp,
     slots: Arc<Slots>,
+    spools: Arc<Spools>,
     closing: TaskTracker,
     breaking_off: CancellationToken,
 }
@@ -85,21 +92,24 @@ pub struct Terms {
 }
 
 impl Exporter {
-    /// An exporter that runs so many exports at the same time, and asks `clock` for the time.
+    /// An exporter that runs so many exports at the same time, keeps so much for slow clients, and asks `clock` for the time.
     pub fn new(
         source: Source,
         audit: AuditLog,
         pseudonyms: PseudonymKey,
-        limits: SlotLimits,
+        slots: SlotLimits,
+        spools: SpoolLimits,
         clock: fn() -> Timestamp,
     ) -> Self {
+        let metrics = Metrics::default();
         Self {
             source,
             audit,
             pseudonyms,
             clock,
-            metrics: Metrics::default(),
-            slots: Slots::new(limits),
+            slots: Slots::new(slots),
+            spools: Spools::new(spools, metrics.spool.clone()),
+            metrics,
             closing: TaskTracker::new(),
             breaking_off: CancellationToken::new(),
         }
@@ -124,8 +134,9 @@ impl Exporter {
             let account =
                 Account::open(Arc::clone(&exporter), Arc::clone(&plan.profile), request, slot, terms.stall);
             let (progress, parts) = mpsc::channel(PARTS_AHEAD);
-            let scan = tokio::spawn(scan(exporter, plan, progress));
-            ExportBody::begin(account, parts, scan.abort_handle(), terms.spending).await
+            let relay = Relay::new(parts, Arc::clone(&exporter.spools));
+            let scan = tokio::spawn(scan(exporter, plan, progress, Arc::clone(&relay)));
+            ExportBody::begin(account, relay, scan.abort_handle(), terms.spending).await
         });
         starting.await.map_err(|_| StartError::Died)?
     }
@@ -195,9 +206,7 @@ impl Exporter {
     }
 }
 
-async fn scan(exporter: Arc<Exporter>, plan: Plan, progress: mpsc::Sender<Progress>) {
+async fn scan(exporter: Arc<Exporter>, plan: Plan, progress: mpsc::Sender<Progress>, relay: Arc<Relay>) {
     let writers = PartWriters::new(plan.clone(), exporter.pseudonyms.clone(), progress.clone());
-    let verdict = exporter.source.scan_in_parts(&plan, writers).await;
-    // Nobody listens after the body is gone, and then nobody needs to.
-    let _ = progress.send(Progress::Verdict(verdict)).await;
+    relay.run(exporter.source.scan_in_parts(&plan, writers), progress).await;
 }

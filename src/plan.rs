@@ -131,6 +131,16 @@ impl Plan {
         plan
     }
 
+    /// Whether it asks for every row from where it begins.
+    pub fn reads_to_the_end(&self) -> bool {
+        self.limit.is_none() && self.filters.is_empty()
+    }
+
+    /// Whether it asks for every row.
+    pub fn is_whole(&self) -> bool {
+        self.reads_to_the_end() && self.after.is_none()
+    }
+
     /// The names in the header.
     pub fn column_names(&self) -> Vec<String> {
         self.columns.iter().map(|shown| shown.shown_name().to_owned()).collect()

@@ -4,6 +4,7 @@
 pub mod catalogue;
 pub mod embedded;
 mod inspection;
+mod join;
 mod mapping;
 mod postgres;
 mod query;

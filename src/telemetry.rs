@@ -66,6 +66,8 @@ pub struct Metrics {
     in_flight: Gauge,
     /// Requests that wait for a slot.
     pub waiting: Gauge,
+    /// Bytes of disk that keep what slow clients have not taken.
+    pub spool: Gauge,
     refused: Family<RefusedLabels, Counter>,
 }
 
@@ -93,6 +95,7 @@ impl Default for Metrics {
             duration: Histogram::new(DURATION_BUCKETS),
             in_flight: Gauge::default(),
             waiting: Gauge::default(),
+            spool: Gauge::default(),
             refused: Family::default(),
         };
         metrics.registered()
@@ -117,6 +120,12 @@ impl Metrics {
         );
         registry.register("exports_in_flight", "Exports that are running", self.in_flight.clone());
         registry.register("exports_waiting", "Requests that wait for a slot", self.waiting.clone());
+        registry.register_with_unit(
+            "spool",
+            "Disk that keeps what slow clients have not taken",
+            Unit::Bytes,
+            self.spool.clone(),
+        );
         registry.register(
             "refused",
             "Requests to the export endpoints that got no export",

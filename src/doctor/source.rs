@@ -244,7 +244,7 @@ struct Sample {
 impl RowSink for Sample {
     fn row(&mut self, values: &[Value<'_>]) {
         for (texts, value) in self.texts.iter_mut().zip(values) {
-            if let Value::Text(text) = value {
+            if let Value::Text(text) | Value::Plain(text) = value {
                 texts.push(String::from_utf8_lossy(text).into_owned());
             }
         }

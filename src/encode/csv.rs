@@ -2,6 +2,7 @@
 
 use super::Value;
 use super::mask::Masks;
+use super::text::Look;
 
 /// The byte order mark in UTF-8 (Unicode 16.0 section 23.8), by which Excel knows the encoding.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
@@ -56,6 +57,12 @@ impl CsvEncoder {
     fn field(&self, out: &mut Vec<u8>, value: &Value<'_>) {
         match *value {
             Value::Text(text) => self.text(out, text),
+            Value::Plain(text) => {
+                if self.sanitize && starts_like_formula(text) {
+                    out.push(b'\'');
+                }
+                out.extend_from_slice(text);
+            }
             _ => value.append_to(out),
         }
     }
@@ -114,26 +121,8 @@ pub fn unsanitized(text: &str) -> &str {
     }
 }
 
-/// Whether a field holds `,` `"` CR or LF. Looks at eight bytes at a time: fields are too short for a vectorised search
-/// to pay for its set-up.
 fn needs_quotes(text: &[u8]) -> bool {
-    let Some(last) = text.last_chunk::<8>() else {
-        return text.iter().any(|byte| matches!(byte, b',' | b'"' | b'\r' | b'\n'));
-    };
-    let (chunks, _) = text.as_chunks::<8>();
-    // The last eight bytes may be looked at twice; that is cheaper than a loop over a rest.
-    chunks.iter().chain(std::iter::once(last)).any(|chunk| word_needs_quotes(u64::from_le_bytes(*chunk)))
-}
-
-/// Whether one of eight bytes is special: each is XORed to zero where it is equal, and `(x - 0x01…) & !x & 0x80…` is not
-/// zero if and only if a byte of `x` is (Warren, "Hacker's Delight", section 6-1).
-fn word_needs_quotes(word: u64) -> bool {
-    const ONES: u64 = 0x0101_0101_0101_0101;
-    let zeroes = |special: u8| {
-        let x = word ^ (ONES * u64::from(special));
-        x.wrapping_sub(ONES) & !x
-    };
-    (zeroes(b',') | zeroes(b'"') | zeroes(b'\r') | zeroes(b'\n')) & (ONES << 7) != 0
+    Look::at(text).has_marks
 }
 
 fn append_quoted_if_needed(out: &mut Vec<u8>, text: &[u8]) {

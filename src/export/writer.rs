@@ -8,17 +8,17 @@ use crate::source::{Closed, Parts, RowSink, SourceError};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
-/// Large enough that handing one on costs nothing beside filling it, small enough to be bounded memory.
-const CHUNK: usize = 128 * 1024;
+/// Large enough that waking whoever takes it costs nothing beside filling it, small enough to be bounded memory.
+const CHUNK: usize = 512 * 1024;
 /// The first one is small: the client should see early that the export has begun.
 const FIRST_CHUNK: usize = 8 * 1024;
 /// Room for the row that fills a chunk, so that the buffer does not grow for it.
 const SLACK: usize = 4 * 1024;
 /// Full buffers between the scan and the client, where one follows the other: enough that neither waits for the other's
 /// scheduling.
-const CHUNKS_IN_FLIGHT: usize = 4;
+const CHUNKS_IN_FLIGHT: usize = 2;
 /// Full buffers of a part that waits for its turn: as many as it has, so that its worker can go on to the next.
-const CHUNKS_IN_PART: usize = 16;
+const CHUNKS_IN_PART: usize = 4;
 
 /// What a part of a scan tells the body.
 #[derive(Debug)]

@@ -215,7 +215,7 @@ impl PostgresSource {
             column: query.selection.columns().get(at).map_or("?", Column::name).to_owned(),
             id: match values.get(id_at) {
                 Some(Value::Int(id)) => id.to_string(),
-                Some(Value::Text(id)) => discreet(&String::from_utf8_lossy(id)),
+                Some(Value::Text(id) | Value::Plain(id)) => discreet(&String::from_utf8_lossy(id)),
                 Some(Value::Uuid(id)) => crate::hex(id),
                 _ => "?".to_owned(),
             },

@@ -42,6 +42,9 @@ pub(crate) const FULL: &str = "/api/v1/users/export-full";
 pub(crate) const ALIVE: &str = "/api/v1/users/export-alive";
 pub(crate) const SIMPLE: &str = "/api/v1/users/export-simple";
 
+/// Nothing is kept for slow clients: one that waits holds the source for as long as `limits.source_hold` says, a minute.
+pub(crate) const HELD: &str = "[limits]\nspool_bytes = 0\n";
+
 /// The endpoint of a declared export.
 pub(crate) fn profile(name: &str) -> String {
     format!("/api/v1/users/exports/profiles/{name}")

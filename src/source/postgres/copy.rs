@@ -191,7 +191,7 @@ mod tests {
         let mut values = [Value::Null; 3];
         let mut rest = reader.start_of(&first).expect("a header");
         assert_eq!(reader.row(&mut rest, &WIRES, &mut values), Ok(true));
-        assert_eq!(values, [Value::Null, Value::Text("é".as_bytes()), Value::Int(7)]);
+        assert_eq!(values, [Value::Null, Value::Plain("é".as_bytes()), Value::Int(7)]);
         let mut trailer = &[0xff, 0xff][..];
         assert_eq!(reader.row(&mut trailer, &WIRES, &mut values), Ok(false));
         assert_eq!(reader.finish(), Ok(()));

@@ -7,7 +7,7 @@ use super::aside::CopyMessages;
 use super::session::{Session, mismatch};
 use super::{PostgresSource, Query};
 use crate::plan::{Column, Plan};
-use crate::source::{Parts, RowSink, SourceError};
+use crate::source::{Parts, RowSink, SourceError, join};
 use bounds::Ranges;
 use std::sync::Arc;
 use std::time::Duration;
@@ -32,8 +32,7 @@ impl PostgresSource {
         let mut session = self.connector.open().await?;
         let query = self.prepare(&mut session, plan).await?;
         // With a filter an index may find the rows, which a range of ids does not use.
-        let is_whole = plan.limit.is_none() && plan.filters.is_empty() && plan.after.is_none();
-        let spare = if is_whole { self.spare.take() } else { Vec::new() };
+        let spare = if plan.is_whole() { self.spare.take() } else { Vec::new() };
         let division = if spare.is_empty() { Ok(None) } else { self.divide(&session, &query).await };
         let (ranges, snapshot) = match division {
             Ok(Some(division)) => division,
@@ -55,19 +54,8 @@ impl PostgresSource {
         for _ in 0..=spare.len() {
             readers.spawn(Arc::clone(&shared).read(snapshot.clone()));
         }
-        let (mut is_read, mut closed) = (false, None);
-        while let Some(reader) = readers.join_next().await {
-            match reader.map_err(|error| SourceError::Failed(format!("a reading task died: {error}")))? {
-                Ok(has_read) => is_read |= has_read,
-                // Because of what befell another reader, perhaps, who will say what it was.
-                Err(SourceError::Closed) => closed = Some(SourceError::Closed),
-                Err(error) => return Err(error),
-            }
-        }
-        if let Some(error) = closed {
-            return Err(error);
-        }
-        if is_read {
+        let has_read = join::all(readers).await?;
+        if has_read.contains(&true) {
             session.finish().await;
             return Ok(());
         }

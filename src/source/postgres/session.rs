@@ -21,7 +21,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_CONNECTIONS: usize = 4096;
 
 /// No writing, and with row security off, a policy that would hide users makes a statement fail instead of leaving them
-/// out. A transaction may be idle as long as a client is slow. The rest makes texts
+/// out. A transaction may be idle while the source waits for a client. The rest makes texts
 /// the same whatever the server is set to; times without a zone are UTC.
 const SETTINGS: &str = "SET LOCAL row_security = off; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; \
     SET LOCAL IntervalStyle = 'postgres'; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL extra_float_digits = 1; SHOW server_encoding";

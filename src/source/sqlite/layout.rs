@@ -36,8 +36,7 @@ impl SqliteSource {
         plan: &Plan,
         query: &Query,
     ) -> Result<Option<Arc<Layout>>, SourceError> {
-        let is_whole = plan.filters.is_empty() && plan.after.is_none() && plan.limit.is_none();
-        if !is_whole || self.mapping.condition().is_some() || !self.is_in_order_of_ids(connection)? {
+        if !plan.is_whole() || self.mapping.condition().is_some() || !self.is_in_order_of_ids(connection)? {
             return Ok(None);
         }
         let (Some(root), Some(places)) = (self.root(connection)?, self.places(connection, query)?) else {

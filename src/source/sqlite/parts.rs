@@ -8,7 +8,7 @@ use super::scan::{Range, push_rows};
 use super::tree::{Leaves, Walk};
 use super::{InterruptOnDrop, Query, SEQUENTIAL_CACHE, SqliteSource, blocking, nicely};
 use crate::plan::Plan;
-use crate::source::{Parts, RowSink, SourceError};
+use crate::source::{Parts, RowSink, SourceError, join};
 use rusqlite::Connection;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -27,8 +27,7 @@ impl SqliteSource {
         parts: impl Parts,
     ) -> Result<(), SourceError> {
         // With a filter an index may find the rows, which a part does not use.
-        let is_whole = plan.limit.is_none() && plan.filters.is_empty();
-        let spare = if is_whole { self.spare.take() } else { Vec::new() };
+        let spare = if plan.reads_to_the_end() { self.spare.take() } else { Vec::new() };
         let (source, asked, further) = (self.clone(), plan.clone(), spare.len());
         let (readers, division) = match blocking(move || source.readers(&asked, further)).await? {
             Readers::Alone(connection) => {
@@ -47,10 +46,7 @@ impl SqliteSource {
             let (pieces, query) = (Arc::clone(&pieces), Arc::clone(&query));
             workers.spawn_blocking(nicely(move || work(&reader, &query, &pieces)));
         }
-        while let Some(worker) = workers.join_next().await {
-            worker.map_err(|error| SourceError::Failed(format!("a scanning thread died: {error}")))??;
-        }
-        Ok(())
+        join::all(workers).await.map(drop)
     }
 
     /// So many readers and one, if they are worth it.

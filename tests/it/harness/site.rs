@@ -188,13 +188,15 @@ impl Site {
     }
 
     pub(crate) fn serve_with(&self, arguments: &[&str]) -> Server {
-        let mut command = self.command();
-        command
-            .arg("--data-dir")
-            .arg(self.data_dir())
-            .args(["serve", "--listen", "127.0.0.1:0"])
-            .args(arguments);
+        let mut command = self.serve_command();
+        command.args(arguments);
         Server::start(command)
+    }
+
+    pub(crate) fn serve_command(&self) -> Command {
+        let mut command = self.command();
+        command.arg("--data-dir").arg(self.data_dir()).args(["serve", "--listen", "127.0.0.1:0"]);
+        command
     }
 
     /// Every byte that the store holds.
