@@ -64,6 +64,13 @@ def mapped_configuration(lab: Lab, source: str, data: Path, directory: Path) -> 
 @contextlib.contextmanager
 def postgres(lab: Lab):
     """A PostgreSQL as initdb makes it; only where it listens is set."""
+    user = make_cluster(lab)
+    with running_cluster(lab, user):
+        yield
+
+
+def make_cluster(lab: Lab) -> tuple:
+    """Makes one, and says with which options of setpriv it has to run."""
     say("starting PostgreSQL")
     data, password = lab.directory / "postgres", lab.directory / "password"
     data.mkdir(mode=0o700)
@@ -81,11 +88,17 @@ def postgres(lab: Lab):
     with lab.background("initdb.log", "initdb", "-D", data, *cluster, user=user) as creation:
         if creation.process.wait() != 0:
             raise Failure(f"initdb failed: {creation.said()}")
+    return user
+
+
+@contextlib.contextmanager
+def running_cluster(lab: Lab, user: tuple):
     where = ["-h", "127.0.0.1", "-p", lab.environment["PGPORT"], "-c", "unix_socket_directories="]
+    data = lab.directory / "postgres"
     running = lab.background("postgres.log", "postgres", "-D", data, *where, stop=signal.SIGINT, user=user)
     with running as server:
         server.wait_for(lambda: answers(lab))
-        yield
+        yield server
 
 
 def unprivileged_account() -> pwd.struct_passwd:

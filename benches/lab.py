@@ -30,7 +30,7 @@ class Failure(Exception):
 
 
 def say(text: str) -> None:
-    print(f"bench: {text}", file=sys.stderr, flush=True)
+    print(f"{Path(sys.argv[0]).name}: {text}", file=sys.stderr, flush=True)
 
 
 def stop_cleanly_on_signals() -> None:

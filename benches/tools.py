@@ -22,15 +22,16 @@ def target_directory() -> Path:
     return Path(os.environ.get("CARGO_TARGET_DIR", ROOT / "target")).resolve()
 
 
-def find_tools(sources: list[str]) -> dict:
+def find_tools(sources: list[str], *more: str) -> dict:
     wanted = ["curl", "setpriv"]
     wanted += ["sqlite3"] if "sqlite" in sources else []
     wanted += ["initdb", "postgres", "psql"] if "postgres" in sources else []
+    wanted += more
     # Debian's psql on the PATH is a wrapper script that costs time at each start; the server's own is not.
     places = [*postgres_directories(), os.environ.get("PATH", os.defpath)]
     tools = {name: shutil.which(name, path=os.pathsep.join(places)) for name in wanted}
     if missing := ", ".join(name for name, path in tools.items() if path is None):
-        raise Failure(f"{missing} not found; on Debian or Ubuntu: apt-get install postgresql sqlite3 curl")
+        raise Failure(f"{missing} not found; on Debian or Ubuntu: apt-get install postgresql sqlite3 curl openssl")
     return tools
 
 
@@ -51,20 +52,27 @@ def build() -> Path:
 
 def peers_python() -> tuple[Path, set[str]]:
     """A Python with the packages of the peers, kept from run to run, and those that could not be installed."""
-    venv = target_directory() / "bench-venv"
-    python, stamp = venv / "bin" / "python", venv / "installed.txt"
-    wanted = f"{platform.python_version()}\n{REQUIREMENTS.read_text()}"
-    if stamp.is_file() and stamp.read_text() == wanted:
+    python, is_whole = python_with(REQUIREMENTS, "bench-venv")
+    if is_whole:
         return python, set()
-    say("installing the Python packages of the peers")
+    return python, {name for name, version in pinned() if not installs(python, f"{name}=={version}")}
+
+
+def python_with(requirements: Path, name: str) -> tuple[Path, bool]:
+    """A Python in an environment of its own, kept from run to run, and whether all that it should have is there."""
+    venv = target_directory() / name
+    python, stamp = venv / "bin" / "python", venv / "installed.txt"
+    wanted = f"{platform.python_version()}\n{requirements.read_text()}"
+    if stamp.is_file() and stamp.read_text() == wanted:
+        return python, True
+    say("installing Python packages")
     shutil.rmtree(venv, ignore_errors=True)
     if subprocess.run([sys.executable, "-m", "venv", venv], stdout=sys.stderr).returncode != 0:
         raise Failure("there is no Python venv; on Debian or Ubuntu: apt-get install python3-venv")
-    if installs(python, "-r", REQUIREMENTS):
-        stamp.write_text(wanted)
-        return python, set()
-    missing = {name for name, version in pinned() if not installs(python, f"{name}=={version}")}
-    return python, missing
+    if not installs(python, "-r", requirements):
+        return python, False
+    stamp.write_text(wanted)
+    return python, True
 
 
 def installs(python: Path, *what) -> bool:

@@ -16,7 +16,7 @@ mod users;
 mod verify;
 
 use crate::config::{Config, Overrides};
-use crate::export::{Exporter, SlotLimits};
+use crate::export::{Exporter, SlotLimits, SpoolLimits};
 use crate::signature::SigningKey;
 use crate::source::Source;
 use crate::source::embedded::EmbeddedUsers;
@@ -110,7 +110,7 @@ pub fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // A closed stderr is no reason to panic.
-            let _ = writeln!(std::io::stderr(), "error: {error:#}");
+            let _ = writeln!(std::io::stderr(), "error: {}", crate::visible(&format!("{error:#}")));
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }
@@ -123,7 +123,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     // Some need no configuration: one makes it, the other works where there is none.
     match arguments.command {
-        Command::Init(init) => in_runtime(init::run(arguments.config, arguments.data_dir, *init))?,
+        Command::Init(init) => in_runtime(0, init::run(arguments.config, arguments.data_dir, *init))?,
         Command::Verify(arguments) => return verify::run(&arguments),
         command => run_configured(command, arguments.config, arguments.data_dir, listen)?,
     }
@@ -142,7 +142,7 @@ fn run_configured(
         Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
     });
     let config = Config::load(overrides, environment)?;
-    in_runtime(async {
+    in_runtime(config.limits.concurrent_exports, async {
         match command {
             Command::Demo { users, .. } => demo::run(config, users).await,
             Command::Serve { .. } => serve::run(config).await,
@@ -159,10 +159,14 @@ fn run_configured(
     })
 }
 
-/// Runs a command to its end.
-fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+/// Threads that may do what blocks, beside one for each export, which waits for its client.
+const BLOCKING_THREADS: usize = 512;
+
+/// Runs a command to its end, which makes at most so many exports at the same time.
+fn in_runtime(exports: usize, command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
+        .max_blocking_threads(BLOCKING_THREADS + exports)
         .enable_all()
         .build()
         .context("the runtime cannot be started")?;
@@ -220,13 +224,18 @@ async fn open_exporter(config: &Config, store: &Store) -> anyhow::Result<Exporte
     let instance = i64::from_ne_bytes(random_bytes::<8>()?);
     let audit = AuditLog::open(store.clone(), instance).await?;
     let pseudonyms = store.pseudonym_key(&random_bytes()?).await?;
-    let limits = SlotLimits {
+    let slots = SlotLimits {
         exports: config.limits.concurrent_exports,
         per_key: config.limits.concurrent_exports_per_key,
         queue: config.limits.queue,
         patience: config.limits.queue_timeout,
     };
-    Ok(Exporter::new(open_source(config)?, audit, pseudonyms, limits, Timestamp::now))
+    let spools = SpoolLimits {
+        directory: config.data_dir.clone(),
+        bytes: config.limits.spool_bytes,
+        hold: config.limits.source_hold,
+    };
+    Ok(Exporter::new(open_source(config)?, audit, pseudonyms, slots, spools, Timestamp::now))
 }
 
 /// The key that signs receipts, which is made where it is missing.

@@ -237,7 +237,7 @@ impl FromStr for Threads {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // Every export takes so many of the threads that may wait for a client; there are 512 (tokio, `max_blocking_threads`).
+        // Threads that wait for a client must leave others to those that write what it does not take.
         let count = text.parse().ok().filter(|count| (1..=16).contains(count));
         count.map(Self).ok_or_else(|| "expected a whole number from 1 to 16".to_owned())
     }

@@ -1,5 +1,7 @@
 //! Where a database is: `sqlite:PATH` or `postgres://…`, never shown with its password.
 
+pub(crate) mod encryption;
+
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;

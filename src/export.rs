@@ -4,8 +4,11 @@ mod account;
 mod body;
 mod draft;
 mod preflight;
+mod reader;
+mod relay;
 mod slots;
 mod spending;
+mod spool;
 mod stall;
 mod waiting;
 mod writer;
@@ -15,6 +18,7 @@ pub use draft::Draft;
 pub use preflight::Preflight;
 pub use slots::SlotLimits;
 pub use spending::Spending;
+pub use spool::SpoolLimits;
 pub use stall::Stall;
 
 use crate::encode::mask::PseudonymKey;
@@ -26,7 +30,9 @@ use crate::telemetry::Metrics;
 use crate::timestamp::Timestamp;
 use account::Account;
 use draft::DRAFTS;
+use relay::Relay;
 use slots::{Slot, Slots};
+use spool::Spools;
 use std::sync::Arc;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
@@ -47,6 +53,7 @@ pub struct Exporter {
     /// Tells the time.
     clock: fn() -> Timestamp,
     slots: Arc<Slots>,
+    spools: Arc<Spools>,
     /// Places for drafts.
     drafts: Arc<Semaphore>,
     closing: TaskTracker,
@@ -82,21 +89,24 @@ pub struct Terms {
 }
 
 impl Exporter {
-    /// An exporter that runs so many exports at the same time, and asks `clock` for the time.
+    /// An exporter that runs so many exports at the same time, keeps so much for slow clients, and asks `clock` for the time.
     pub fn new(
         source: Source,
         audit: AuditLog,
         pseudonyms: PseudonymKey,
-        limits: SlotLimits,
+        slots: SlotLimits,
+        spools: SpoolLimits,
         clock: fn() -> Timestamp,
     ) -> Self {
+        let metrics = Metrics::default();
         Self {
             source,
             audit,
             pseudonyms,
             clock,
-            metrics: Metrics::default(),
-            slots: Slots::new(limits),
+            slots: Slots::new(slots),
+            spools: Spools::new(spools, metrics.spool.clone()),
+            metrics,
             drafts: Arc::new(Semaphore::new(DRAFTS)),
             closing: TaskTracker::new(),
             breaking_off: CancellationToken::new(),
@@ -120,8 +130,9 @@ impl Exporter {
         let opening = Arc::clone(self).open(draft.hand_on(), Arc::clone(&plan.profile), slot, terms.stall);
         let account = tokio::spawn(opening).await.map_err(|_| StartError::Died)??;
         let (progress, parts) = mpsc::channel(PARTS_AHEAD);
-        let scan = tokio::spawn(scan(Arc::clone(self), plan, progress));
-        ExportBody::begin(account, parts, scan.abort_handle(), terms.spending).await
+        let relay = Relay::new(parts, Arc::clone(&self.spools));
+        let scan = tokio::spawn(scan(Arc::clone(self), plan, progress, Arc::clone(&relay)));
+        ExportBody::begin(account, relay, scan.abort_handle(), terms.spending).await
     }
 
     async fn open(
@@ -168,11 +179,9 @@ impl Exporter {
     }
 }
 
-async fn scan(exporter: Arc<Exporter>, plan: Plan, progress: mpsc::Sender<Progress>) {
+async fn scan(exporter: Arc<Exporter>, plan: Plan, progress: mpsc::Sender<Progress>, relay: Arc<Relay>) {
     let writers = PartWriters::new(plan.clone(), exporter.pseudonyms.clone(), progress.clone());
-    let verdict = exporter.source.scan_in_parts(&plan, writers).await;
-    // Nobody listens after the body is gone, and then nobody needs to.
-    let _ = progress.send(Progress::Verdict(verdict)).await;
+    relay.run(exporter.source.scan_in_parts(&plan, writers), progress).await;
 }
 
 #[cfg(test)]

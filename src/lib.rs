@@ -53,6 +53,15 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
+/// A text from elsewhere that stays on its line and cannot steer a terminal, nor turn its letters around.
+fn visible(text: &str) -> String {
+    let steers = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
 /// A fresh ULID of this time: sorts by time, 80 random bits.
 fn fresh_id(now: timestamp::Timestamp) -> String {
     let time = std::time::UNIX_EPOCH + std::time::Duration::from_micros(now.micros().max(0).unsigned_abs());

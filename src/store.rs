@@ -1,5 +1,6 @@
 //! What Headcount keeps for itself: keys, flags, the audit and its secrets, in SQLite or PostgreSQL by the same SQL.
 
+mod address;
 pub mod audit;
 pub mod budgets;
 pub mod flags;
@@ -8,6 +9,7 @@ pub mod keys;
 mod secrets;
 
 use crate::database_url::DatabaseUrl;
+use crate::database_url::encryption::remedy;
 use sqlx::any::{AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
@@ -28,8 +30,10 @@ const TIMEOUT: Duration = Duration::from_secs(10);
 /// Why the store cannot answer. For the log.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    #[error("the store cannot be reached: {0}")]
+    #[error("the store cannot be reached: {0}{remedy}", remedy = remedy(.0).unwrap_or_default())]
     Database(#[from] sqlx::Error),
+    #[error("store.url: {0}")]
+    Address(String),
     #[error("the store cannot be brought up to date: {0}")]
     Migration(#[from] MigrateError),
     #[error("the store's file {path}: {cause}")]
@@ -71,7 +75,13 @@ impl Store {
             .max_connections(4)
             .acquire_timeout(ACQUIRE_TIMEOUT)
             .before_acquire(|connection, _| Box::pin(is_clean(connection)));
-        let pool = match url {
+        let url = match url {
+            DatabaseUrl::Sqlite(_) => url.clone(),
+            DatabaseUrl::Postgres(url) => {
+                DatabaseUrl::Postgres(address::for_driver(url).map_err(StoreError::Address)?)
+            }
+        };
+        let pool = match &url {
             DatabaseUrl::Sqlite(path) => {
                 // SQLite has no lock of its own that spans the first look and the last migration.
                 let _alone = lock_file(&beside(path, ".lock"))?;
@@ -92,7 +102,7 @@ impl Store {
                 pool
             }
         };
-        let store = Self { pool, url: url.clone() };
+        let store = Self { pool, url };
         store.adopt_old_records().await?;
         Ok(store)
     }

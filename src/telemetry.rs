@@ -3,13 +3,14 @@
 use crate::config::LogFormat;
 use crate::plan::Profile;
 use crate::store::audit::Outcome;
+use crate::visible;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::{Registry, Unit};
-use std::io::IsTerminal;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
 use tracing_subscriber::EnvFilter;
 
@@ -18,13 +19,41 @@ pub fn start_logging(format: Option<LogFormat>, level: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(level));
     let is_terminal = std::io::stderr().is_terminal();
     let format = format.unwrap_or(if is_terminal { LogFormat::Text } else { LogFormat::Json });
+    let writer = move || Line { is_coloured: is_terminal };
     let subscriber =
-        tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).with_ansi(is_terminal);
+        tracing_subscriber::fmt().with_env_filter(filter).with_writer(writer).with_ansi(is_terminal);
     // A second start keeps the first subscriber, which is what a test in one process wants.
     let _ = match format {
         LogFormat::Text => subscriber.try_init(),
         LogFormat::Json => subscriber.json().flatten_event(true).try_init(),
     };
+}
+
+/// Writes each event to stderr as one line, whatever names and messages from elsewhere are in it: the library takes the sequences
+/// that steer a terminal out of values, but leaves line breaks to them.
+struct Line {
+    /// Whether the library itself steers the terminal.
+    is_coloured: bool,
+}
+
+impl Write for Line {
+    /// Takes a whole event, as the library hands it over.
+    fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
+        let text = String::from_utf8_lossy(event);
+        let text = text.strip_suffix('\n').unwrap_or(&text);
+        let mut line = if self.is_coloured {
+            text.split('\u{1b}').map(visible).collect::<Vec<_>>().join("\u{1b}")
+        } else {
+            visible(text)
+        };
+        line.push('\n');
+        std::io::stderr().write_all(line.as_bytes())?;
+        Ok(event.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// What `/metrics` shows.
@@ -37,6 +66,8 @@ pub struct Metrics {
     in_flight: Gauge,
     /// Requests that wait for a slot.
     pub waiting: Gauge,
+    /// Bytes of disk that keep what slow clients have not taken.
+    pub spool: Gauge,
     refused: Family<RefusedLabels, Counter>,
 }
 
@@ -64,6 +95,7 @@ impl Default for Metrics {
             duration: Histogram::new(DURATION_BUCKETS),
             in_flight: Gauge::default(),
             waiting: Gauge::default(),
+            spool: Gauge::default(),
             refused: Family::default(),
         };
         metrics.registered()
@@ -88,6 +120,12 @@ impl Metrics {
         );
         registry.register("exports_in_flight", "Exports that are running", self.in_flight.clone());
         registry.register("exports_waiting", "Requests that wait for a slot", self.waiting.clone());
+        registry.register_with_unit(
+            "spool",
+            "Disk that keeps what slow clients have not taken",
+            Unit::Bytes,
+            self.spool.clone(),
+        );
         registry.register(
             "refused",
             "Requests to the export endpoints that got no export",

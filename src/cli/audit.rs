@@ -74,7 +74,7 @@ async fn list(store: &Store, json: bool, limit: Option<i64>) -> anyhow::Result<(
 fn line(record: &Record) -> String {
     let outcome = record.outcome.map_or("running", Outcome::name);
     let reason = record.reason.as_ref().map_or_else(String::new, |reason| format!(" ({reason})"));
-    format!(
+    crate::visible(&format!(
         "{}  {}  {outcome}{reason}  {}  key {}  from {}  {} rows  {} bytes  filters {}",
         record.time,
         record.id,
@@ -84,5 +84,5 @@ fn line(record: &Record) -> String {
         record.rows,
         record.bytes,
         record.filters,
-    )
+    ))
 }

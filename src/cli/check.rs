@@ -32,8 +32,9 @@ fn summary(config: &Config) {
     eprintln!("listen     {}{https}", config.listen);
     eprintln!("data_dir   {}", config.data_dir.display());
     let embedded = if config.source.embedded.is_some() { " (embedded)" } else { "" };
-    eprintln!("source     {}, table {}{embedded}", config.source.url, config.source.mapping.table);
-    eprintln!("store      {}", config.store);
+    let source = format!("{}, table {}", config.source.url, config.source.mapping.table);
+    eprintln!("source     {}{embedded}", visible(&source));
+    eprintln!("store      {}", visible(&config.store.to_string()));
     let names: Vec<_> = config.profiles.iter().map(|profile| profile.name.as_str()).collect();
     eprintln!("exports    {}; {} at the same time", names.join(", "), config.limits.concurrent_exports);
     eprintln!();

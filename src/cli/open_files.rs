@@ -7,7 +7,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 const CONNECTIONS: usize = 10_000;
 /// Files that are no connections: the store, the log, the libraries.
 const OTHERS: usize = 256;
-/// Files of one export: the database, its log and its index for each thread of it.
+/// Files of one export: the database, its log and its index for each thread of it, and a spool.
 const OF_AN_EXPORT: usize = 16;
 
 /// Raises the limit of open files (`RLIMIT_NOFILE`, getrlimit(2)) as far as the connections need it and the system

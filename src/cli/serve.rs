@@ -31,10 +31,11 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
     })?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let address = format!("{scheme}://{}", listener.local_addr()?);
-    eprintln!(
+    let places = format!(
         "users from {}, table {}; keys, flags and audit in {}",
         config.source.url, config.source.mapping.table, config.store
     );
+    eprintln!("{}", crate::visible(&places));
     print_flags(&flags);
     announce(&address, &flags);
     eprintln!("listening on {address}");

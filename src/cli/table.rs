@@ -2,13 +2,15 @@
 
 /// Lines of cells, each column as wide as its widest cell; the last one is not padded.
 pub(super) fn table(rows: &[Vec<String>]) -> String {
+    let visible = |row: &Vec<String>| row.iter().map(|cell| crate::visible(cell)).collect();
+    let rows: Vec<Vec<_>> = rows.iter().map(visible).collect();
     let columns = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {
         rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).max().unwrap_or(0)
     };
     let widths: Vec<_> = (0..columns).map(width).collect();
     let mut text = String::new();
-    for row in rows {
+    for row in &rows {
         let padded: Vec<_> =
             row.iter().zip(&widths).map(|(cell, width)| format!("{cell:width$}", width = *width)).collect();
         text.push_str(padded.join("  ").trim_end());

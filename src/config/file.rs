@@ -90,6 +90,8 @@ pub(super) struct LimitsSection {
     pub(super) queue: Option<i64>,
     pub(super) queue_timeout: Option<String>,
     pub(super) client_stall: Option<String>,
+    pub(super) spool_bytes: Option<i64>,
+    pub(super) source_hold: Option<String>,
     pub(super) source_stall: Option<String>,
     pub(super) connections: Option<i64>,
     pub(super) shutdown_grace: Option<String>,

@@ -5,6 +5,9 @@ use super::file::LimitsSection;
 use std::str::FromStr;
 use std::time::Duration;
 
+const GIB: usize = 1 << 30;
+const PIB: i64 = 1 << 50;
+
 /// Bounds.
 #[derive(Debug)]
 pub struct Limits {
@@ -18,6 +21,10 @@ pub struct Limits {
     pub queue_timeout: Duration,
     /// How long a client may take nothing of its answer, 1 s or more.
     pub client_stall: Duration,
+    /// What slow clients have not taken, all of them together, may take so many bytes of disk in `data_dir`; 0: none.
+    pub spool_bytes: usize,
+    /// How long, in all, one export may keep the source waiting because there is no such room for it.
+    pub source_hold: Duration,
     /// How long the source may give nothing while an export waits for it, 1 s or more.
     pub source_stall: Duration,
     /// Connections that are open at the same time, 1 or more; `None`: 10,000, or fewer if the system allows fewer files.
@@ -54,6 +61,8 @@ impl Limits {
             queue: count("limits.queue", file.queue, 0..=10_000)?.unwrap_or(16),
             queue_timeout: duration("limits.queue_timeout", file.queue_timeout, 2)?,
             client_stall: layers.in_file("limits.client_stall", stall(client_stall))?,
+            spool_bytes: count("limits.spool_bytes", file.spool_bytes, 0..=PIB)?.unwrap_or(GIB),
+            source_hold: duration("limits.source_hold", file.source_hold, 60)?,
             source_stall: layers.in_file("limits.source_stall", stall(source_stall))?,
             connections: count("limits.connections", file.connections, 1..=1_000_000)?,
             shutdown_grace: duration("limits.shutdown_grace", file.shutdown_grace, 30)?,

@@ -1,8 +1,9 @@
 //! The stream of an export's bytes. It ends cleanly if and only if every row was sent and recorded.
 
 use super::account::Account;
+use super::reader::{Next, no_verdict};
+use super::relay::{Relay, Waiting};
 use super::spending::Spending;
-use super::writer::{Message, Progress};
 use super::{OVER_BUDGET, StartError};
 use crate::source::SourceError;
 use crate::store::StoreError;
@@ -11,8 +12,8 @@ use bytes::Bytes;
 use http_body::{Body, Frame};
 use std::future::poll_fn;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinHandle};
 
 /// The export is not complete, and why: for the log, never for a client.
@@ -44,52 +45,26 @@ enum State {
     Ended,
 }
 
-/// The running scan, read part by part.
+/// The running scan.
 struct Scan {
-    parts: mpsc::Receiver<Progress>,
-    part: Option<mpsc::Receiver<Message>>,
+    relay: Arc<Relay>,
+    /// A chunk on its way from the spool.
+    fetching: Option<JoinHandle<Next>>,
     task: AbortHandle,
-}
-
-/// What comes next of a scan.
-enum Next {
-    Chunk { bytes: Bytes, rows: u64 },
-    Verdict(Result<(), SourceError>),
 }
 
 impl Scan {
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
-        loop {
-            if let Some(part) = &mut self.part {
-                match ready!(part.poll_recv(context)) {
-                    Some(Message::Chunk { bytes, rows }) => return Poll::Ready(Next::Chunk { bytes, rows }),
-                    Some(Message::End) => self.part = None,
-                    // Its worker failed, and the verdict says why. What other workers read does not matter any more.
-                    None => return self.poll_verdict(context).map(Next::Verdict),
-                }
-            } else {
-                match ready!(self.parts.poll_recv(context)) {
-                    Some(Progress::Part(part)) => self.part = Some(part),
-                    Some(Progress::Verdict(verdict)) => return Poll::Ready(Next::Verdict(verdict)),
-                    None => {
-                        return Poll::Ready(Next::Verdict(Err(SourceError::Failed(NO_VERDICT.to_owned()))));
-                    }
-                }
-            }
-        }
-    }
-
-    /// The verdict on a scan of which a part is not whole: never a good one.
-    fn poll_verdict(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SourceError>> {
-        loop {
-            match ready!(self.parts.poll_recv(context)) {
-                Some(Progress::Part(_)) => {}
-                Some(Progress::Verdict(Err(error))) => return Poll::Ready(Err(error)),
-                Some(Progress::Verdict(Ok(()))) | None => {
-                    return Poll::Ready(Err(SourceError::Failed(NO_VERDICT.to_owned())));
-                }
-            }
-        }
+        let fetching = match &mut self.fetching {
+            Some(fetching) => fetching,
+            None => match ready!(self.relay.poll_take(context)) {
+                Waiting::Here(next) => return Poll::Ready(next),
+                Waiting::Spooled(chunk) => self.fetching.insert(chunk.fetch()),
+            },
+        };
+        let fetched = ready!(Pin::new(fetching).poll(context));
+        self.fetching = None;
+        Poll::Ready(fetched.unwrap_or_else(|_| Next::Verdict(Err(no_verdict()))))
     }
 }
 
@@ -97,11 +72,11 @@ impl ExportBody {
     /// Waits for the first bytes of the scan.
     pub(super) async fn begin(
         account: Account,
-        parts: mpsc::Receiver<Progress>,
+        relay: Arc<Relay>,
         task: AbortHandle,
         spending: Option<Spending>,
     ) -> Result<Self, StartError> {
-        let scan = Scan { parts, part: None, task };
+        let scan = Scan { relay, fetching: None, task };
         let mut body = Self { state: State::Streaming, scan, account, spending };
         match poll_fn(|context| body.scan.poll_next(context)).await {
             Next::Chunk { bytes, rows } => {
@@ -119,7 +94,7 @@ impl ExportBody {
             }
             // Every export has a header, so that no good verdict comes first.
             Next::Verdict(verdict) => {
-                let error = verdict.err().unwrap_or_else(|| SourceError::Failed(NO_VERDICT.to_owned()));
+                let error = verdict.err().unwrap_or_else(no_verdict);
                 let outcome = match error {
                     SourceError::After(_) => Outcome::Denied,
                     _ => Outcome::Failed,
@@ -173,7 +148,6 @@ impl ExportBody {
 }
 
 const NO_RECORD: &str = "its outcome could not be recorded";
-const NO_VERDICT: &str = "the scan ended without a verdict";
 
 impl Body for ExportBody {
     type Data = Bytes;

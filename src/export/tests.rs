@@ -42,8 +42,9 @@ impl Site {
         let store = Store::open(&url).await.expect("a store");
         let audit = AuditLog::open(store.clone(), 1).await.expect("an audit");
         let pseudonyms = store.pseudonym_key(&[7; 32]).await.expect("a key");
-        let limits = SlotLimits { exports: 4, per_key: None, queue: 0, patience: Duration::ZERO };
-        let mut exporter = Exporter::new(source.expect("a source"), audit, pseudonyms, limits, clock);
+        let slots = SlotLimits { exports: 4, per_key: None, queue: 0, patience: Duration::ZERO };
+        let spools = SpoolLimits { directory: directory.path().to_owned(), bytes: 0, hold: Duration::ZERO };
+        let mut exporter = Exporter::new(source.expect("a source"), audit, pseudonyms, slots, spools, clock);
         exporter.drafts = Arc::new(Semaphore::new(drafts));
         Self { directory, store, exporter: Arc::new(exporter) }
     }
@@ -130,6 +131,7 @@ async fn a_scan_that_panics_breaks_the_export() {
     let profile = Arc::new(Profile::minimal());
     let opening = Arc::clone(&site.exporter).open(draft.hand_on(), profile, slot, Stall::default());
     let (progress, parts) = mpsc::channel(1);
+    let relay = Relay::new(parts, Arc::clone(&site.exporter.spools));
     let scan = tokio::spawn(async move {
         let (chunks, part) = mpsc::channel(1);
         progress.send(Progress::Part(part)).await.expect("a body");
@@ -138,7 +140,7 @@ async fn a_scan_that_panics_breaks_the_export() {
         panic!("as a bug would");
     });
     let account = opening.await.expect("an account");
-    let body = ExportBody::begin(account, parts, scan.abort_handle(), None).await.expect("an export");
+    let body = ExportBody::begin(account, relay, scan.abort_handle(), None).await.expect("an export");
     drop(draft);
     assert!(body.collect().await.is_err());
     let records = site.settled().await;

@@ -48,6 +48,7 @@ pub(super) fn attachment(filename: &str) -> HeaderValue {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn names_that_are_not_ascii_are_given_twice() {
@@ -69,5 +70,31 @@ mod tests {
         let long = "x".repeat(65);
         headers.insert("x-request-id", HeaderValue::from_str(&long).expect("a header value"));
         assert_eq!(RequestId::of(&headers).as_str().len(), 26);
+    }
+
+    proptest! {
+        #[test]
+        fn a_name_never_ends_its_quotes_or_its_header(name in "[^\\p{Cc}/\\\\\"]{1,30}") {
+            let value = attachment(&name);
+            let text = value.to_str().expect("visible ASCII");
+            let rest = text.strip_prefix("attachment; filename=\"").expect("a quoted name");
+            let (quoted, rest) = rest.split_once('"').expect("its end");
+            prop_assert_eq!(quoted.chars().count(), name.chars().count());
+            let encoded = rest.strip_prefix("; filename*=UTF-8''").unwrap_or_default();
+            prop_assert!(!encoded.contains(|c: char| c.is_whitespace() || "\"';,\\".contains(c)), "{}", text);
+            let decoded: Vec<_> = form_urlencoded::parse(encoded.replace('+', "%2B").replace('&', "%26").as_bytes()).into_owned().collect();
+            prop_assert!(name.is_ascii() || decoded == [(name, String::new())]);
+        }
+
+        #[test]
+        fn a_request_id_never_leaves_its_line(offered in prop::collection::vec(any::<u8>(), 0..80)) {
+            let mut headers = HeaderMap::new();
+            if let Ok(value) = HeaderValue::from_bytes(&offered) {
+                headers.insert("x-request-id", value);
+            }
+            let id = RequestId::of(&headers);
+            prop_assert!((1..=64).contains(&id.as_str().len()));
+            prop_assert!(id.as_str().bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte)));
+        }
     }
 }

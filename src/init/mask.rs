@@ -1,6 +1,7 @@
 //! Cells as they may be shown to whoever sets things up: enough to see that they are the right ones.
 
 use super::Field;
+pub(crate) use crate::visible;
 
 /// `j***@e***.com`, `J***`; times and flags as they are, and ids unless they are addresses.
 pub fn masked(field: Field, cell: Option<&str>) -> String {
@@ -14,11 +15,6 @@ pub fn masked(field: Field, cell: Option<&str>) -> String {
         _ => cell.to_owned(),
     };
     visible(&shown)
-}
-
-/// A text from a database, cell or name, that cannot steer the terminal.
-pub fn visible(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn initial(text: &str) -> String {

@@ -7,7 +7,7 @@ use reqwest::blocking::RequestBuilder;
 use serde_json::Value;
 
 use crate::harness::{
-    APP_READER, Answer, Db, Download, EXPORT_KEY, FULL, MINIMAL, Received, STANDARD_KEY, Server, Site,
+    APP_READER, Answer, Db, Download, EXPORT_KEY, FULL, HELD, MINIMAL, Received, STANDARD_KEY, Server, Site,
     eventually,
 };
 
@@ -197,6 +197,7 @@ fn the_server_goes_on_after_a_failure(db: Db) {
 #[test]
 fn a_postgres_session_that_is_ended_breaks_the_transfer() {
     let site = Site::with_wide_users(Db::Postgres);
+    site.configure(HELD);
     let server = site.serve();
     let download = Download::stalled(&server, FULL, EXPORT_KEY);
     let export = download.export_id();

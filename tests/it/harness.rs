@@ -8,6 +8,7 @@ mod commands;
 mod db;
 mod doctor;
 mod download;
+pub(crate) mod encrypted;
 mod frameworks;
 mod init;
 mod members;
@@ -28,12 +29,13 @@ pub(crate) use commands::Finished;
 pub(crate) use db::Db;
 pub(crate) use doctor::Findings;
 pub(crate) use download::{Download, Received, connect, raw_exchange};
+pub(crate) use encrypted::Encrypted;
 pub(crate) use frameworks::Framework;
 pub(crate) use members::{MEMBERS, MEMBERS_FULL, SUPPORT};
 pub(crate) use outage::Outage;
 pub(crate) use people::{PEOPLE_FULL, PEOPLE_MINIMAL};
 pub(crate) use pgbouncer::PgBouncer;
-pub(crate) use postgres::{APP_READER, HEADCOUNT_STORE};
+pub(crate) use postgres::{APP_BACKUP, APP_READER, HEADCOUNT_STORE};
 pub(crate) use proxy::Proxy;
 pub(crate) use replication::Replication;
 pub(crate) use server::{Server, wait_for_exit};
@@ -43,6 +45,9 @@ pub(crate) const MINIMAL: &str = "/api/v1/users/export";
 pub(crate) const FULL: &str = "/api/v1/users/export-full";
 pub(crate) const ALIVE: &str = "/api/v1/users/export-alive";
 pub(crate) const SIMPLE: &str = "/api/v1/users/export-simple";
+
+/// Nothing is kept for slow clients: one that waits holds the source for as long as `limits.source_hold` says, a minute.
+pub(crate) const HELD: &str = "[limits]\nspool_bytes = 0\n";
 
 /// The endpoint of a declared export.
 pub(crate) fn profile(name: &str) -> String {

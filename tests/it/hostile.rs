@@ -1,29 +1,31 @@
 //! Clients that mean no good. The mechanisms are the same for ten connections and ten thousand.
 
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::TcpStream;
 use std::time::Duration;
 
 use crate::harness::{
-    Db, Download, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, connect, eventually, raw_exchange,
+    Db, Download, EXPORT_KEY, FULL, MINIMAL, PEOPLE_FULL, PEOPLE_MINIMAL, STANDARD_KEY, Server, Site,
+    connect, eventually, raw_exchange,
 };
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
-const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+pub(crate) const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const GET: &str = "GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
-fn serve(limits: &str) -> (Site, Server) {
+pub(crate) fn serve(limits: &str) -> (Site, Server) {
     let site = Site::with_people(Db::Sqlite);
     site.configure(&format!("[limits]\n{limits}"));
     let server = site.serve();
     (site, server)
 }
 
-fn assert_serves(server: &Server) {
+pub(crate) fn assert_serves(server: &Server) {
     assert_eq!(server.get_with(STANDARD_KEY, MINIMAL).status, 200);
 }
 
 /// Reads until the server hangs up, one way or another.
-fn read_to_the_end(stream: &mut TcpStream) -> Vec<u8> {
+pub(crate) fn read_to_the_end(stream: &mut TcpStream) -> Vec<u8> {
     let mut all = Vec::new();
     if let Err(error) = stream.read_to_end(&mut all) {
         assert_eq!(error.kind(), std::io::ErrorKind::ConnectionReset, "{error}");
@@ -116,6 +118,48 @@ fn pipelined_requests_are_answered_in_order() {
 }
 
 #[test]
+fn pipelined_exports_are_answered_in_order() {
+    let (_site, server) = serve("concurrent_exports = 1\n");
+    let request = |id: usize| {
+        let target = if id.is_multiple_of(2) { MINIMAL } else { FULL };
+        let close = if id == 99 { "Connection: close\r\n" } else { "" };
+        format!(
+            "GET {target} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {EXPORT_KEY}\r\nX-Request-Id: {id}\r\n{close}\r\n"
+        )
+    };
+    let answers = raw_exchange(&server, &(0..100).map(request).collect::<String>());
+    let mut rest = answers.as_str();
+    for id in 0..100 {
+        let csv = if id % 2 == 0 { PEOPLE_MINIMAL } else { PEOPLE_FULL };
+        let (head, body) = rest.split_once("\r\n\r\n").unwrap();
+        assert!(
+            head.starts_with("HTTP/1.1 200") && head.contains(&format!("x-request-id: {id}\r\n")),
+            "{head}"
+        );
+        let whole = format!("{:X}\r\n{csv}\r\n0\r\n\r\n", csv.len());
+        rest = body.strip_prefix(whole.as_str()).unwrap_or_else(|| panic!("{id}: {body}"));
+    }
+    assert!(rest.is_empty());
+}
+
+/// None but the first costs anything as long as that one is not taken.
+#[test]
+fn exports_that_wait_in_a_pipeline_are_not_begun() {
+    let site = Site::with_wide_users(Db::Sqlite);
+    let server = site.serve();
+    let mut stream = connect(server.addr);
+    let request = format!("GET {FULL} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {EXPORT_KEY}\r\n\r\n");
+    stream.write_all(request.repeat(100).as_bytes()).unwrap();
+    stream.read_exact(&mut [0; 1000]).unwrap();
+    assert_serves(&server);
+    assert_eq!(site.audit().len(), 2);
+    drop(stream);
+    eventually("no export is left", || server.metric("headcount_exports_in_flight", &[]) < 0.5);
+    let outcomes: Vec<_> = site.audit().iter().map(|record| record["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["completed", "disconnected"]);
+}
+
+#[test]
 fn who_asks_on_and_on_and_reads_nothing_is_cut_off() {
     let (_site, server) = serve("client_stall = \"1s\"\n");
     let before = server.peak_memory();
@@ -127,50 +171,38 @@ fn who_asks_on_and_on_and_reads_nothing_is_cut_off() {
     assert_serves(&server);
 }
 
-/// RFC 9113 section 4.1.
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
-    let mut frame = length[1..].to_vec();
-    frame.extend([kind, flags]);
-    frame.extend(stream.to_be_bytes());
-    frame.extend(payload);
-    frame
-}
-
-/// A request for `path` with a key, by the static table of HPACK (RFC 7541 appendix A) and literals.
-fn headers(stream: u32, path: &str) -> Vec<u8> {
-    let mut block = vec![0x82, 0x86];
-    for (name, value) in [(4, path), (1, "localhost"), (23, &format!("Bearer {STANDARD_KEY}"))] {
-        let literal: &[u8] = if name < 15 { &[name] } else { &[15, name - 15] };
-        block.extend(literal);
-        block.push(u8::try_from(value.len()).unwrap());
-        block.extend(value.as_bytes());
-    }
-    frame(1, 0x5, stream, &block)
-}
-
-/// CVE-2023-44487.
+/// As many as there may be by default, or as many as this machine allows a process to have.
 #[test]
-fn streams_that_are_reset_at_once_do_no_harm() {
-    let (_site, server) = serve("");
+fn ten_thousand_connections_that_say_nothing_leave_room_for_others() {
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
+    // Others are for the tests beside this one, and for what the server has open otherwise.
+    let allowed = usize::try_from(maximum.unwrap_or(20_000)).unwrap().saturating_sub(1500);
+    let count = allowed.min(10_000);
+    assert!(count > 2500, "this test needs 4,096 open files or more: ulimit -Hn");
+
+    let (_site, server) = serve(&format!("connections = {}\n", count + 100));
     assert_serves(&server);
     let before = server.peak_memory();
-    for path in ["/healthz", MINIMAL] {
-        let mut stream = connect(server.addr);
-        let mut attack = [PREFACE, &frame(4, 0, 0, &[])].concat();
-        for id in (1..40_000).step_by(2) {
-            attack.extend(headers(id, path));
-            attack.extend(frame(3, 0, id, &8_u32.to_be_bytes()));
+    let mut idle = Vec::new();
+    while idle.len() < count {
+        for begun in [&b""[..], b"GET /healthz HTTP/1.1\r\nHost: loc", &PREFACE[..10]].repeat(30) {
+            let mut stream = TcpStream::connect(server.addr).unwrap();
+            stream.write_all(begun).unwrap();
+            idle.push(stream);
         }
-        // The server may call it enough (RFC 9113 section 10.5) before all is written.
-        let _ = stream.write_all(&attack);
-        assert_serves(&server);
-        let _ = stream.shutdown(Shutdown::Write);
-        read_to_the_end(&mut stream);
+        // Who does not fit into the kernel's queue has to wait for a second.
+        eventually("they are accepted", || server.open_files().count() >= idle.len());
     }
+    for _ in 0..10 {
+        assert_serves(&server);
+    }
+    assert!(server.open_files().count() >= idle.len(), "the idle ones were sent away");
+    let kib = (server.peak_memory() - before) / (count as u64);
+    assert!(kib < 20, "{kib} KiB for each");
+    drop(idle);
     assert_serves(&server);
-    assert!(server.peak_memory() - before < 64 * 1024);
-    eventually("no export is left", || server.metric("headcount_exports_in_flight", &[]) < 0.5);
+    eventually("they are gone", || server.open_files().count() < 200);
 }
 
 #[test]

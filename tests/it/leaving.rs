@@ -1,7 +1,7 @@
 //! Clients that go away before the end.
 
 use crate::harness::{
-    APP_READER, Db, Download, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, eventually,
+    APP_READER, Db, Download, EXPORT_KEY, FULL, HELD, MINIMAL, STANDARD_KEY, Server, Site, eventually,
 };
 
 both! {
@@ -39,16 +39,7 @@ fn an_http_2_client_that_leaves_is_recorded_as_disconnected(db: Db) {
 
 fn a_client_that_leaves_a_compressed_export_is_recorded_as_disconnected(db: Db) {
     let site = Site::with_empty_table(db);
-    let hardly_compressible = match db {
-        Db::Sqlite => "hex(randomblob(5000))",
-        Db::Postgres => {
-            "(SELECT string_agg(md5(i::text || part), '') FROM generate_series(1, 312) AS parts(part))"
-        }
-    };
-    site.sql(&format!(
-        "INSERT INTO users (id, name) SELECT i, {hardly_compressible} FROM {}",
-        db.series(2999)
-    ));
+    site.sql(&format!("INSERT INTO users (id, name) SELECT i, {} FROM {}", db.noise(), db.series(2999)));
     let server = site.serve();
     let headers = format!("X-API-Key: {EXPORT_KEY}\r\nAccept-Encoding: gzip\r\n");
     let mut download = Download::open_with(&server, FULL, &headers);
@@ -72,6 +63,7 @@ fn source_is_busy(site: &Site) -> bool {
 
 fn a_client_that_leaves_frees_the_source(db: Db) {
     let site = Site::with_wide_users(db);
+    site.configure(HELD);
     let server = site.serve();
     let download = Download::stalled(&server, FULL, EXPORT_KEY);
     assert!(source_is_busy(&site));

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use crate::harness::{Answer, Db, Download, EXPORT_KEY, FULL, Site, eventually, within_a_second};
+use crate::harness::{Answer, Db, Download, EXPORT_KEY, FULL, HELD, Site, eventually, within_a_second};
 use crate::pages::{PADDING, as_sqlite_reads, exported, run};
 use crate::parts_live::{FOUR, MIB, cost_of_slow_readers, readers};
 
@@ -119,7 +119,7 @@ fn large() -> Site {
         site.db.series(8000),
         at = site.db.second_of_2025(),
     ));
-    site.configure(FOUR);
+    site.configure(&format!("{FOUR}{HELD}"));
     site
 }
 
@@ -157,7 +157,7 @@ fn a_value_that_does_not_fit_is_named() {
 fn a_client_that_leaves_closes_the_source() {
     let site = large();
     for parallelism in [1, 4] {
-        site.configure(&format!("[source]\nparallelism = {parallelism}\n"));
+        site.configure(&format!("[source]\nparallelism = {parallelism}\n{HELD}"));
         let server = site.serve();
         for _ in 0..3 {
             let mut http1 = Download::stalled(&server, FULL, EXPORT_KEY);

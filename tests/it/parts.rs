@@ -4,7 +4,7 @@ use std::io::Read;
 
 use reqwest::Method;
 
-use crate::harness::{Answer, Db, Download, EXPORT_KEY, FULL, Server, Site, profile};
+use crate::harness::{Answer, Db, Download, EXPORT_KEY, FULL, HELD, Server, Site, profile};
 
 /// As many as make a table of more than 4 MiB, and of several parts where the ids are dense.
 const USERS: u32 = 70_000;
@@ -86,10 +86,10 @@ fn a_large_table_is_divided_and_others_are_not() {
         server.times_open(&site.sqlite_source())
     };
     // The connection that watched over the snapshot may wait for the others before it is closed.
-    assert!((4..=5).contains(&readers(4, "", FULL)));
-    assert!((3..=4).contains(&readers(3, "", FULL)));
-    assert_eq!(readers(1, "", FULL), 1);
-    assert_eq!(readers(4, "", &format!("{FULL}?limit=2999")), 1);
+    assert!((4..=5).contains(&readers(4, HELD, FULL)));
+    assert!((3..=4).contains(&readers(3, HELD, FULL)));
+    assert_eq!(readers(1, HELD, FULL), 1);
+    assert_eq!(readers(4, HELD, &format!("{FULL}?limit=2999")), 1);
 }
 
 #[test]

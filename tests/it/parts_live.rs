@@ -3,7 +3,9 @@
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::harness::{Answer, Db, Download, EXPORT_KEY, FULL, Server, Site, eventually, within_a_second};
+use crate::harness::{
+    Answer, Db, Download, EXPORT_KEY, FULL, HELD, Server, Site, eventually, within_a_second,
+};
 
 pub(crate) const FOUR: &str = "[source]\nparallelism = 4\n";
 
@@ -21,7 +23,7 @@ fn large() -> Site {
         site.db.series(3000),
         at = site.db.second_of_2025(),
     ));
-    site.configure(FOUR);
+    site.configure(&format!("{FOUR}{HELD}"));
     site
 }
 
@@ -147,7 +149,7 @@ fn slow_readers_of_large_rows_do_not_take_much_more() {
     let site = large();
     site.sql("CREATE TABLE padding (text TEXT); INSERT INTO padding VALUES (hex(zeroblob(500000)))");
     let name = "name = { sql = '(SELECT text FROM padding)' }";
-    site.configure(&format!("{FOUR}[source.columns]\n{name}\n"));
+    site.configure(&format!("{FOUR}{HELD}[source.columns]\n{name}\n"));
     let cost = cost_of_slow_readers(&site);
     assert!(cost < 128 * MIB, "{} MiB", cost / MIB);
 }
@@ -155,7 +157,7 @@ fn slow_readers_of_large_rows_do_not_take_much_more() {
 #[test]
 fn a_shutdown_breaks_off_every_part() {
     let site = large();
-    site.configure(&format!("{FOUR}[limits]\nshutdown_grace = \"300ms\"\n"));
+    site.configure(&format!("{FOUR}{HELD}shutdown_grace = \"300ms\"\n"));
     let server = site.serve();
     let slow: Vec<_> = (0..3).map(|_| Download::stalled(&server, FULL, EXPORT_KEY)).collect();
     assert_divided(&site, &server);

@@ -1,6 +1,6 @@
 //! However many connections read a large PostgreSQL table, nobody can tell from the bytes.
 
-use crate::harness::{Db, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, csv_records};
+use crate::harness::{Db, EXPORT_KEY, FULL, HELD, MINIMAL, STANDARD_KEY, Server, Site, csv_records};
 
 /// As many as make a table of several parts.
 pub(crate) const USERS: u32 = 70_000;
@@ -34,9 +34,10 @@ fn with_table(id: &str, definition: &str, index: &str) -> Site {
     site
 }
 
-/// Serves with so many connections for a scan; `source` is what else `[source]` says, and whatever follows it.
+/// Serves with so many connections for a scan; `source` is what else `[source]` says, and whatever follows it. Who waits
+/// holds the source.
 pub(crate) fn serve(site: &Site, parallelism: u32, source: &str) -> Server {
-    site.configure(&format!("[source]\nparallelism = {parallelism}\n{source}"));
+    site.configure(&format!("[source]\nparallelism = {parallelism}\n{source}{HELD}"));
     site.serve()
 }
 

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::harness::{Db, Download, MINIMAL, STANDARD_KEY, Server, Site, eventually};
+use crate::harness::{Db, Download, HELD, MINIMAL, STANDARD_KEY, Server, Site, eventually};
 use crate::parts_postgres_live::readers;
 
 /// Users, of whom each has an id in the first or in the second half of the ids.
@@ -30,9 +30,9 @@ fn in_motion() -> Site {
     ));
     site.sql("ANALYZE users");
     site.unset("HEADCOUNT_STORE_URL");
-    site.configure(
-        "[source]\nparallelism = 4\n[source.columns]\nname = { sql = \"name || repeat(' ', 600)\" }\n",
-    );
+    site.configure(&format!(
+        "[source]\nparallelism = 4\n[source.columns]\nname = {{ sql = \"name || repeat(' ', 600)\" }}\n{HELD}"
+    ));
     site
 }
 

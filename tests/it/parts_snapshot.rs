@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::harness::{Db, Download, MINIMAL, STANDARD_KEY, Server, Site, eventually};
+use crate::harness::{Db, Download, HELD, MINIMAL, STANDARD_KEY, Server, Site, eventually};
 use crate::parts_live::{CLUSTER, FOUR, GAP, readers};
 
 fn id_of(slot: u64) -> u64 {
@@ -40,7 +40,7 @@ fn in_motion(journal: &str) -> Site {
         site.db.series(u32::try_from(SLOTS).unwrap())
     ));
     site.configure(&format!(
-        "{FOUR}[source.columns]\nname = {{ sql = \"name || ' ' || (SELECT text FROM padding WHERE size = 'some')\" }}\n"
+        "{FOUR}{HELD}[source.columns]\nname = {{ sql = \"name || ' ' || (SELECT text FROM padding WHERE size = 'some')\" }}\n"
     ));
     site
 }

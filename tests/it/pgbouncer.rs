@@ -3,7 +3,7 @@
 use reqwest::Method;
 
 use crate::harness::{
-    APP_READER, Answer, Db, Download, EXPORT_KEY, FULL, MINIMAL, PgBouncer, STANDARD_KEY, Server, Site,
+    APP_READER, Answer, Db, Download, EXPORT_KEY, FULL, HELD, MINIMAL, PgBouncer, STANDARD_KEY, Server, Site,
     eventually,
 };
 use crate::parts_postgres::{USERS, fill};
@@ -45,7 +45,7 @@ fn odd(n: u32) -> String {
 }
 
 fn serve(site: &Site, parallelism: u32, wide: &str) -> Server {
-    site.configure(&format!("[source]\nparallelism = {parallelism}\n{wide}"));
+    site.configure(&format!("[source]\nparallelism = {parallelism}\n{wide}{HELD}"));
     site.serve()
 }
 

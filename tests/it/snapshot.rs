@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::harness::{Db, Download, EXPORT_KEY, MINIMAL, Site, eventually};
+use crate::harness::{Db, Download, EXPORT_KEY, HELD, MINIMAL, Site, eventually};
 
 both! {
     an_export_under_a_concurrent_writer_is_one_state_of_the_table,
@@ -78,6 +78,7 @@ fn an_export_under_a_concurrent_writer_is_one_state_of_the_table(db: Db) {
         db.wide_text(),
         db.series(u32::try_from(SLOTS).unwrap())
     ));
+    site.configure(HELD);
     let server = site.serve();
 
     let (commits, stop) = (AtomicU64::new(0), AtomicBool::new(false));

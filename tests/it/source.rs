@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 
 use crate::harness::{
-    APP_READER, Db, Download, EXPORT_KEY, FULL, MINIMAL, PEOPLE_FULL, STANDARD_KEY, Site, eventually,
+    APP_READER, Db, Download, EXPORT_KEY, FULL, HELD, MINIMAL, PEOPLE_FULL, STANDARD_KEY, Site, eventually,
 };
 
 both! {
@@ -198,6 +198,7 @@ fn a_postgres_role_that_may_only_read_is_enough() {
 #[test]
 fn a_postgres_transaction_ends_with_its_export() {
     let site = Site::with_wide_users(Db::Postgres);
+    site.configure(HELD);
     let server = site.serve();
     let running = Download::stalled(&server, FULL, EXPORT_KEY);
     assert!(site.database().busy_sessions(APP_READER) > 0);

@@ -12,7 +12,9 @@ both! {
 
 fn impatient(db: Db, stall: &str) -> Site {
     let site = Site::with_wide_users(db);
-    site.configure(&format!("[limits]\nconcurrent_exports = 1\nclient_stall = \"{stall}\"\n"));
+    site.configure(&format!(
+        "[limits]\nconcurrent_exports = 1\nspool_bytes = 0\nclient_stall = \"{stall}\"\n"
+    ));
     site
 }
 

@@ -1,6 +1,6 @@
 //! A source that is a hot standby of PostgreSQL.
 
-use crate::harness::{Db, Download, EXPORT_KEY, FULL, Replication, Server, Site};
+use crate::harness::{Db, Download, EXPORT_KEY, FULL, HELD, Replication, Server, Site};
 
 const USERS: u32 = 70_000;
 
@@ -21,7 +21,7 @@ fn replicated(settings: &[&str]) -> Replication {
 }
 
 fn serve(site: &Site, parallelism: u32, wide: &str) -> Server {
-    site.configure(&format!("[source]\nparallelism = {parallelism}\n{wide}"));
+    site.configure(&format!("[source]\nparallelism = {parallelism}\n{wide}{HELD}"));
     site.serve()
 }
 

@@ -29,7 +29,7 @@ fn repr_digest(bytes: impl AsRef<[u8]>) -> String {
 }
 
 /// The trailers of `rows` users whose content is `plain`, sent as `sent`.
-fn expected(rows: u32, plain: &[u8], sent: &[u8]) -> Vec<String> {
+pub(crate) fn expected(rows: u32, plain: &[u8], sent: &[u8]) -> Vec<String> {
     vec![
         format!("repr-digest: {}", repr_digest(sent)),
         format!("x-export-rows: {rows}"),
@@ -37,7 +37,7 @@ fn expected(rows: u32, plain: &[u8], sent: &[u8]) -> Vec<String> {
     ]
 }
 
-fn sorted(mut lines: Vec<String>) -> Vec<String> {
+pub(crate) fn sorted(mut lines: Vec<String>) -> Vec<String> {
     lines.sort();
     lines
 }

@@ -216,6 +216,21 @@ fn postgres_timestamps_that_rfc_3339_cannot_say_fail_the_export_by_name() {
     }
 }
 
+/// So many microseconds wrap around to our days.
+#[test]
+fn postgres_dates_that_are_too_far_away_fail_the_export_by_name() {
+    for expression in
+        ["'infinity'", "'-infinity'", "'10000-01-01'", "DATE '2025-01-08' + 213503982", "'5874897-12-31'"]
+    {
+        let site = created_at(Db::Postgres, "NULL");
+        site.sql("ALTER TABLE users ALTER created_at TYPE date");
+        site.sql(&format!("UPDATE users SET created_at = {expression}"));
+        let server = site.serve();
+        assert_fails_naming(&server, FULL, &["users", "created_at", "4242"]);
+        assert_eq!(server.get_with(EXPORT_KEY, MINIMAL).ids(), ["4242"]);
+    }
+}
+
 fn a_text_id_ends_a_page_as_it_was_shown(db: Db) {
     let site = Site::bare(db);
     let table = db.users_table().replace("BIGINT", "TEXT").replace("INTEGER", "TEXT");

@@ -59,7 +59,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Aside<S> {
 
     /// Sends rows aside, or makes out what the driver is to read; `false` if more must be read first.
     fn poll_sort(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        let rows = messages(&self.unread, |kind| kind == COPY_DATA);
+        let rows = messages(&self.unread, true);
         if rows > 0 {
             // Without a receiver nobody wants them.
             if ready!(self.rows.poll_reserve(context)).is_ok() {
@@ -69,7 +69,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Aside<S> {
             }
             return Poll::Ready(true);
         }
-        let others = messages(&self.unread, |kind| kind != COPY_DATA);
+        let others = messages(&self.unread, false);
         self.passed = self.unread.split_to(others);
         Poll::Ready(others > 0)
     }
@@ -104,18 +104,21 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Aside<S> {
     }
 }
 
-/// The length of the whole messages of some kind that stand at the beginning.
-fn messages(bytes: &[u8], is_wanted: impl Fn(u8) -> bool) -> usize {
+/// The length of the whole messages that stand at the beginning: those with rows, or the others.
+fn messages(bytes: &[u8], are_rows: bool) -> usize {
     let mut end = 0;
     while let Some((&[kind, a, b, c, d], _)) = bytes[end..].split_first_chunk::<HEADER>() {
-        let length = u32::from_be_bytes([a, b, c, d]) as usize + 1;
-        if !is_wanted(kind) || bytes.len() - end < length {
+        let length = usize::try_from(i32::from_be_bytes([a, b, c, d])).ok();
+        let Some(length) = length.filter(|length| *length >= HEADER - 1) else {
+            // Less than its own length is no message, whatever it is called. The driver will say so, and reads nothing after it.
+            return if are_rows { end } else { bytes.len() };
+        };
+        if (kind == COPY_DATA) != are_rows || bytes.len() - end < length + 1 {
             break;
         }
-        // Less than its own length is no message; the driver will say so.
-        end += length.max(HEADER);
+        end += length + 1;
     }
-    end.min(bytes.len())
+    end
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Aside<S> {
@@ -214,3 +217,6 @@ impl Block {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -125,7 +125,9 @@ fn decode(wire: Wire, timestamps: Timestamps, cell: &[u8]) -> Result<Value<'_>, 
         Wire::Uuid => cell.try_into().map(Value::Uuid).map_err(|_| "these bytes are not a UUID"),
         Wire::Date => {
             let days = <[u8; 4]>::try_from(cell).map(i32::from_be_bytes).ok();
-            days.and_then(|days| Timestamp::from_micros(i64::from(days) * DAY + POSTGRES_EPOCH))
+            // A date can be further away than microseconds are counted (PostgreSQL manual, table 8.9).
+            days.and_then(|days| i64::from(days).checked_mul(DAY)?.checked_add(POSTGRES_EPOCH))
+                .and_then(Timestamp::from_micros)
                 .map(Value::Timestamp)
                 .ok_or("this date is infinite or not in the years 0000 to 9999")
         }
@@ -209,18 +211,91 @@ mod tests {
         assert_eq!(values[2], Value::Int(7));
     }
 
-    proptest! {
-        #[test]
-        fn garbage_is_never_more_than_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..64)) {
-            let mut reader = CopyReader::new(Timestamps::Auto);
-            let _ = reader.start_of(&bytes);
-            let mut rest = &bytes[..];
-            let mut values = [Value::Null; 3];
+    /// A column and the bytes of a cell in it: such that fit, and any.
+    fn cell() -> impl Strategy<Value = (Wire, Option<Vec<u8>>)> {
+        let wires = [
+            Wire::Bool,
+            Wire::BoolInt,
+            Wire::Int,
+            Wire::Uuid,
+            Wire::Text,
+            Wire::UncheckedText,
+            Wire::Timestamp,
+            Wire::Date,
+            Wire::Epoch,
+            Wire::TimeText,
+            Wire::Number,
+        ];
+        let lengths = prop::sample::select(vec![1_usize, 2, 4, 8, 16]);
+        let fitting = lengths.prop_flat_map(|length| prop::collection::vec(any::<u8>(), length));
+        let bytes = prop_oneof![2 => fitting, 1 => prop::collection::vec(any::<u8>(), 0..24)];
+        (prop::sample::select(wires.to_vec()), prop::option::weighted(0.8, bytes))
+    }
+
+    /// What becomes of the messages of a `COPY`: its rows up to the first problem, and whether there was none.
+    fn read<'a>(messages: &[&'a [u8]], wires: &[Wire]) -> (Vec<Vec<Value<'a>>>, bool) {
+        let mut reader = CopyReader::new(Timestamps::Auto);
+        let mut rows = Vec::new();
+        for message in messages {
+            let Ok(mut rest) = reader.start_of(message) else { return (rows, false) };
             while !rest.is_empty() {
-                if reader.row(&mut rest, &WIRES, &mut values).is_err() {
-                    break;
+                let mut values = vec![Value::Null; wires.len()];
+                match reader.row(&mut rest, wires, &mut values) {
+                    Ok(true) => rows.push(values),
+                    Ok(false) => {}
+                    Err(_) => return (rows, false),
                 }
             }
+        }
+        (rows, reader.finish().is_ok())
+    }
+
+    proptest! {
+        #[test]
+        fn garbage_is_never_more_than_an_error(bytes in prop::collection::vec(any::<u8>(), 0..64), is_begun: bool) {
+            let header = [SIGNATURE, &[0; 8]].concat();
+            let messages: &[&[u8]] = if is_begun { &[&header, &bytes] } else { &[&bytes] };
+            let (_, is_complete) = read(messages, &WIRES);
+            prop_assert!(!is_complete || bytes.ends_with(&[0xff, 0xff]));
+        }
+
+        #[test]
+        fn rows_are_the_cells_that_were_sent_or_an_error(cells in prop::collection::vec(prop::collection::vec(cell(), 3), 0..6)) {
+            for row in &cells {
+                let wires: Vec<_> = row.iter().map(|(wire, _)| *wire).collect();
+                let bytes: Vec<_> = row.iter().map(|(_, bytes)| bytes.as_deref()).collect();
+                let first = [SIGNATURE, &[0; 8], &message(&bytes)].concat();
+                let (rows, is_complete) = read(&[&first, &[0xff, 0xff]], &wires);
+                let alone = |(wire, bytes): (&Wire, &Option<&'_ [u8]>)| match bytes {
+                    Some(bytes) => decode(*wire, Timestamps::Auto, bytes).ok().map(|value| format!("{value:?}")),
+                    None => Some(format!("{:?}", Value::Null)),
+                };
+                let expected: Option<Vec<_>> = wires.iter().zip(&bytes).map(alone).collect();
+                prop_assert_eq!(is_complete, expected.is_some());
+                let found = rows.first().map(|row| row.iter().map(|value| format!("{value:?}")).collect());
+                prop_assert_eq!(found, expected);
+            }
+        }
+
+        #[test]
+        fn a_cut_stream_is_an_error_and_its_rows_are_the_first(
+            texts in prop::collection::vec(".{0,9}", 1..6), cut: prop::sample::Index, message_at: prop::sample::Index
+        ) {
+            let rows: Vec<_> = (0_i64..).zip(&texts).map(|(id, text)| {
+                message(&[None, Some(text.as_bytes()), Some(&id.to_be_bytes())])
+            }).collect();
+            let first = [SIGNATURE, &[0; 8], &rows[0]].concat();
+            let mut messages: Vec<&[u8]> = vec![&first];
+            messages.extend(rows[1..].iter().map(Vec::as_slice));
+            messages.push(&[0xff, 0xff]);
+            let (whole, is_complete) = read(&messages, &WIRES);
+            prop_assert!(is_complete && whole.len() == texts.len());
+
+            let at = message_at.index(messages.len());
+            messages[at] = &messages[at][..cut.index(messages[at].len())];
+            messages.truncate(at + 1);
+            let (found, is_complete) = read(&messages, &WIRES);
+            prop_assert!(!is_complete && whole.starts_with(&found));
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Connections to PostgreSQL that can only read, and the words for what goes wrong on them.
 
 use super::connection::{Connection, DialError, Dialer};
+use crate::database_url::encryption::remedy;
 use crate::source::{SourceError, tls};
 use bytes::Bytes;
 use deadpool::managed::{Object, Pool, PoolError, QueueMode};
@@ -21,7 +22,7 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_CONNECTIONS: usize = 4096;
 
 /// No writing, and with row security off, a policy that would hide users makes a statement fail instead of leaving them
-/// out. A transaction may be idle as long as a client is slow. The rest makes texts
+/// out. A transaction may be idle while the source waits for a client. The rest makes texts
 /// the same whatever the server is set to; times without a zone are UTC.
 const SETTINGS: &str = "SET LOCAL row_security = off; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; \
     SET LOCAL IntervalStyle = 'postgres'; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL extra_float_digits = 1; SHOW server_encoding";
@@ -70,7 +71,7 @@ impl Connector {
         loop {
             let connection = self.pool.get().await.map_err(|error| match error {
                 PoolError::Backend(DialError::Postgres(error)) => {
-                    SourceError::Unreachable(error_text(&error))
+                    SourceError::Unreachable(error_text(&error) + remedy(&error).unwrap_or_default())
                 }
                 error => SourceError::Unreachable(error.to_string()),
             })?;

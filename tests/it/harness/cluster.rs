@@ -40,11 +40,17 @@ const SETTINGS: [&str; 13] = [
 impl Cluster {
     /// A new cluster with these settings besides those that all have.
     pub(super) fn start(settings: &[&str]) -> Self {
+        Self::prepared(settings, |_, _| {})
+    }
+
+    /// The same, with whatever else there is to be in its data directory.
+    pub(super) fn prepared(settings: &[&str], prepare: impl FnOnce(&Account, &Path)) -> Self {
         let account = Account::that_may_run_a_cluster();
         let dir = account.directory("headcount-postgres-");
         let initdb = ["--username=postgres", "--auth=trust", "--no-sync", "--encoding=UTF8", "--locale=C"];
         account.run(&binary("initdb"), &dir, &[&initdb[..], &["--pgdata=data"]].concat());
         std::fs::write(dir.join("data/pg_hba.conf"), LOGINS).unwrap();
+        prepare(&account, &dir.join("data"));
         Self::run(&account, dir, settings)
     }
 

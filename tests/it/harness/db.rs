@@ -39,6 +39,16 @@ impl Db {
         }
     }
 
+    /// Ten thousand characters, others for each `i`, that compress to half of that.
+    pub(crate) fn noise(self) -> &'static str {
+        match self {
+            Self::Sqlite => "hex(randomblob(5000))",
+            Self::Postgres => {
+                "(SELECT string_agg(md5(i::text || part), '') FROM generate_series(1, 312) AS parts(part))"
+            }
+        }
+    }
+
     /// Ten thousand characters.
     pub(crate) fn wide_text(self) -> &'static str {
         match self {

@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Read};
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -112,14 +112,25 @@ impl Server {
         assert!(limited.unwrap().success());
     }
 
-    /// How often the process has this file open. Linux only, as is [`Server::peak_memory`].
+    /// How often the process has this file open. Linux only, as are those that follow.
     pub(crate) fn times_open(&self, file: &Path) -> usize {
         let file = file.canonicalize().unwrap();
+        self.open_files().filter(|open| *open == file).count()
+    }
+
+    /// Files that the process has open in this directory, though they are not there any more.
+    pub(crate) fn nameless_files_in(&self, directory: &Path) -> usize {
+        let Ok(directory) = directory.canonicalize() else { return 0 };
+        let is_nameless = |open: &PathBuf| {
+            open.parent() == Some(&directory) && open.to_string_lossy().ends_with(" (deleted)")
+        };
+        self.open_files().filter(is_nameless).count()
+    }
+
+    /// Files and sockets that the process has open.
+    pub(crate) fn open_files(&self) -> impl Iterator<Item = PathBuf> {
         let open = std::fs::read_dir(format!("/proc/{}/fd", self.process.0.id())).unwrap();
-        open.filter(|entry| {
-            entry.as_ref().is_ok_and(|entry| std::fs::read_link(entry.path()).is_ok_and(|to| to == file))
-        })
-        .count()
+        open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
     }
 
     /// Whether the process has read all that was sent on a connection to it. Linux only.

@@ -1,0 +1,223 @@
+//! What stands between a scan and its body, so that a slow client never holds the database: the body reads the scan itself as
+//! long as it keeps up; then a deputy in the scan's task does, at the speed of the scan, and keeps what the body has not taken.
+
+use super::reader::{Next, PartsReader, no_verdict};
+use super::spool::{Spool, Spools, Stored, broken, size_on_disk};
+use super::writer::Progress;
+use crate::source::SourceError;
+use bytes::Bytes;
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+
+/// How often to look how the body keeps up.
+const TICK: Duration = Duration::from_millis(20);
+/// Bytes that a body should take in a tick, if they are there: 10 MB/s. Compressing for a fast client is faster.
+const PACE: usize = 200_000;
+/// Who is so far behind that pace is slow: after 160 ms, if it takes nothing at all.
+const BEHIND: usize = 8 * PACE;
+
+/// Shared by a scan and its body.
+pub(super) struct Relay {
+    state: Mutex<State>,
+    /// The body has taken all that waited.
+    emptied: Notify,
+    spools: Arc<Spools>,
+}
+
+struct State {
+    /// `None`: the deputy has it.
+    reader: Option<PartsReader>,
+    /// What the deputy has read and the body has not taken.
+    waiting: VecDeque<Waiting>,
+    /// The body's, where it waits.
+    waker: Option<Waker>,
+    /// Bytes that the body took from the reader since the last tick.
+    taken: usize,
+}
+
+/// What the body takes.
+pub(super) enum Waiting {
+    Here(Next),
+    Spooled(Stored),
+}
+
+impl Relay {
+    pub(super) fn new(parts: mpsc::Receiver<Progress>, spools: Arc<Spools>) -> Arc<Self> {
+        let reader = Some(PartsReader::new(parts));
+        let state = State { reader, waiting: VecDeque::new(), waker: None, taken: 0 };
+        Arc::new(Self { state: Mutex::new(state), emptied: Notify::new(), spools })
+    }
+
+    /// The next that the scan gave, for the body.
+    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Waiting> {
+        let mut state = self.state();
+        let next = match &mut state.reader {
+            Some(reader) => reader.poll_next(context).map(Waiting::Here),
+            None => state.waiting.pop_front().map_or(Poll::Pending, Poll::Ready),
+        };
+        match &next {
+            Poll::Pending => state.waker = Some(context.waker().clone()),
+            Poll::Ready(Waiting::Here(Next::Chunk { bytes, .. })) => state.taken += bytes.len(),
+            Poll::Ready(_) => {}
+        }
+        if state.reader.is_none() && state.waiting.is_empty() {
+            self.emptied.notify_one();
+        }
+        next
+    }
+
+    /// Runs a scan to its verdict, which it sends as its last progress.
+    pub(super) async fn run(
+        &self,
+        scan: impl Future<Output = Result<(), SourceError>>,
+        progress: mpsc::Sender<Progress>,
+    ) {
+        let mut scan = std::pin::pin!(scan);
+        tokio::select! {
+            biased;
+            // What is left of it holds nothing but the memory of its channels.
+            verdict = &mut scan => send(&progress, verdict).await,
+            reader = self.slow_body() => {
+                let mut ending = Ending { relay: self, verdict: Err(no_verdict()) };
+                ending.verdict = self.deputise(scan, progress, reader).await;
+            }
+        }
+    }
+
+    /// Resolves when the body is slow, with the reader that it had.
+    async fn slow_body(&self) -> PartsReader {
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut behind = 0_usize;
+        loop {
+            ticks.tick().await;
+            let mut state = self.state();
+            let taken = std::mem::take(&mut state.taken);
+            let is_ready = state.reader.as_ref().is_some_and(PartsReader::is_ready);
+            behind = match is_ready {
+                true => (behind + PACE).saturating_sub(taken),
+                false => behind.saturating_sub(PACE),
+            };
+            if behind >= BEHIND
+                && let Some(reader) = state.reader.take()
+            {
+                state.wake();
+                return reader;
+            }
+        }
+    }
+
+    /// Reads for the body until the verdict, which is also that the body is too slow, or that the spool fails.
+    async fn deputise(
+        &self,
+        scan: Pin<&mut impl Future<Output = Result<(), SourceError>>>,
+        progress: mpsc::Sender<Progress>,
+        reader: PartsReader,
+    ) -> Result<(), SourceError> {
+        let mut reading = std::pin::pin!(self.read(reader));
+        let scanning = async move { send(&progress, scan.await).await };
+        tokio::select! {
+            verdict = &mut reading => verdict,
+            () = scanning => reading.await,
+        }
+    }
+
+    async fn read(&self, mut reader: PartsReader) -> Result<(), SourceError> {
+        let mut spool = None;
+        let mut hold = self.spools.hold();
+        loop {
+            match poll_fn(|context| reader.poll_next(context)).await {
+                Next::Chunk { bytes, rows } => self.keep(bytes, rows, &mut spool, &mut hold).await?,
+                Next::Verdict(verdict) => return verdict,
+            }
+        }
+    }
+
+    /// Keeps a chunk for the body: in memory where nothing else waits, else in the spool.
+    async fn keep(
+        &self,
+        bytes: Bytes,
+        rows: u64,
+        spool: &mut Option<Spool>,
+        hold: &mut Duration,
+    ) -> Result<(), SourceError> {
+        let waiting_since = Instant::now();
+        let mut too_long = std::pin::pin!(sleep(*hold));
+        let room = loop {
+            if self.state().waiting.is_empty() {
+                break None;
+            }
+            tokio::select! {
+                biased;
+                room = self.spools.room(size_on_disk(&bytes)) => break Some(room),
+                () = self.emptied.notified() => {}
+                () = &mut too_long => return Err(SourceError::Failed(NO_ROOM.to_owned())),
+            }
+        };
+        *hold = hold.saturating_sub(waiting_since.elapsed());
+        let next = match room {
+            None => Waiting::Here(Next::Chunk { bytes, rows }),
+            Some(room) => {
+                let spool = match spool {
+                    Some(spool) => spool,
+                    None => spool.insert(Spool::open(&self.spools).await.map_err(|error| broken(&error))?),
+                };
+                Waiting::Spooled(spool.append(bytes, rows, room).await.map_err(|error| broken(&error))?)
+            }
+        };
+        self.push(next);
+        Ok(())
+    }
+
+    fn push(&self, next: Waiting) {
+        let mut state = self.state();
+        state.waiting.push_back(next);
+        state.wake();
+    }
+
+    /// A good verdict comes last. Another one comes at once: what waits is of an export that is never whole.
+    fn end(&self, verdict: Result<(), SourceError>) {
+        if verdict.is_err() {
+            self.state().waiting.clear();
+        }
+        self.push(Waiting::Here(Next::Verdict(verdict)));
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+const NO_ROOM: &str =
+    "its client was slow, and for longer than limits.source_hold the spool had no room (limits.spool_bytes)";
+
+impl State {
+    fn wake(&mut self) {
+        if let Some(waker) = self.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+/// Gives the body its verdict, even where the deputy dies.
+struct Ending<'a> {
+    relay: &'a Relay,
+    verdict: Result<(), SourceError>,
+}
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.relay.end(std::mem::replace(&mut self.verdict, Ok(())));
+    }
+}
+
+async fn send(progress: &mpsc::Sender<Progress>, verdict: Result<(), SourceError>) {
+    // Nobody listens after the body is gone, and then nobody needs to.
+    let _ = progress.send(Progress::Verdict(verdict)).await;
+}
