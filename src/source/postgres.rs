@@ -122,9 +122,9 @@ impl PostgresSource {
 
     /// Turns the plan into SQL for the table as it is now, and hands the request's values to the session.
     async fn prepare(&self, session: &mut Session, plan: &Plan) -> Result<Query, SourceError> {
-        session.is_waiting(true);
+        session.set_busy(true);
         let query = self.prepare_in(session, plan).await;
-        session.is_waiting(false);
+        session.set_busy(false);
         query
     }
 

@@ -80,14 +80,27 @@ impl Dialer {
         }
     }
 
-    /// How long to wait for a connection, and again for the server to let us in.
+    /// How long to wait for an address to answer, and again for the server to let us in.
     fn timeout(&self) -> Duration {
         self.config.get_connect_timeout().copied().unwrap_or(Duration::MAX)
     }
 
+    /// The first address of the host that answers in time.
+    async fn reach(&self, host: &str, port: u16) -> io::Result<TcpStream> {
+        let mut error = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+        for address in tokio::net::lookup_host((host, port)).await? {
+            match tokio::time::timeout(self.timeout(), TcpStream::connect(address)).await {
+                Ok(Ok(stream)) => return Ok(stream),
+                Ok(Err(refused)) => error = refused,
+                Err(late) => error = late.into(),
+            }
+        }
+        Err(error)
+    }
+
     /// As the driver would, with the same settings.
     async fn dial(&self, host: &str, port: u16) -> io::Result<TcpStream> {
-        let stream = tokio::time::timeout(self.timeout(), TcpStream::connect((host, port))).await??;
+        let stream = self.reach(host, port).await?;
         stream.set_nodelay(true)?;
         let socket = SockRef::from(&stream);
         socket.set_tcp_user_timeout(self.config.get_tcp_user_timeout().copied())?;

@@ -147,7 +147,7 @@ impl<P: Parts> Shared<P> {
     /// A session that sees the snapshot, and that holds all the locks that it will want.
     async fn open(&self, snapshot: &Snapshot) -> Result<Session, SourceError> {
         let mut session = self.source.connector.open_on(&snapshot.id).await?;
-        session.is_waiting(true);
+        session.set_busy(true);
         if !snapshot.is_seen_by(session.client()).await? {
             return Err(SourceError::Unreachable("another server answered".to_owned()));
         }
@@ -156,7 +156,7 @@ impl<P: Parts> Shared<P> {
         // Planning it locks what the probe does not: the indexes.
         let explain = format!("EXPLAIN {}", self.query.statement.rows());
         session.client().simple_query(&explain).await.map_err(|error| mismatch(&error))?;
-        session.is_waiting(false);
+        session.set_busy(false);
         Ok(session)
     }
 

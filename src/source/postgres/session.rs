@@ -21,11 +21,16 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 /// More than the slots for exports and their connections can ever ask for: those are the limit, not the pool.
 const MAX_CONNECTIONS: usize = 4096;
 
-/// No writing, and with row security off, a policy that would hide users makes a statement fail instead of leaving them
-/// out. A transaction may be idle while the source waits for a client. The rest makes texts
-/// the same whatever the server is set to; times without a zone are UTC.
-const SETTINGS: &str = "SET LOCAL row_security = off; SET LOCAL TimeZone = 'UTC'; SET LOCAL DateStyle = 'ISO, YMD'; \
-    SET LOCAL IntervalStyle = 'postgres'; SET LOCAL idle_in_transaction_session_timeout = 0; SET LOCAL extra_float_digits = 1; SHOW server_encoding";
+/// With row security off, a policy that would hide users makes a statement fail instead of leaving them out. A transaction may
+/// be idle while the source waits for a client. The rest makes texts the same whatever the server is set to; times without a
+/// zone are UTC.
+const SETTINGS: &str = "SET LOCAL row_security = off; \
+    SET LOCAL idle_in_transaction_session_timeout = 0; \
+    SET LOCAL TimeZone = 'UTC'; \
+    SET LOCAL DateStyle = 'ISO, YMD'; \
+    SET LOCAL IntervalStyle = 'postgres'; \
+    SET LOCAL extra_float_digits = 1; \
+    SHOW server_encoding";
 /// Each statement sees what was committed before it. One snapshot for all of them would be taken by the first, before that
 /// waits for a table that is being rewritten, and would find the new one empty.
 const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY";
@@ -145,9 +150,9 @@ impl Session {
         (client, rows)
     }
 
-    /// For what may have to wait for a lock: says when it begins and, unless the session is dropped meanwhile, ends.
-    pub(super) fn is_waiting(&mut self, is_waiting: bool) {
-        self.is_busy = is_waiting;
+    /// For what may have to wait for a lock: set before it, and taken back after it, unless the session is dropped meanwhile.
+    pub(super) fn set_busy(&mut self, is_busy: bool) {
+        self.is_busy = is_busy;
     }
 
     /// Says what the server described. For types that are not its own the driver keeps statements for good, which a
