@@ -250,11 +250,14 @@ fn trusted_proxy(text: &str) -> Result<IpNet, String> {
 }
 
 #[cfg(test)]
+mod hostile;
+
+#[cfg(test)]
 mod tests {
     use super::*;
     use std::time::Duration;
 
-    fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
+    pub(super) fn load(file: &str, environment: &[(&str, &str)]) -> Result<Config, String> {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("test.toml");
         std::fs::write(&path, file).expect("a file");

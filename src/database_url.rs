@@ -40,7 +40,8 @@ impl DatabaseUrl {
         let Self::Postgres(url) = self else { return false };
         let (address, options) = url.split_once('?').unwrap_or((url, ""));
         let (_, address) = address.split_once("://").unwrap_or(("", address));
-        let in_address = address.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'));
+        let in_address = address.rsplit_once('@').is_some_and(|(user, _)| user.contains(':'))
+            || (address.contains(':') && options.contains('@'));
         in_address || form_urlencoded::parse(options.as_bytes()).any(|(name, _)| name == "password")
     }
 }
@@ -62,8 +63,13 @@ impl fmt::Debug for DatabaseUrl {
 
 /// `scheme://user@host/database`: neither the password nor the options, where one can stand too.
 fn without_secrets(url: &str) -> String {
-    let (scheme, rest) = url.split_once("://").unwrap_or(("postgres", ""));
-    let rest = rest.split('?').next().unwrap_or_default();
+    let (scheme, all) = url.split_once("://").unwrap_or(("postgres", ""));
+    let (rest, options) = all.split_once('?').unwrap_or((all, ""));
+    // Behind a ? that was not percent-encoded may be the rest of a password, and before it its beginning.
+    if options.contains('@') {
+        let end = rest.find([':', '/', '@']).unwrap_or(rest.len());
+        return format!("{scheme}://{}", &rest[..end]);
+    }
     match rest.rsplit_once('@') {
         Some((user, host)) => {
             let user = user.split(':').next().unwrap_or_default();
@@ -76,6 +82,7 @@ fn without_secrets(url: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn passwords_are_never_shown() {
@@ -83,6 +90,9 @@ mod tests {
             ("postgres://me:s3cret@db:5432/app", "postgres://me@db:5432/app"),
             ("postgresql://me:p@ss@db/app?sslmode=require", "postgresql://me@db/app"),
             ("postgres://db/app?user=me&password=s3cret", "postgres://db/app"),
+            ("postgres://me:s3cret?more@db/app", "postgres://me"),
+            ("postgres://me:x@s3cret?more@db/app", "postgres://me"),
+            ("postgres://db:5432/app?user=me@app&password=s3cret", "postgres://db"),
             ("sqlite:users.db", "sqlite:users.db"),
             ("sqlite:///var/lib/users.db", "sqlite:/var/lib/users.db"),
             ("sqlite:////var/lib/users.db", "sqlite:/var/lib/users.db"),
@@ -97,6 +107,24 @@ mod tests {
     fn other_schemes_are_refused() {
         for url in ["mysql://db/app", "users.db", "", "sqlite:", "sqlite::memory:", "sqlite:a?mode=rw"] {
             assert!(url.parse::<DatabaseUrl>().is_err(), "{url}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_a_password_is_made_of_it_is_not_shown(user in "[a-z]{1,4}", parts in prop::collection::vec("[A-Z]{3,5}", 1..4), between in "[@:?/#&=%. -]", options in "(\\?[a-z]{1,5}=[a-z@]{0,5})?") {
+            let password = parts.join(&between);
+            let parsed: DatabaseUrl = format!("postgres://{user}:{password}@db/app{options}").parse().expect("an address");
+            let shown = format!("{parsed} {parsed:?}");
+            prop_assert!(!shown.contains(|c: char| c.is_ascii_uppercase()), "{}", shown);
+            prop_assert!(parsed.has_password());
+        }
+
+        #[test]
+        fn any_text_is_an_address_or_an_error(text in "(sqlite:|postgres://|postgresql://)?.{0,40}") {
+            if let Ok(parsed) = text.parse::<DatabaseUrl>() {
+                let _ = (parsed.to_string(), parsed.has_password(), encryption::split(&text));
+            }
         }
     }
 }

@@ -177,3 +177,6 @@ impl<R: Read> Read for Watched<R> {
         Ok(length)
     }
 }
+
+#[cfg(test)]
+mod tests;

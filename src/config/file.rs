@@ -119,13 +119,22 @@ pub(super) fn read_file(named: Option<&Path>) -> anyhow::Result<(PathBuf, Config
         let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         let key = error.span().and_then(|_| text.lines().nth(line - 1)).and_then(key_of_line);
         let key = key.map_or_else(String::new, |key| format!(", key '{key}'"));
-        anyhow::anyhow!("{}, line {line}{key}: {}", path.display(), error.message())
+        anyhow::anyhow!("{}, line {line}{key}: {}", path.display(), without_texts(error.message()))
     })?;
     Ok((path.to_owned(), file))
 }
 
-/// What stands before the `=`, or the section's name.
+/// What stands before the `=`, or the section's name. Of a line that is neither nothing is told.
 fn key_of_line(line: &str) -> Option<&str> {
     let key = line.split('=').next()?.trim().trim_matches(['[', ']']);
-    (!key.is_empty()).then_some(key)
+    let is_key = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-' | '.' | '"');
+    (!key.is_empty() && key.chars().all(is_key)).then_some(key)
+}
+
+/// What is wrong, without the text that stands in the wrong place: it may be a whole address, with its password.
+fn without_texts(message: &str) -> String {
+    match (message.find("string \""), message.rfind('"')) {
+        (Some(start), Some(end)) => format!("{}a text{}", &message[..start], &message[end + 1..]),
+        _ => message.to_owned(),
+    }
 }

@@ -201,7 +201,7 @@ fn fields(profile: &Profile, value: &str) -> Result<Vec<ProfileColumn>, Paramete
 fn time(name: &'static str, value: &str) -> Result<Timestamp, ParameterError> {
     Timestamp::parse_rfc3339(value).ok_or_else(|| {
         // In a query string an unescaped + is a space.
-        let looks_unescaped = value.len() > 10 && value[10..].contains(' ');
+        let looks_unescaped = value.bytes().skip(10).any(|byte| byte == b' ');
         let hint = if looks_unescaped { "; write the + of an offset as %2B" } else { "" };
         let problem = format!("must be a time with offset as in 2025-01-08T10:30:00Z (RFC 3339){hint}");
         ParameterError::invalid(name, problem)

@@ -28,10 +28,10 @@ pub(super) fn for_driver(url: &str) -> Result<String, String> {
         if OPTIONS.contains(&&*name) || name.starts_with("options[") {
             for_driver.append_pair(&name, &value);
         } else if name.starts_with("ssl") {
-            let known = "sslmode, sslrootcert, sslcert and sslkey";
-            return Err(format!("the option '{}' is not known; there are {known}", name.escape_debug()));
+            return Err("an option that begins with ssl is not known; there are sslmode, sslrootcert, sslcert and sslkey".to_owned());
         } else {
-            tracing::warn!(option = %name.escape_debug(), "this option of store.url has no effect");
+            // Not even its name: behind a ? that was not percent-encoded is the rest of a password.
+            tracing::warn!("an option of store.url has no effect; there are {}", OPTIONS.join(", "));
         }
     }
     let mode = match mode {
@@ -50,4 +50,44 @@ pub(super) fn for_driver(url: &str) -> Result<String, String> {
         for_driver.append_pair("sslrootcert", &file);
     }
     Ok(format!("{address}?{}", for_driver.finish()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn nothing_is_looser_than_it_says() {
+        for (options, for_us) in [
+            ("", ""),
+            ("?sslmode=allow", ""),
+            ("?sslmode=disable", "sslmode=disable"),
+            ("?sslmode=require&user=me", "user=me&sslmode=require"),
+            ("?sslmode=require&sslrootcert=Cargo.toml", "sslmode=verify-full&sslrootcert=Cargo.toml"),
+            ("?sslmode=verify-ca", "sslmode=verify-full"),
+            ("?sslrootcert=system", "sslmode=verify-full"),
+            ("?connect_timeout=5", ""),
+        ] {
+            assert_eq!(
+                for_driver(&format!("postgres://db/app{options}")),
+                Ok(format!("postgres://db/app?{for_us}"))
+            );
+        }
+        assert!(for_driver("postgres://db/app?ssl-mode=verify-full").is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_it_says_no_error_quotes_it(rest in ".{0,40}", name in "[a-z-]{0,12}", secret in "[a-z]{12}") {
+            for url in [format!("postgres://{rest}?{name}={secret}"), format!("postgres://me:{secret}?{rest}@db/app")] {
+                match for_driver(&url) {
+                    Ok(url) => drop(url.parse::<sqlx::postgres::PgConnectOptions>().map_err(|error| {
+                        assert!(!error.to_string().contains(&secret), "{error}");
+                    })),
+                    Err(problem) => prop_assert!(!problem.contains(&secret) || name == "sslrootcert", "{}", problem),
+                }
+            }
+        }
+    }
 }

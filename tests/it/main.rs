@@ -32,6 +32,7 @@ mod frameworks;
 mod headers;
 mod hostile;
 mod hostile_http2;
+mod hostile_requests;
 mod https;
 mod import;
 mod init;

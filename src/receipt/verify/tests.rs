@@ -3,6 +3,7 @@ use crate::receipt::issue;
 use crate::signature::SigningKey;
 use crate::store::audit::{Outcome, Record};
 use crate::timestamp::Timestamp;
+use proptest::prelude::*;
 use serde_json::json;
 use sha2::{Digest, Sha256};
 use std::io::Cursor;
@@ -199,4 +200,50 @@ fn a_running_export_is_not_signed() {
     assert!(text.contains("\"outcome\":null") && !text.contains("sign"), "{text}");
     let presented = Presented::parse(&text).expect("a receipt");
     assert_eq!(presented.check_signature(key().public()), Err(Unfit::Unsigned));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_receipt_or_an_error(text in "(\\{\"type\":\"headcount-receipt-v1\",.{0,40}\\}|.{0,60})") {
+        if let Ok(receipt) = Presented::parse(&text) {
+            prop_assert!(receipt.check_signature(key().public()).is_err());
+        }
+    }
+
+    /// White space and the order of members are nothing that is signed; all else is.
+    #[test]
+    fn a_receipt_that_was_changed_is_not_believed(edits in prop::collection::vec((any::<prop::sample::Index>(), any::<char>()), 1..3)) {
+        let issued = issue(record(EXPORT.as_bytes()), &key()).expect("a receipt");
+        let mut text: Vec<char> = issued.chars().collect();
+        for (at, c) in edits {
+            let at = at.index(text.len());
+            text[at] = c;
+        }
+        let text: String = text.into_iter().collect();
+        if let Ok(receipt) = Presented::parse(&text)
+            && receipt.check_signature(key().public()).is_ok()
+        {
+            let [found, expected] = [&text, &issued].map(|text| serde_json::from_str::<serde_json::Value>(text).expect("JSON"));
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn any_file_is_compared(file: Vec<u8>, at: prop::sample::Index, is_a_part: bool) {
+        let whole = EXPORT.as_bytes();
+        let file = if is_a_part { whole[..at.index(whole.len() + 1)].to_vec() } else { file };
+        let is_unchanged = matches!(compare(&receipt(whole), &file), Verdict::Unchanged { mark: None, .. });
+        prop_assert_eq!(is_unchanged, file == whole);
+    }
+
+    #[test]
+    fn any_bytes_are_a_public_key_or_none(mut pem in prop::collection::vec(any::<u8>(), 0..80), edit in prop::option::of((any::<prop::sample::Index>(), any::<u8>()))) {
+        let _ = PublicKey::from_pem(&pem);
+        pem = key().public().to_pem().into_bytes();
+        if let Some((at, byte)) = edit {
+            let at = at.index(pem.len());
+            pem[at] = byte;
+        }
+        let _ = PublicKey::from_pem(&pem);
+    }
 }

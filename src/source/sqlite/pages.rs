@@ -161,3 +161,36 @@ fn size_in_leaf(size: usize, usable: usize) -> usize {
 fn u32_at(bytes: &[u8], at: usize) -> Option<u32> {
     Some(u32::from_be_bytes(*bytes.get(at..)?.first_chunk()?))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whole files, damaged, are compared with what SQLite reads in `tests/it/pages_damaged.rs`.
+        #[test]
+        fn any_page_is_read_or_malformed(
+            is_leaf: bool,
+            count in prop_oneof![0..40_u16, any::<u16>()],
+            pointers in prop::collection::vec(prop_oneof![8..512_u16, any::<u16>()], 40),
+            mut bytes in prop::collection::vec(any::<u8>(), 480..1100),
+        ) {
+            bytes[0] = if is_leaf { LEAF } else { INTERIOR };
+            bytes[3..5].copy_from_slice(&count.to_be_bytes());
+            let header = if is_leaf { 8 } else { 12 };
+            for (at, pointer) in pointers.iter().enumerate() {
+                bytes[header + 2 * at..][..2].copy_from_slice(&pointer.to_be_bytes());
+            }
+            let page = Page { bytes: &bytes };
+            let tree = Subtree { page: 2, height: 1, after: None, last: i64::MAX };
+            if let Some(children) = page.children(&tree) {
+                prop_assert!(children.windows(2).all(|two| two[0].last < two[1].last && Some(two[0].last) == two[1].after));
+            }
+            let _ = page.first_child();
+            for row in page.rows().into_iter().flatten().flatten() {
+                prop_assert!(row.payload.len() <= row.size);
+            }
+        }
+    }
+}
