@@ -37,7 +37,7 @@ fn a_client_that_leaves_leaves_nothing_behind(db: Db) {
         let slow = Download::stalled(&server, FULL, EXPORT_KEY);
         let export = slow.export_id();
         eventually("a spool is used", || spooled(&server) > 0);
-        assert_eq!(server.nameless_files_in(&site.data_dir()), 1);
+        eventually("its file is there", || server.nameless_files_in(&site.data_dir()) == 1);
         drop(slow);
         eventually("the disk is free", || spooled(&server) == 0);
         eventually("the file is gone", || server.nameless_files_in(&site.data_dir()) == 0);
