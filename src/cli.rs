@@ -110,7 +110,7 @@ pub fn main() -> ExitCode {
         Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // A closed stderr is no reason to panic.
-            let _ = writeln!(std::io::stderr(), "error: {}", crate::visible(&format!("{error:#}")));
+            let _ = writeln!(std::io::stderr(), "error: {}", shown(&format!("{error:#}")));
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }
@@ -157,6 +157,11 @@ fn run_configured(
             Command::Init(_) | Command::Verify(_) => Ok(()),
         }
     })
+}
+
+/// An error for the terminal. Our own lists go on in indented lines; no other line break is ours.
+fn shown(error: &str) -> String {
+    error.split("\n  ").map(crate::visible).collect::<Vec<_>>().join("\n  ")
 }
 
 /// Threads that may do what blocks, beside one for each export, which waits for its client.
