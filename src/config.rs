@@ -47,7 +47,7 @@ pub struct Config {
 pub struct SourceConfig {
     pub url: DatabaseUrl,
     pub mapping: Mapping,
-    /// Threads that share a large scan of SQLite, 1 or more.
+    /// Readers that share a large scan, threads or connections, 1 or more.
     pub parallelism: usize,
     /// Columns that may leave though they look like credentials.
     pub allow_sensitive: Vec<String>,

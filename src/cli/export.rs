@@ -145,6 +145,7 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
 
 async fn preflight(exporter: &Arc<Exporter>, plan: &Plan) -> anyhow::Result<()> {
     let mut draft = exporter.draft(audit_request(plan)).await?;
+    draft.admit();
     match exporter.preflight(plan, &mut draft).await {
         Ok(described) => {
             draft.close(Outcome::Completed, Some("preflight".to_owned())).await??;
@@ -179,6 +180,7 @@ async fn export(
     let target = output.as_deref().map(Target::beside).transpose()?;
     let bar = progress_bar(&exporter, &plan, target.is_some()).await;
     let mut draft = exporter.draft(audit_request(&plan)).await?;
+    draft.admit();
     let id = draft.request.id.clone();
     let body = exporter.start(plan, &mut draft, Terms::default()).await.map_err(refused)?;
     let Some(mut target) = target else {
@@ -238,10 +240,11 @@ async fn copy(mut body: ExportBody, out: &mut (impl Write + Send), bar: &Progres
         if let Some(bytes) = frame.data_ref() {
             // A slow reader of a pipe must hold up neither the runtime nor a signal.
             if let Err(error) = tokio::task::block_in_place(|| out.write_all(bytes)) {
-                // Whoever reads a pipe may go; a full disk is a failure.
-                if error.kind() != ErrorKind::BrokenPipe {
-                    body.give_up(format!("{UNWRITTEN}: {error}")).await;
+                // Whoever reads a pipe may go, though not with an export that looks whole; a full disk is a failure.
+                if error.kind() == ErrorKind::BrokenPipe {
+                    anyhow::bail!("the export is not complete: its reader went away");
                 }
+                body.give_up(format!("{UNWRITTEN}: {error}")).await;
                 return Err(error).context(UNWRITTEN);
             }
             bar.set_position(body.rows());

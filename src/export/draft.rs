@@ -15,7 +15,8 @@ pub(super) const DRAFTS: usize = 16 * 1024;
 /// How long a request waits to become one of them.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// The draft of a request's record. Dropped before it is recorded, it records that the client left.
+/// The draft of a request's record. Dropped before it is recorded, it records that the client left. As long as nobody has shown
+/// a good key it can only become a denial, of which old ones are forgotten: strangers must not fill the store.
 pub struct Draft {
     exporter: Arc<Exporter>,
     /// What is known of the request so far.
@@ -23,6 +24,8 @@ pub struct Draft {
     started: Instant,
     /// What the record says of a client that leaves now.
     pub(super) if_left: &'static str,
+    /// Whether the caller showed a key that may do this.
+    is_admitted: bool,
     is_recorded: bool,
     /// There until the record is somebody else's.
     place: Option<OwnedSemaphorePermit>,
@@ -47,6 +50,7 @@ impl Exporter {
             request,
             started,
             if_left: LEFT,
+            is_admitted: false,
             is_recorded: false,
             place: Some(place),
             unsettled: self.closing.token(),
@@ -55,16 +59,21 @@ impl Exporter {
 }
 
 impl Draft {
+    /// The caller showed a key that may do what is asked.
+    pub fn admit(&mut self) {
+        self.is_admitted = true;
+    }
+
     /// Whether there is a record of the request, or one that is being written.
     pub fn is_recorded(&self) -> bool {
         self.is_recorded
     }
 
-    /// Records a request that got no export, even if nobody waits for that.
+    /// Records a request that got no export, even if nobody waits for that: as a denial where nobody was admitted.
     pub fn close(&mut self, outcome: Outcome, reason: Option<String>) -> JoinHandle<Result<(), StoreError>> {
         self.is_recorded = true;
         let closing = Closing {
-            outcome,
+            outcome: if self.is_admitted { outcome } else { Outcome::Denied },
             reason,
             rows: 0,
             bytes: 0,
@@ -107,6 +116,7 @@ impl Draft {
             request: self.request.clone(),
             started: self.started,
             if_left: LEFT,
+            is_admitted: self.is_admitted,
             is_recorded: std::mem::replace(&mut self.is_recorded, true),
             place: self.place.take(),
             unsettled: self.unsettled.clone(),

@@ -50,7 +50,9 @@ impl Site {
     }
 
     async fn draft(&self, id: &str) -> Draft {
-        self.exporter.draft(request(id)).await.expect("a place")
+        let mut draft = self.exporter.draft(request(id)).await.expect("a place");
+        draft.admit();
+        draft
     }
 
     async fn records(&self) -> Vec<Record> {

@@ -32,6 +32,8 @@ pub(super) enum ApiError {
     Busy,
     SourceUnavailable,
     StoreUnavailable,
+    /// What is not ready: the store, the source.
+    NotReady(Vec<&'static str>),
     Internal,
 }
 
@@ -61,7 +63,9 @@ impl ApiError {
             Self::TooManyFailedKeys(_) | Self::TooManyRequests(_) | Self::KeyBusy | Self::OverBudget => {
                 StatusCode::TOO_MANY_REQUESTS
             }
-            Self::Busy | Self::SourceUnavailable | Self::StoreUnavailable => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::SourceUnavailable | Self::StoreUnavailable | Self::NotReady(_) => {
+                StatusCode::SERVICE_UNAVAILABLE
+            }
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -89,6 +93,7 @@ impl ApiError {
             Self::Busy => "All export slots are busy; try again later".to_owned(),
             Self::SourceUnavailable => "The users source is not available".to_owned(),
             Self::StoreUnavailable => "The store of keys, flags and audit is not available".to_owned(),
+            Self::NotReady(what) => format!("Not ready: {}", what.join(" and ")),
             Self::Internal => "Internal server error".to_owned(),
         }
     }
@@ -128,6 +133,7 @@ impl ApiError {
             Self::Busy => "busy",
             Self::SourceUnavailable => "source_unavailable",
             Self::StoreUnavailable => "store_unavailable",
+            Self::NotReady(_) => "not_ready",
             Self::Internal => "internal",
         }
     }
@@ -141,9 +147,11 @@ impl ApiError {
         match self {
             Self::TooManyFailedKeys(seconds) | Self::TooManyRequests(seconds) => Some(*seconds),
             Self::OverBudget => Some(Day::seconds_left(Timestamp::now())),
-            Self::KeyBusy | Self::Busy | Self::SourceUnavailable | Self::StoreUnavailable => {
-                Some(RETRY_AFTER)
-            }
+            Self::KeyBusy
+            | Self::Busy
+            | Self::SourceUnavailable
+            | Self::StoreUnavailable
+            | Self::NotReady(_) => Some(RETRY_AFTER),
             _ => None,
         }
     }

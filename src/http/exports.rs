@@ -34,7 +34,7 @@ pub(super) async fn export(State(app): State<Arc<App>>, profile: Arc<Profile>, r
     };
     let is_head = request.method() == Method::HEAD;
     let stall = request.extensions().get::<Stall>().cloned().unwrap_or_default();
-    let answered = match admit(&app, &profile, request, &mut draft.request).await {
+    let answered = match admit(&app, &profile, request, &mut draft).await {
         Ok((plan, spending)) => {
             answer(&app, &profile, plan, is_head, &mut draft, Terms { stall, spending }).await
         }
@@ -85,7 +85,7 @@ async fn admit(
     app: &App,
     profile: &Arc<Profile>,
     request: Request,
-    record: &mut audit::Request,
+    draft: &mut Draft,
 ) -> Result<(Plan, Option<Spending>), ApiError> {
     if request.version() < Version::HTTP_11 {
         return Err(ApiError::HttpVersion);
@@ -96,16 +96,18 @@ async fn admit(
     let client = client::address(app, &request);
     let mut holder = None;
     let caller = authenticate(app, request.headers(), client, &mut holder).await;
-    (record.key_id, record.key_name) = holder.map(|holder| (holder.key_id, holder.key_name)).unzip();
+    (draft.request.key_id, draft.request.key_name) =
+        holder.map(|holder| (holder.key_id, holder.key_name)).unzip();
     caller?.require(&profile.permission)?;
-    let spending = spending(app, record).await?;
+    draft.admit();
+    let spending = spending(app, &draft.request).await?;
 
     let query = request.uri().query().unwrap_or_default().to_owned();
     let form = read_form(request).await?;
     let pairs = [decode(query.as_bytes())?, decode(&form)?].concat();
     let plan = Plan::parse(profile, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
-    record.filters = plan.summary();
-    record.columns = plan.column_names();
+    draft.request.filters = plan.summary();
+    draft.request.columns = plan.column_names();
     Ok((plan, spending))
 }
 

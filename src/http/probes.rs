@@ -6,7 +6,7 @@ use super::error::ApiError;
 use crate::plan::Plan;
 use crate::store::flags;
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::header;
 use axum::response::{IntoResponse, Response};
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,16 +26,16 @@ pub(super) async fn export_simple(State(app): State<Arc<App>>) -> Result<Respons
 }
 
 async fn flagged(app: &App, flag: &str, answer: serde_json::Value) -> Result<Response, ApiError> {
-    if is_enabled(app, flag).await? { Ok(json(StatusCode::OK, &answer)) } else { Err(ApiError::FlagOff) }
+    if is_enabled(app, flag).await? { Ok(json(&answer)) } else { Err(ApiError::FlagOff) }
 }
 
 /// The process lives.
 pub(super) async fn healthz() -> Response {
-    json(StatusCode::OK, &serde_json::json!({"status": "ok"}))
+    json(&serde_json::json!({"status": "ok"}))
 }
 
 /// The store and the source answer, and the users table fits.
-pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
+pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
     let store = tokio::time::timeout(READY_TIMEOUT, app.store.ping());
     let plan = Plan::covering(&app.config.profiles);
     let source = tokio::time::timeout(READY_TIMEOUT, app.exporter.source.check(&plan));
@@ -47,11 +47,10 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Response {
             unready.push(what);
         }
     }
-    if unready.is_empty() {
-        return json(StatusCode::OK, &serde_json::json!({"status": "ready"}));
+    match unready.is_empty() {
+        true => Ok(json(&serde_json::json!({"status": "ready"}))),
+        false => Err(ApiError::NotReady(unready)),
     }
-    let detail = format!("Not ready: {}", unready.join(" and "));
-    json(StatusCode::SERVICE_UNAVAILABLE, &serde_json::json!({"detail": detail, "status_code": 503}))
 }
 
 /// What is wrong with an answer, if anything.
@@ -70,6 +69,6 @@ pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     ([(header::CONTENT_TYPE, content_type)], app.exporter.metrics.encode()).into_response()
 }
 
-fn json(status: StatusCode, body: &serde_json::Value) -> Response {
-    (status, [(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
+fn json(body: &serde_json::Value) -> Response {
+    ([(header::CONTENT_TYPE, "application/json")], body.to_string()).into_response()
 }
