@@ -179,6 +179,7 @@ impl Task {
     async fn write_all(&self, writes: &[Write]) -> Vec<Answer> {
         match self.transact(writes).await {
             Ok(written) => written,
+            Err(Failure::Record(error)) if writes.len() == 1 => self.settle_instead(&writes[0], error).await,
             Err(Failure::Record(_)) => self.write_singly(writes).await,
             Err(Failure::Store(error)) => share(error, writes.len()).collect(),
         }
@@ -187,9 +188,9 @@ impl Task {
     async fn write_singly(&self, writes: &[Write]) -> Vec<Answer> {
         let mut written = Vec::with_capacity(writes.len());
         for write in writes {
-            match self.write_one(write).await {
+            match self.transact(std::slice::from_ref(write)).await {
                 Ok(answers) => written.extend(answers),
-                Err(Failure::Record(error)) => written.push(Err(error)),
+                Err(Failure::Record(error)) => written.extend(self.settle_instead(write, error).await),
                 Err(Failure::Store(error)) => {
                     written.extend(share(error, writes.len() - written.len()));
                     break;
@@ -199,15 +200,17 @@ impl Task {
         written
     }
 
-    /// Writes one thing. The end of a request whose beginning is there, from a try that was not seen to succeed, settles that.
-    async fn write_one(&self, write: &Write) -> Result<Vec<Answer>, Failure> {
-        match (write, self.transact(std::slice::from_ref(write)).await) {
-            (Write::New(record), Err(Failure::Record(error)))
-                if record.outcome.is_some() && is_there_already(&error) =>
-            {
-                self.transact(&[Write::Settled(record.clone())]).await
+    /// Answers a write that the database would not take. The end of a request whose beginning is there, from a try that was not
+    /// seen to succeed, settles that.
+    async fn settle_instead(&self, write: &Write, error: StoreError) -> Vec<Answer> {
+        match write {
+            Write::New(record) if record.outcome.is_some() && is_there_already(&error) => {
+                match self.transact(&[Write::Settled(record.clone())]).await {
+                    Ok(written) => written,
+                    Err(Failure::Record(error) | Failure::Store(error)) => vec![Err(error)],
+                }
             }
-            (_, written) => written,
+            _ => vec![Err(error)],
         }
     }
 
