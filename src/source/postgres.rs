@@ -19,6 +19,9 @@ use session::{Connector, Session, error_text, mismatch};
 use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
 
+/// Bytes that a scan reads before others have their turn: some tenths of a millisecond.
+const TURN: usize = 128 * 1024;
+
 /// A users table or view in a PostgreSQL database.
 pub(super) struct PostgresSource {
     connector: Connector,
@@ -71,13 +74,18 @@ impl PostgresSource {
     ) -> Result<S, SourceError> {
         let mut reader = CopyReader::new(self.mapping.timestamps);
         let failed = |error: tokio_postgres::Error| SourceError::Failed(error_text(&error));
+        let mut in_turn = 0;
         while let Some(block) = messages.next().await.map_err(failed)? {
+            in_turn += block.len();
+            // However fast the rows come, other requests have their turn.
+            if in_turn >= TURN {
+                in_turn = 0;
+                tokio::task::yield_now().await;
+            }
             for message in block.contents() {
                 self.push_message::<_, CELLS>(&mut reader, message, query, &mut sink)?;
                 if sink.is_full() {
                     sink.flush().await?;
-                    // Other requests have their turn between two chunks, however fast the rows come.
-                    tokio::task::yield_now().await;
                 }
             }
         }

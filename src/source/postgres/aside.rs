@@ -203,6 +203,11 @@ pub(super) struct Block {
 }
 
 impl Block {
+    /// Its size in bytes.
+    pub(super) fn len(&self) -> usize {
+        self.bytes.len()
+    }
+
     /// What is in each of the messages.
     pub(super) fn contents(&self) -> impl Iterator<Item = &[u8]> {
         let mut rest = &self.bytes[..];

@@ -88,7 +88,8 @@ impl Dialer {
     /// The first address of the host that answers in time.
     async fn reach(&self, host: &str, port: u16) -> io::Result<TcpStream> {
         let mut error = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
-        for address in tokio::net::lookup_host((host, port)).await? {
+        let addresses = tokio::time::timeout(self.timeout(), tokio::net::lookup_host((host, port)));
+        for address in addresses.await?? {
             match tokio::time::timeout(self.timeout(), TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(refused)) => error = refused,
@@ -119,14 +120,16 @@ impl Dialer {
 
     /// Asks the server to stop what a connection is doing. Whether it did is not known (PostgreSQL manual, section 55.2.9).
     pub(super) async fn cancel(&self, token: CancelToken) -> Result<(), DialError> {
+        tokio::time::timeout(CANCEL_TIMEOUT, self.ask_to_stop(token)).await.map_err(io::Error::from)?
+    }
+
+    async fn ask_to_stop(&self, token: CancelToken) -> Result<(), DialError> {
         let Some((host, port)) = self.only_host() else {
-            let cancelling = token.cancel_query(self.tls.clone());
-            return Ok(tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await.map_err(io::Error::from)??);
+            return Ok(token.cancel_query(self.tls.clone()).await?);
         };
         let stream = UntilClosed(self.dial(host, port).await?);
         let tls = MakeTlsConnect::<UntilClosed>::make_tls_connect(&mut self.tls.clone(), host);
-        let cancelling = token.cancel_query_raw(stream, tls.map_err(io::Error::other)?);
-        Ok(tokio::time::timeout(CANCEL_TIMEOUT, cancelling).await.map_err(io::Error::from)??)
+        Ok(token.cancel_query_raw(stream, tls.map_err(io::Error::other)?).await?)
     }
 }
 

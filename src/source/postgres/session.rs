@@ -18,7 +18,7 @@ const IDLE: Duration = Duration::from_secs(30);
 /// How long a connection may take to answer what costs a server nothing, after it waited or at its end: its other end may be
 /// gone without a word.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
-/// More than the slots for exports and their connections can ever ask for: those are the limit, not the pool.
+/// More than servers allow: the slots for exports and their connections are the limit, not the pool.
 const MAX_CONNECTIONS: usize = 4096;
 
 /// With row security off, a policy that would hide users makes a statement fail instead of leaving them out. A transaction may
@@ -95,10 +95,11 @@ impl Connector {
                     session.is_utf8 = answers.iter().any(says_utf8);
                     return Ok(session);
                 }
-                // What happened to a connection while nobody used it, as a restart of the server, says nothing of the next.
-                _ if was_waiting => {}
-                Ok(Err(error)) => return Err(SourceError::Unreachable(error_text(&error))),
-                Err(_) => return Err(SourceError::Unreachable("the server does not answer".to_owned())),
+                Ok(Err(error)) if !was_waiting || is_answer(&error) => {
+                    return Err(SourceError::Unreachable(error_text(&error)));
+                }
+                // What befell a connection while nobody used it, as a restart of the server, befell those that waited with it.
+                _ => drop(self.pool.retain(|_, _| false)),
             }
         }
     }
@@ -116,6 +117,12 @@ impl Connector {
             });
         });
     }
+}
+
+/// Whether a server that is there says no: not that it, or the connection, goes away (classes 57 and 08; PostgreSQL manual,
+/// appendix A).
+fn is_answer(error: &tokio_postgres::Error) -> bool {
+    error.code().is_some_and(|code| !code.code().starts_with("57") && !code.code().starts_with("08"))
 }
 
 /// Whether the server checks that its texts are UTF-8, which one whose encoding is `SQL_ASCII` does not (PostgreSQL manual,
