@@ -1,6 +1,7 @@
 //! Looks at everything that an export needs and says what is wrong, why that matters, and what to do.
 
 mod source;
+mod spool;
 mod store;
 mod tls;
 
@@ -71,6 +72,7 @@ pub async fn examine(
         Err(reason) => vec![Finding::problem("source", reason, source::UNREACHABLE, "correct source.url")],
     };
     findings.extend(config.tls.as_ref().map(tls::examine));
+    findings.extend(spool::examine(config));
     findings.extend(match store {
         Ok(store) => store::examine(config, &store, now).await,
         Err(reason) => vec![Finding::problem(

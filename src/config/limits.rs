@@ -7,6 +7,8 @@ use std::time::Duration;
 
 const GIB: usize = 1 << 30;
 const PIB: i64 = 1 << 50;
+/// Less has no room for what a few exports write at a time.
+const LEAST_SPOOL: i64 = 16 << 20;
 
 /// Bounds.
 #[derive(Debug)]
@@ -21,9 +23,11 @@ pub struct Limits {
     pub queue_timeout: Duration,
     /// How long a client may take nothing of its answer, 1 s or more.
     pub client_stall: Duration,
-    /// What slow clients have not taken, all of them together, may take so many bytes of disk in `data_dir`; 0: none.
+    /// What slow clients have not taken, all of them together, may take so many bytes of disk in `data_dir`, 16 MiB or more, and
+    /// each of them half of it; 0: none.
     pub spool_bytes: usize,
-    /// How long, in all, one export may keep the source waiting because there is no such room for it.
+    /// How long one export may keep the source waiting because there is no such room for it, beyond the time that its bytes
+    /// take at 10 MB/s.
     pub source_hold: Duration,
     /// How long the source may give nothing while an export waits for it, 1 s or more.
     pub source_stall: Duration,
@@ -61,7 +65,9 @@ impl Limits {
             queue: count("limits.queue", file.queue, 0..=10_000)?.unwrap_or(16),
             queue_timeout: duration("limits.queue_timeout", file.queue_timeout, 2)?,
             client_stall: layers.in_file("limits.client_stall", stall(client_stall))?,
-            spool_bytes: count("limits.spool_bytes", file.spool_bytes, 0..=PIB)?.unwrap_or(GIB),
+            spool_bytes: layers
+                .in_file("limits.spool_bytes", file.spool_bytes.map(spool).transpose())?
+                .unwrap_or(GIB),
             source_hold: duration("limits.source_hold", file.source_hold, 60)?,
             source_stall: layers.in_file("limits.source_stall", stall(source_stall))?,
             connections: count("limits.connections", file.connections, 1..=1_000_000)?,
@@ -75,6 +81,13 @@ impl Limits {
 fn within(value: i64, range: &std::ops::RangeInclusive<i64>) -> Result<usize, String> {
     let count = usize::try_from(value).ok().filter(|_| range.contains(&value));
     count.ok_or_else(|| format!("expected a whole number from {} to {}", range.start(), range.end()))
+}
+
+fn spool(bytes: i64) -> Result<usize, String> {
+    if bytes == 0 {
+        return Ok(0);
+    }
+    within(bytes, &(LEAST_SPOOL..=PIB)).map_err(|expected| format!("{expected}, or 0"))
 }
 
 /// The kernel counts that of a client in 32 bits of milliseconds, and less than a second is no more than a hiccup of a network.

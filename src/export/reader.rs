@@ -1,4 +1,4 @@
-//! Reads a running scan: its parts, in their order, and then the verdict on it.
+//! Reads a running scan: its parts, in their order, to their end. Why a scan failed comes past them (`relay.rs`).
 
 use super::writer::{Message, Progress};
 use crate::source::SourceError;
@@ -36,28 +36,23 @@ impl PartsReader {
                 match ready!(part.poll_recv(context)) {
                     Some(Message::Chunk { bytes, rows }) => return Poll::Ready(Next::Chunk { bytes, rows }),
                     Some(Message::End) => self.part = None,
-                    // Its worker failed, and the verdict says why. What other workers read does not matter any more.
-                    None => return self.poll_verdict(context).map(Next::Verdict),
+                    // Its worker failed. What other workers read does not matter any more.
+                    None => return self.poll_failure(context).map(|error| Next::Verdict(Err(error))),
                 }
             } else {
                 match ready!(self.parts.poll_recv(context)) {
                     Some(Progress::Part(part)) => self.part = Some(part),
-                    Some(Progress::Verdict(verdict)) => return Poll::Ready(Next::Verdict(verdict)),
+                    Some(Progress::End) => return Poll::Ready(Next::Verdict(Ok(()))),
                     None => return Poll::Ready(Next::Verdict(Err(no_verdict()))),
                 }
             }
         }
     }
 
-    /// The verdict on a scan of which a part is not whole: never a good one.
-    fn poll_verdict(&mut self, context: &mut Context<'_>) -> Poll<Result<(), SourceError>> {
-        loop {
-            match ready!(self.parts.poll_recv(context)) {
-                Some(Progress::Part(_)) => {}
-                Some(Progress::Verdict(Err(error))) => return Poll::Ready(Err(error)),
-                Some(Progress::Verdict(Ok(()))) | None => return Poll::Ready(Err(no_verdict())),
-            }
-        }
+    /// Waits until a scan is over of which a part is not whole.
+    fn poll_failure(&mut self, context: &mut Context<'_>) -> Poll<SourceError> {
+        while let Some(Progress::Part(_)) = ready!(self.parts.poll_recv(context)) {}
+        Poll::Ready(no_verdict())
     }
 }
 

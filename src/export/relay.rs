@@ -2,18 +2,18 @@
 //! long as it keeps up; then a deputy in the scan's task does, at the speed of the scan, and keeps what the body has not taken.
 
 use super::reader::{Next, PartsReader, no_verdict};
-use super::spool::{Spool, Spools, Stored, broken, size_on_disk};
+use super::spool::{Room, Spool, Spools, Stored, broken};
 use super::writer::Progress;
 use crate::source::SourceError;
 use bytes::Bytes;
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::pin::Pin;
+use std::future::{pending, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
 
 /// How often to look how the body keeps up.
 const TICK: Duration = Duration::from_millis(20);
@@ -33,7 +33,7 @@ pub(super) struct Relay {
 struct State {
     /// `None`: the deputy has it.
     reader: Option<PartsReader>,
-    /// What the deputy has read and the body has not taken.
+    /// What the deputy has read and the body has not taken; or how the scan failed.
     waiting: VecDeque<Waiting>,
     /// The body's, where it waits.
     waker: Option<Waker>,
@@ -59,7 +59,12 @@ impl Relay {
         let mut state = self.state();
         let next = match &mut state.reader {
             Some(reader) => reader.poll_next(context).map(Waiting::Here),
-            None => state.waiting.pop_front().map_or(Poll::Pending, Poll::Ready),
+            None => Poll::Pending,
+        };
+        let next = match next {
+            Poll::Ready(Waiting::Here(Next::Chunk { .. })) => next,
+            // A scan that failed may have left a part that never ends.
+            _ => state.waiting.pop_front().map_or(next, Poll::Ready),
         };
         match &next {
             Poll::Pending => state.waker = Some(context.waker().clone()),
@@ -72,17 +77,20 @@ impl Relay {
         next
     }
 
-    /// Runs a scan to its verdict, which it sends as its last progress.
+    /// Runs a scan to its verdict. A good one follows its parts; a bad one does not wait for them.
     pub(super) async fn run(
         &self,
         scan: impl Future<Output = Result<(), SourceError>>,
         progress: mpsc::Sender<Progress>,
     ) {
-        let mut scan = std::pin::pin!(scan);
+        let mut scan = pin!(scan);
         tokio::select! {
             biased;
-            // What is left of it holds nothing but the memory of its channels.
-            verdict = &mut scan => send(&progress, verdict).await,
+            verdict = &mut scan => match verdict {
+                // What is left of it holds nothing but the memory of its channels.
+                Ok(()) => end(&progress).await,
+                Err(error) => self.end(Err(error)),
+            },
             reader = self.slow_body() => {
                 let mut ending = Ending { relay: self, verdict: Err(no_verdict()) };
                 ending.verdict = self.deputise(scan, progress, reader).await;
@@ -120,59 +128,71 @@ impl Relay {
         progress: mpsc::Sender<Progress>,
         reader: PartsReader,
     ) -> Result<(), SourceError> {
-        let mut reading = std::pin::pin!(self.read(reader));
-        let scanning = async move { send(&progress, scan.await).await };
+        let mut reading = pin!(self.read(reader));
+        let scanning = async {
+            scan.await?;
+            end(&progress).await;
+            Ok(())
+        };
         tokio::select! {
             verdict = &mut reading => verdict,
-            () = scanning => reading.await,
+            scanned = scanning => match scanned {
+                Ok(()) => reading.await,
+                Err(error) => Err(error),
+            },
         }
     }
 
     async fn read(&self, mut reader: PartsReader) -> Result<(), SourceError> {
-        let mut spool = None;
-        let mut hold = self.spools.hold();
+        let hold = self.spools.hold();
+        let begun = Instant::now();
+        let mut spool = Spool::open(&self.spools, hold).await;
+        let mut left = hold.saturating_sub(begun.elapsed());
         loop {
-            match poll_fn(|context| reader.poll_next(context)).await {
-                Next::Chunk { bytes, rows } => self.keep(bytes, rows, &mut spool, &mut hold).await?,
+            let (bytes, rows) = match poll_fn(|context| reader.poll_next(context)).await {
+                Next::Chunk { bytes, rows } => (bytes, rows),
                 Next::Verdict(verdict) => return verdict,
-            }
+            };
+            // The time that a chunk takes at the pace is free, for its client and for the disk.
+            let time = left.saturating_add(TICK.mul_f64(bytes.len() as f64 / PACE as f64));
+            let begun = Instant::now();
+            let kept = timeout(time, self.keep(bytes, rows, &mut spool)).await;
+            kept.map_err(|_| SourceError::Failed(HELD_TOO_LONG.to_owned()))??;
+            left = time.saturating_sub(begun.elapsed()).min(hold);
         }
     }
 
     /// Keeps a chunk for the body: in memory where nothing else waits, else in the spool.
-    async fn keep(
-        &self,
-        bytes: Bytes,
-        rows: u64,
-        spool: &mut Option<Spool>,
-        hold: &mut Duration,
-    ) -> Result<(), SourceError> {
-        let waiting_since = Instant::now();
-        let mut too_long = std::pin::pin!(sleep(*hold));
-        let room = loop {
-            if self.state().waiting.is_empty() {
-                break None;
-            }
-            tokio::select! {
-                biased;
-                room = self.spools.room(size_on_disk(&bytes)) => break Some(room),
-                () = self.emptied.notified() => {}
-                () = &mut too_long => return Err(SourceError::Failed(NO_ROOM.to_owned())),
-            }
-        };
-        *hold = hold.saturating_sub(waiting_since.elapsed());
-        let next = match room {
+    async fn keep(&self, bytes: Bytes, rows: u64, spool: &mut Option<Spool>) -> Result<(), SourceError> {
+        let room = self.room(&bytes, spool.as_ref()).await;
+        let next = match spool.as_mut().zip(room) {
             None => Waiting::Here(Next::Chunk { bytes, rows }),
-            Some(room) => {
-                let spool = match spool {
-                    Some(spool) => spool,
-                    None => spool.insert(Spool::open(&self.spools).await.map_err(|error| broken(&error))?),
-                };
+            Some((spool, room)) => {
                 Waiting::Spooled(spool.append(bytes, rows, room).await.map_err(|error| broken(&error))?)
             }
         };
         self.push(next);
         Ok(())
+    }
+
+    /// Waits for room in the spool; `None` as soon as nothing waits for the body, because then none is needed.
+    async fn room(&self, bytes: &Bytes, spool: Option<&Spool>) -> Option<Room> {
+        let mut room = pin!(async {
+            match spool {
+                Some(spool) => spool.room(bytes).await,
+                None => pending().await,
+            }
+        });
+        loop {
+            if self.state().waiting.is_empty() {
+                return None;
+            }
+            tokio::select! {
+                biased;
+                room = &mut room => return Some(room),
+                () = self.emptied.notified() => {}
+            }
+        }
     }
 
     fn push(&self, next: Waiting) {
@@ -194,8 +214,8 @@ impl Relay {
     }
 }
 
-const NO_ROOM: &str =
-    "its client was slow, and for longer than limits.source_hold the spool had no room (limits.spool_bytes)";
+const HELD_TOO_LONG: &str = "its client was slow, and for longer than limits.source_hold there was no room for what it did not \
+                             take (limits.spool_bytes), or its disk did not answer (data_dir)";
 
 impl State {
     fn wake(&mut self) {
@@ -217,7 +237,11 @@ impl Drop for Ending<'_> {
     }
 }
 
-async fn send(progress: &mpsc::Sender<Progress>, verdict: Result<(), SourceError>) {
+/// Says that the scan ended well.
+async fn end(progress: &mpsc::Sender<Progress>) {
     // Nobody listens after the body is gone, and then nobody needs to.
-    let _ = progress.send(Progress::Verdict(verdict)).await;
+    let _ = progress.send(Progress::End).await;
 }
+
+#[cfg(test)]
+mod tests;

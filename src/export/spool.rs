@@ -5,22 +5,30 @@ mod room;
 use super::reader::Next;
 use crate::source::SourceError;
 use bytes::Bytes;
+use room::Share;
 pub use room::SpoolLimits;
 pub(super) use room::{Room, Spools};
 use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::File;
 use std::io;
-use std::os::unix::fs::FileExt;
+use std::ops::RangeInclusive;
+use std::os::unix::fs::{FileExt, MetadataExt};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
+use tokio::time::timeout;
 
-/// Chunks begin at a multiple of what file systems give and take back.
-const BLOCK: usize = 4096;
+/// Chunks begin at a multiple of what file systems give and take back. What says that its blocks are larger is a network's, which
+/// means something else.
+const BLOCKS: RangeInclusive<u64> = 4096..=128 * 1024;
 
 /// The spool of one export.
 pub(super) struct Spool {
     file: Arc<SpoolFile>,
+    /// What it may take of the disk.
+    share: Arc<Share>,
+    block: u64,
     /// Where the next chunk goes. It only grows: what lies before was taken back.
     end: u64,
 }
@@ -31,23 +39,43 @@ struct SpoolFile {
     room: Mutex<Room>,
 }
 
-/// The bytes of disk that a chunk takes.
-pub(super) fn size_on_disk(chunk: &Bytes) -> u32 {
-    // No chunk comes near 4 GiB.
-    chunk.len().next_multiple_of(BLOCK).try_into().unwrap_or(u32::MAX)
-}
-
 impl Spool {
-    pub(super) async fn open(spools: &Arc<Spools>) -> io::Result<Self> {
-        let (opening, room) = (Arc::clone(spools), Mutex::new(Room::none(spools)));
-        let file = spawn_blocking(move || opening.file()).await.map_err(io::Error::other)??;
-        Ok(Self { file: Arc::new(SpoolFile { file: Arc::new(file), room }), end: 0 })
+    /// `None`: nothing may be written; or nothing can be, of which the log is told.
+    pub(super) async fn open(spools: &Arc<Spools>, patience: Duration) -> Option<Self> {
+        if spools.is_none() {
+            return None;
+        }
+        let opening = Arc::clone(spools);
+        let opening = spawn_blocking(move || {
+            let file = opening.file()?;
+            let block = file.metadata()?.blksize().clamp(*BLOCKS.start(), *BLOCKS.end());
+            Ok((file, block))
+        });
+        let opened = match timeout(patience, opening).await {
+            Ok(opened) => opened.map_err(io::Error::other).flatten(),
+            Err(late) => Err(late.into()),
+        };
+        let (file, block) = opened.inspect_err(|error| spools.warn(error)).ok()?;
+        let share = Share::of(spools);
+        let room = Mutex::new(Room::none(&share));
+        Some(Self { file: Arc::new(SpoolFile { file: Arc::new(file), room }), share, block, end: 0 })
+    }
+
+    /// Waits for room for a chunk.
+    pub(super) async fn room(&self, chunk: &Bytes) -> Room {
+        // No chunk comes near 4 GiB.
+        self.share.room(self.size_on_disk(chunk).try_into().unwrap_or(u32::MAX)).await
+    }
+
+    fn size_on_disk(&self, chunk: &Bytes) -> u64 {
+        (chunk.len() as u64).next_multiple_of(self.block)
     }
 
     /// Writes a chunk into the room that was taken for it.
     pub(super) async fn append(&mut self, bytes: Bytes, rows: u64, room: Room) -> io::Result<Stored> {
-        let stored = Stored { file: Arc::clone(&self.file), at: self.end, length: bytes.len(), rows };
-        self.end += u64::from(size_on_disk(&bytes));
+        let (at, size) = (self.end, self.size_on_disk(&bytes));
+        let stored = Stored { file: Arc::clone(&self.file), at, size, length: bytes.len(), rows };
+        self.end += size;
         self.file.room().add(room);
         let writing = spawn_blocking(move || {
             stored.file.file.write_all_at(&bytes, stored.at)?;
@@ -80,6 +108,8 @@ impl Drop for SpoolFile {
 pub(super) struct Stored {
     file: Arc<SpoolFile>,
     at: u64,
+    /// Of the disk.
+    size: u64,
     length: usize,
     rows: u64,
 }
@@ -96,14 +126,12 @@ impl Stored {
     fn read(&self) -> io::Result<Bytes> {
         let mut bytes = vec![0; self.length];
         self.file.file.read_exact_at(&mut bytes, self.at)?;
-        let bytes = Bytes::from(bytes);
-        let (flags, size) =
-            (FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE, size_on_disk(&bytes).into());
+        let flags = FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE;
         // Not every file system takes back a part of a file; then it takes back all of it at the end.
-        if fallocate(&self.file.file, flags, self.at, size).is_ok() {
-            drop(self.file.room().split(size));
+        if fallocate(&self.file.file, flags, self.at, self.size).is_ok() {
+            drop(self.file.room().split(self.size));
         }
-        Ok(bytes)
+        Ok(Bytes::from(bytes))
     }
 }
 

@@ -4,7 +4,7 @@ use crate::encode::Value;
 use crate::encode::csv::CsvEncoder;
 use crate::encode::mask::{Masks, PseudonymKey};
 use crate::plan::{Plan, ProfileColumn};
-use crate::source::{Closed, Parts, RowSink, SourceError};
+use crate::source::{Closed, Parts, RowSink};
 use bytes::Bytes;
 use tokio::sync::mpsc;
 
@@ -36,8 +36,8 @@ pub(super) enum Message {
 pub(super) enum Progress {
     /// The part that follows those before it.
     Part(mpsc::Receiver<Message>),
-    /// The verdict: a scan that does not give it did not end well.
-    Verdict(Result<(), SourceError>),
+    /// There are no more: a scan that does not say so did not end well.
+    End,
 }
 
 /// Makes the sinks of a scan, in the order in which the body reads them.

@@ -182,3 +182,18 @@ fn the_embedded_table_is_looked_at_too() {
     findings.assert_well_but(&[]);
     findings.assert_one("ok", "size", &["0 users"]);
 }
+
+/// With its store elsewhere, a deployment may never have needed the directory.
+#[test]
+fn a_spool_that_cannot_be_made_is_a_warning() {
+    let site = Site::with_people(Db::Postgres);
+    site.sql("ANALYZE users");
+    site.findings().assert_well_but(&[]);
+    assert!(!site.data_dir().exists());
+    std::fs::write(site.data_dir(), "not a directory").unwrap();
+    let findings = site.findings();
+    findings.assert_one("warning", "spool", &["data_dir", "limits.spool_bytes"]);
+    findings.assert_well_but(&["spool"]);
+    site.configure("[limits]\nspool_bytes = 0\n");
+    site.findings().assert_well_but(&[]);
+}

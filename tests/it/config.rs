@@ -52,6 +52,8 @@ fn a_bad_value_in_the_file_stops_the_start() {
         ("[limits]\nclient_stall = \"999ms\"", "limits.client_stall"),
         ("[limits]\nclient_stall = \"2d\"", "limits.client_stall"),
         ("[limits]\nspool_bytes = -1", "limits.spool_bytes"),
+        ("[limits]\nspool_bytes = 1", "16777216"),
+        ("[limits]\nspool_bytes = 16777215", "limits.spool_bytes"),
         ("[limits]\nspool_bytes = \"1GiB\"", "spool_bytes"),
         ("[limits]\nsource_hold = \"long\"", "limits.source_hold"),
         ("[limits]\nconnections = 0", "limits.connections"),
@@ -194,7 +196,7 @@ concurrent_exports_per_key = 1
 queue = 0
 queue_timeout = "1s"
 client_stall = "1m"
-spool_bytes = 100000000
+spool_bytes = 16777216
 source_hold = "10s"
 connections = 100
 shutdown_grace = "10s"

@@ -5,6 +5,7 @@ use crate::spool::{busy_site, eventually_free, is_free, spooled};
 
 both! {
     a_client_for_whom_there_is_no_room_is_waited_for_and_then_broken_off,
+    one_client_has_at_most_half_of_the_room,
     without_a_spool_a_slow_client_is_waited_for_and_then_broken_off,
     without_a_spool_a_client_that_hesitates_gets_every_byte,
     a_file_that_cannot_grow_breaks_the_transfer,
@@ -25,23 +26,37 @@ fn assert_serves(server: &Server) {
 
 fn a_client_for_whom_there_is_no_room_is_waited_for_and_then_broken_off(db: Db) {
     let site = busy_site(db);
-    site.configure("[limits]\nspool_bytes = 33554432\nsource_hold = \"1s\"\n");
+    site.configure("[limits]\nspool_bytes = 67108864\nsource_hold = \"1s\"\n");
     let server = site.serve();
-    let first = Download::stalled(&server, FULL, EXPORT_KEY);
+    let others = [(); 2].map(|()| Download::stalled(&server, FULL, EXPORT_KEY));
     eventually_free(&site);
     let taken = spooled(&server);
-    assert!(taken > 10_000_000, "{taken}");
+    assert!(taken > 34_000_000, "{taken}");
 
-    let second = Download::stalled(&server, FULL, EXPORT_KEY);
-    eventually("it takes what is left", || spooled(&server) > 32_000_000);
-    assert!(spooled(&server) <= 33_554_432);
+    let last = Download::stalled(&server, FULL, EXPORT_KEY);
+    eventually("it takes what is left", || spooled(&server) > 66_000_000);
+    assert!(spooled(&server) <= 67_108_864);
     assert!(!is_free(&site));
     eventually_free(&site);
     eventually("its part of the disk is free", || spooled(&server) <= taken);
-    assert_broken(&site, second, "limits.source_hold");
+    assert_broken(&site, last, "limits.source_hold");
 
-    assert!(first.rest().complete);
+    assert!(others.into_iter().all(|other| other.rest().complete));
     assert_serves(&server);
+}
+
+fn one_client_has_at_most_half_of_the_room(db: Db) {
+    let site = busy_site(db);
+    site.configure("[limits]\nspool_bytes = 33554432\n");
+    let server = site.serve();
+    let first = Download::stalled(&server, FULL, EXPORT_KEY);
+    eventually("it takes its half", || spooled(&server) > 15_000_000);
+    let second = Download::stalled(&server, FULL, EXPORT_KEY);
+    eventually("there is as much for another", || spooled(&server) > 31_000_000);
+    assert!(!is_free(&site));
+    drop(second);
+    eventually("that is free again", || spooled(&server) <= 16_777_216);
+    assert!(first.rest().complete);
 }
 
 fn without_a_spool_a_slow_client_is_waited_for_and_then_broken_off(db: Db) {
@@ -97,12 +112,23 @@ fn the_directory_is_made_where_it_is_missing() {
 }
 
 #[test]
-fn a_directory_that_cannot_be_made_breaks_the_transfer() {
+fn a_directory_that_cannot_be_made_is_done_without() {
     let site = busy_site(Db::Postgres);
     std::fs::write(site.data_dir(), "not a directory").unwrap();
     let server = site.serve();
+    for _ in 0..2 {
+        let slow = Download::stalled(&server, FULL, EXPORT_KEY);
+        server.eventually_says("there is no spool");
+        assert!(!is_free(&site));
+        assert!(slow.rest().complete);
+    }
+    assert_eq!(server.said().matches("there is no spool").count(), 1);
+    drop(server);
+
+    site.configure("[limits]\nsource_hold = \"1s\"\n");
+    let server = site.serve();
     let slow = Download::stalled(&server, FULL, EXPORT_KEY);
     eventually_free(&site);
-    assert_broken(&site, slow, "spool");
+    assert_broken(&site, slow, "limits.source_hold");
     assert_serves(&server);
 }

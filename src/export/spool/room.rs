@@ -5,7 +5,7 @@ use std::fs::{DirBuilder, File};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -14,9 +14,10 @@ use tokio::sync::Semaphore;
 pub struct SpoolLimits {
     /// Made where it is missing.
     pub directory: PathBuf,
-    /// All of them together, in bytes; 0: nothing is ever written.
+    /// All of them together, in bytes, of which one has at most half; 0: nothing is ever written.
     pub bytes: usize,
-    /// How long, in all, one export may wait while there is no room for what its client does not take.
+    /// How long one export may hold the source, beyond what its client would take at the pace, while there is no room for what
+    /// that does not take.
     pub hold: Duration,
 }
 
@@ -25,28 +26,23 @@ pub(in crate::export) struct Spools {
     limits: SpoolLimits,
     free: Semaphore,
     used: Gauge,
+    warned: Once,
 }
 
 impl Spools {
     /// Shows in `used` how many bytes are taken.
     pub(in crate::export) fn new(limits: SpoolLimits, used: Gauge) -> Arc<Self> {
         let free = Semaphore::new(limits.bytes.min(Semaphore::MAX_PERMITS));
-        Arc::new(Self { limits, free, used })
+        Arc::new(Self { limits, free, used, warned: Once::new() })
     }
 
     pub(in crate::export) fn hold(&self) -> Duration {
         self.limits.hold
     }
 
-    /// So many bytes; waits for them, who came first is first.
-    pub(in crate::export) async fn room(self: &Arc<Self>, bytes: u32) -> Room {
-        match self.free.acquire_many(bytes).await {
-            Ok(permit) => permit.forget(),
-            // It is never closed.
-            Err(_) => std::future::pending().await,
-        }
-        self.used.inc_by(bytes.into());
-        Room { spools: Arc::clone(self), bytes: bytes.into() }
+    /// Whether nothing may be written.
+    pub(super) fn is_none(&self) -> bool {
+        self.limits.bytes == 0
     }
 
     /// A file that has no name, for its owner alone.
@@ -55,17 +51,53 @@ impl Spools {
         DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         tempfile::tempfile_in(directory)
     }
+
+    /// Tells the log, once, that there can be no file.
+    pub(super) fn warn(&self, error: &io::Error) {
+        let directory = self.limits.directory.display();
+        self.warned.call_once(|| {
+            tracing::warn!(%directory, %error, "there is no spool: slow clients keep the source waiting, and may fail");
+        });
+    }
+}
+
+/// What one export may take of the disk: half of it, so that one slow client leaves room for others.
+pub(super) struct Share {
+    spools: Arc<Spools>,
+    free: Semaphore,
+}
+
+impl Share {
+    pub(super) fn of(spools: &Arc<Spools>) -> Arc<Self> {
+        let free = Semaphore::new((spools.limits.bytes / 2).min(Semaphore::MAX_PERMITS));
+        Arc::new(Self { spools: Arc::clone(spools), free })
+    }
+
+    /// So many bytes; waits for them, among exports that have not used up their share first come, first served.
+    pub(super) async fn room(self: &Arc<Self>, bytes: u32) -> Room {
+        let own = self.free.acquire_many(bytes).await;
+        match (own, self.spools.free.acquire_many(bytes).await) {
+            (Ok(own), Ok(all)) => {
+                own.forget();
+                all.forget();
+            }
+            // They are never closed.
+            _ => std::future::pending().await,
+        }
+        self.spools.used.inc_by(bytes.into());
+        Room { share: Arc::clone(self), bytes: bytes.into() }
+    }
 }
 
 /// Bytes that are taken, and given back when this is dropped.
 pub(in crate::export) struct Room {
-    spools: Arc<Spools>,
+    share: Arc<Share>,
     bytes: u64,
 }
 
 impl Room {
-    pub(super) fn none(spools: &Arc<Spools>) -> Self {
-        Self { spools: Arc::clone(spools), bytes: 0 }
+    pub(super) fn none(share: &Arc<Share>) -> Self {
+        Self { share: Arc::clone(share), bytes: 0 }
     }
 
     pub(super) fn add(&mut self, mut other: Self) {
@@ -76,13 +108,15 @@ impl Room {
     pub(super) fn split(&mut self, bytes: u64) -> Self {
         let bytes = bytes.min(self.bytes);
         self.bytes -= bytes;
-        Self { spools: Arc::clone(&self.spools), bytes }
+        Self { share: Arc::clone(&self.share), bytes }
     }
 }
 
 impl Drop for Room {
     fn drop(&mut self) {
-        self.spools.used.dec_by(self.bytes as i64);
-        self.spools.free.add_permits(self.bytes as usize);
+        let Share { spools, free } = &*self.share;
+        spools.used.dec_by(self.bytes as i64);
+        spools.free.add_permits(self.bytes as usize);
+        free.add_permits(self.bytes as usize);
     }
 }

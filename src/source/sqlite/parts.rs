@@ -1,12 +1,11 @@
 //! A scan in parts: several threads read pieces of one table, from one snapshot.
 
 use super::error::failed;
-use super::layout::Layout;
 use super::leaves::push_leaves;
-use super::pages::{Pages, Subtree};
+use super::pages::Pages;
 use super::ranges::Ranges;
 use super::scan::{Range, push_rows};
-use super::tree::Walk;
+use super::tree::{Leaves, Walk};
 use super::{InterruptOnDrop, Query, SEQUENTIAL_CACHE, SqliteSource, blocking, nicely};
 use crate::plan::Plan;
 use crate::source::{Parts, RowSink, SourceError, join};
@@ -41,7 +40,7 @@ impl SqliteSource {
         let _stop: Vec<_> =
             readers.iter().map(|reader| InterruptOnDrop(reader.get_interrupt_handle())).collect();
         let query = Arc::clone(&division.query);
-        let pieces = Arc::new(Mutex::new(Pieces { division, parts }));
+        let pieces = Arc::new(Mutex::new(Pieces { division, parts, is_over: false }));
         let mut workers = JoinSet::new();
         for reader in readers {
             let (pieces, query) = (Arc::clone(&pieces), Arc::clone(&query));
@@ -87,10 +86,7 @@ impl SqliteSource {
     fn division(&self, reader: &Connection, plan: &Plan) -> Result<Division, SourceError> {
         let query = self.query(reader, plan)?;
         let way = match self.layout(reader, plan, &query)? {
-            Some(layout) => {
-                let walk = Walk::of(layout.root, &mut Pages::of(reader)?)?;
-                Way::Leaves(layout, walk)
-            }
+            Some(layout) => Way::Leaves(Walk::of(&layout, &mut Pages::of(reader)?)?),
             None => Way::Ids(Ranges::of(self, plan, &query)),
         };
         Ok(Division { query: Arc::new(query), way })
@@ -130,23 +126,20 @@ struct Division {
 /// What a table is divided into.
 enum Way {
     Ids(Ranges),
-    Leaves(Arc<Layout>, Walk),
+    Leaves(Walk),
 }
 
 /// What one thread reads at a time.
 enum Piece {
     Ids(Range),
-    Leaves(Arc<Layout>, Vec<Subtree>),
+    Leaves(Leaves),
 }
 
 impl Division {
     fn next(&mut self, reader: &Connection) -> Result<Option<Piece>, SourceError> {
         Ok(match &mut self.way {
             Way::Ids(ranges) => ranges.next(reader).map_err(|error| failed(&error))?.map(Piece::Ids),
-            Way::Leaves(layout, walk) => {
-                let leaves = walk.next(&mut Pages::of(reader)?)?;
-                leaves.map(|leaves| Piece::Leaves(Arc::clone(layout), leaves))
-            }
+            Way::Leaves(walk) => walk.next(&mut Pages::of(reader)?)?.map(Piece::Leaves),
         })
     }
 }
@@ -155,14 +148,22 @@ impl Division {
 struct Pieces<P> {
     division: Division,
     parts: P,
+    is_over: bool,
 }
 
 impl<P: Parts> Pieces<P> {
     async fn take(&mut self, reader: &Connection) -> Result<Option<(Piece, P::Sink)>, SourceError> {
-        match self.division.next(reader)? {
-            Some(piece) => Ok(Some((piece, self.parts.next().await?))),
-            None => Ok(None),
+        if self.is_over {
+            return Ok(None);
         }
+        // Before its piece, because who has a sink is watched, and looking for the piece reads the database, too.
+        let sink = self.parts.next().await?;
+        if let Some(piece) = self.division.next(reader)? {
+            return Ok(Some((piece, sink)));
+        }
+        self.is_over = true;
+        sink.finish().await?;
+        Ok(None)
     }
 }
 
@@ -178,7 +179,7 @@ fn work<P: Parts>(
         let Some((piece, sink)) = taken else { return Ok(()) };
         let sink = match piece {
             Piece::Ids(range) => push_rows(reader, query, Some(&range), sink)?,
-            Piece::Leaves(layout, leaves) => push_leaves(reader, query, &layout, &leaves, sink)?,
+            Piece::Leaves(leaves) => push_leaves(reader, query, &leaves, sink)?,
         };
         runtime.block_on(sink.finish())?;
     }
