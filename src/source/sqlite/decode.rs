@@ -1,6 +1,6 @@
 //! Cells as SQLite gives them. It lets any value stand in any column.
 
-use super::dialect::Ids;
+use super::ids::Ids;
 use crate::encode::Value;
 use crate::plan::{Kind, discreet};
 use crate::source::{IdKind, Timestamps, parse_uuid};

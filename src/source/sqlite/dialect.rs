@@ -1,10 +1,10 @@
 //! Columns and conditions as SQLite says them.
 
 use super::decode::{misfit, shown_id, timestamp};
-use crate::encode::append_uuid;
+use super::ids::Ids;
 use crate::plan::{Column, Filter};
 use crate::source::query::Dialect;
-use crate::source::{Id, IdKind, Mapping, SourceError};
+use crate::source::{Id, Mapping, SourceError};
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{Value as Bound, ValueRef};
@@ -27,43 +27,6 @@ pub(super) fn add_micros_function(connection: &Connection, mapping: &Mapping) ->
             rusqlite::Error::UserFunctionError(text.into())
         }),
     })
-}
-
-#[derive(Clone, Copy)]
-pub(super) struct Ids {
-    pub(super) kind: IdKind,
-    pub(super) uuid_form: UuidForm,
-}
-
-/// How a table stores its UUIDs.
-#[derive(Clone, Copy)]
-pub(super) enum UuidForm {
-    Bytes,
-    Plain { is_upper_case: bool },
-    Hyphenated { is_upper_case: bool },
-}
-
-impl UuidForm {
-    /// Whether a UUID is written in this form.
-    pub(super) fn is_form_of(self, text: &[u8]) -> bool {
-        let (length, is_upper_case) = match self {
-            Self::Bytes => return false,
-            Self::Plain { is_upper_case } => (32, is_upper_case),
-            Self::Hyphenated { is_upper_case } => (36, is_upper_case),
-        };
-        let is_other = if is_upper_case { u8::is_ascii_lowercase } else { u8::is_ascii_uppercase };
-        text.len() == length && !text.iter().any(is_other)
-    }
-
-    /// A UUID as a value to compare with.
-    fn bound(self, uuid: [u8; 16]) -> Bound {
-        let (text, is_upper_case) = match self {
-            Self::Bytes => return Bound::Blob(uuid.to_vec()),
-            Self::Plain { is_upper_case } => (crate::hex(&uuid), is_upper_case),
-            Self::Hyphenated { is_upper_case } => (hyphenated(uuid), is_upper_case),
-        };
-        Bound::Text(if is_upper_case { text.to_uppercase() } else { text })
-    }
 }
 
 pub(super) struct SqliteDialect<'a> {
@@ -117,10 +80,4 @@ impl Dialect for SqliteDialect<'_> {
         };
         Ok(format!("{} > {}", self.mapping.sql(&Column::ID), self.bind(value)))
     }
-}
-
-fn hyphenated(uuid: [u8; 16]) -> String {
-    let mut text = Vec::with_capacity(36);
-    append_uuid(&mut text, uuid);
-    String::from_utf8(text).unwrap_or_default()
 }

@@ -105,9 +105,9 @@ fn may_be_real(declared: &str) -> bool {
 /// SQLite had gone from row to row: not for a whole table.
 fn is_good_for_most(layout: &Arc<Layout>, connection: &Connection) -> Result<bool, SourceError> {
     let mut pages = Pages::of(connection)?;
-    let Some(leaves) = Walk::of(layout, &mut pages)?.next(&mut pages)? else { return Ok(true) };
+    let Some(leaves) = Walk::of(layout.root, &mut pages)?.next(&mut pages)? else { return Ok(true) };
     let mut balance = 0_i64;
-    for leaf in leaves.pages.iter().take(SAMPLE) {
+    for leaf in leaves.iter().take(SAMPLE) {
         balance += pages.read(leaf.page, |page| {
             let mut cells = vec![ValueRef::Null; layout.width];
             page.rows()?.try_fold(0, |balance, row| {

@@ -8,10 +8,10 @@
 use super::Query;
 use super::error::failed;
 use super::layout::Layout;
-use super::pages::{Pages, malformed};
+use super::pages::{Pages, Subtree, malformed};
 use super::record::{self, Extent};
 use super::scan::Pusher;
-use super::tree::{Leaves, Subtree, Walk};
+use super::tree::Walk;
 use crate::source::{FEW_CELLS, MANY_CELLS, RowSink, SourceError};
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection};
@@ -21,13 +21,13 @@ use std::sync::Arc;
 pub(super) fn push_table<S: RowSink>(
     connection: &Connection,
     query: &Arc<Query>,
-    layout: &Arc<Layout>,
+    layout: &Layout,
     mut sink: S,
 ) -> Result<S, SourceError> {
     let mut pages = Pages::of(connection)?;
-    let mut walk = Walk::of(layout, &mut pages)?;
+    let mut walk = Walk::of(layout.root, &mut pages)?;
     while let Some(leaves) = walk.next(&mut pages)? {
-        sink = push_leaves(connection, query, &leaves, sink)?;
+        sink = push_leaves(connection, query, layout, &leaves, sink)?;
     }
     Ok(sink)
 }
@@ -36,14 +36,14 @@ pub(super) fn push_table<S: RowSink>(
 pub(super) fn push_leaves<S: RowSink>(
     connection: &Connection,
     query: &Arc<Query>,
-    leaves: &Leaves,
+    layout: &Layout,
+    leaves: &[Subtree],
     mut sink: S,
 ) -> Result<S, SourceError> {
-    let layout = &*leaves.layout;
     let mut pages = Pages::of(connection)?;
     let by_id = connection.prepare_cached(&layout.by_id).map_err(|error| failed(&error))?;
     let mut reader = LeafReader { layout, by_id, pusher: Pusher::new(query) };
-    for leaf in &leaves.pages {
+    for leaf in leaves {
         if layout.places.len() <= FEW_CELLS {
             reader.push::<_, FEW_CELLS>(leaf, &mut pages, &mut sink)?;
         } else {

@@ -3,7 +3,6 @@
 
 use super::error::failed;
 use super::record::varint;
-use super::tree::Subtree;
 use crate::source::SourceError;
 use rusqlite::types::ValueRef;
 use rusqlite::{CachedStatement, Connection};
@@ -62,6 +61,17 @@ impl<'c> Pages<'c> {
         // At least half of a page: none is smaller than 512 bytes.
         read(Page { bytes: &image[..image.len().saturating_sub(self.reserved)] })
     }
+}
+
+/// A page and what is below it.
+pub(super) struct Subtree {
+    pub(super) page: u32,
+    /// Zero for a leaf.
+    pub(super) height: u32,
+    /// All its rowids are greater than this.
+    pub(super) after: Option<i64>,
+    /// None of its rowids is greater than this.
+    pub(super) last: i64,
 }
 
 /// A page, without what is reserved at its end. Not the first of a file, where another header comes before.

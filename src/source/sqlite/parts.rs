@@ -1,11 +1,12 @@
 //! A scan in parts: several threads read pieces of one table, from one snapshot.
 
 use super::error::failed;
+use super::layout::Layout;
 use super::leaves::push_leaves;
-use super::pages::Pages;
+use super::pages::{Pages, Subtree};
 use super::ranges::Ranges;
 use super::scan::{Range, push_rows};
-use super::tree::{Leaves, Walk};
+use super::tree::Walk;
 use super::{InterruptOnDrop, Query, SEQUENTIAL_CACHE, SqliteSource, blocking, nicely};
 use crate::plan::Plan;
 use crate::source::{Parts, RowSink, SourceError, join};
@@ -86,7 +87,10 @@ impl SqliteSource {
     fn division(&self, reader: &Connection, plan: &Plan) -> Result<Division, SourceError> {
         let query = self.query(reader, plan)?;
         let way = match self.layout(reader, plan, &query)? {
-            Some(layout) => Way::Leaves(Walk::of(&layout, &mut Pages::of(reader)?)?),
+            Some(layout) => {
+                let walk = Walk::of(layout.root, &mut Pages::of(reader)?)?;
+                Way::Leaves(layout, walk)
+            }
             None => Way::Ids(Ranges::of(self, plan, &query)),
         };
         Ok(Division { query: Arc::new(query), way })
@@ -126,20 +130,23 @@ struct Division {
 /// What a table is divided into.
 enum Way {
     Ids(Ranges),
-    Leaves(Walk),
+    Leaves(Arc<Layout>, Walk),
 }
 
 /// What one thread reads at a time.
 enum Piece {
     Ids(Range),
-    Leaves(Leaves),
+    Leaves(Arc<Layout>, Vec<Subtree>),
 }
 
 impl Division {
     fn next(&mut self, reader: &Connection) -> Result<Option<Piece>, SourceError> {
         Ok(match &mut self.way {
             Way::Ids(ranges) => ranges.next(reader).map_err(|error| failed(&error))?.map(Piece::Ids),
-            Way::Leaves(walk) => walk.next(&mut Pages::of(reader)?)?.map(Piece::Leaves),
+            Way::Leaves(layout, walk) => {
+                let leaves = walk.next(&mut Pages::of(reader)?)?;
+                leaves.map(|leaves| Piece::Leaves(Arc::clone(layout), leaves))
+            }
         })
     }
 }
@@ -179,7 +186,7 @@ fn work<P: Parts>(
         let Some((piece, sink)) = taken else { return Ok(()) };
         let sink = match piece {
             Piece::Ids(range) => push_rows(reader, query, Some(&range), sink)?,
-            Piece::Leaves(leaves) => push_leaves(reader, query, &leaves, sink)?,
+            Piece::Leaves(layout, leaves) => push_leaves(reader, query, &layout, &leaves, sink)?,
         };
         runtime.block_on(sink.finish())?;
     }

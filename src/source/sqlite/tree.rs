@@ -1,9 +1,7 @@
 //! A walk through a table's b-tree, down to its leaves ("Database File Format" of the SQLite manual, section 1.6).
 
-use super::layout::Layout;
-use super::pages::{Pages, malformed};
+use super::pages::{Pages, Subtree, malformed};
 use crate::source::SourceError;
-use std::sync::Arc;
 
 /// Bytes of the pages of a run, roughly: enough that taking it costs nothing beside reading it, few enough that its rows can
 /// wait in memory.
@@ -12,39 +10,21 @@ const RUN: usize = 1024 * 1024;
 /// As SQLite: a tree of two children a page that is higher would be larger than any file.
 const MAX_HEIGHT: u32 = 20;
 
-/// A page and what is below it.
-pub(super) struct Subtree {
-    pub(super) page: u32,
-    /// Zero for a leaf.
-    pub(super) height: u32,
-    /// All its rowids are greater than this.
-    pub(super) after: Option<i64>,
-    /// None of its rowids is greater than this.
-    pub(super) last: i64,
-}
-
-/// Leaves of a table that follow one another.
-pub(super) struct Leaves {
-    pub(super) layout: Arc<Layout>,
-    pub(super) pages: Vec<Subtree>,
-}
-
 /// Goes through the leaves of a table in the order of its rowids.
 pub(super) struct Walk {
-    layout: Arc<Layout>,
     /// What has not been visited, the next of it at the end.
     ahead: Vec<Subtree>,
 }
 
 impl Walk {
-    pub(super) fn of(layout: &Arc<Layout>, pages: &mut Pages<'_>) -> Result<Self, SourceError> {
-        let height = height(layout.root, pages)?;
-        let whole = Subtree { page: layout.root, height, after: None, last: i64::MAX };
-        Ok(Self { layout: Arc::clone(layout), ahead: vec![whole] })
+    /// From the page at the root of the table's tree.
+    pub(super) fn of(root: u32, pages: &mut Pages<'_>) -> Result<Self, SourceError> {
+        let height = height(root, pages)?;
+        Ok(Self { ahead: vec![Subtree { page: root, height, after: None, last: i64::MAX }] })
     }
 
-    /// The run of leaves that follows; `None` at the end.
-    pub(super) fn next(&mut self, pages: &mut Pages<'_>) -> Result<Option<Leaves>, SourceError> {
+    /// The leaves that follow, a run of them; `None` at the end.
+    pub(super) fn next(&mut self, pages: &mut Pages<'_>) -> Result<Option<Vec<Subtree>>, SourceError> {
         while let Some(tree) = self.ahead.pop_if(|tree| tree.height > 0) {
             let children = pages.read(tree.page, |page| page.children(&tree))?;
             self.ahead.extend(children.into_iter().rev());
@@ -53,7 +33,7 @@ impl Walk {
         let count = self.ahead.iter().rev().take_while(|tree| tree.height == 0).take(most).count();
         let mut run = self.ahead.split_off(self.ahead.len() - count);
         run.reverse();
-        Ok((!run.is_empty()).then(|| Leaves { layout: Arc::clone(&self.layout), pages: run }))
+        Ok((!run.is_empty()).then_some(run))
     }
 }
 
