@@ -40,7 +40,8 @@ impl Exporter {
     ///
     /// # Errors
     ///
-    /// The store is so far behind with records that this one could not be kept in memory until it is written.
+    /// The store is so far behind with records that this one could not be kept in memory until it is written. Whoever leaves
+    /// before that is known leaves no trace.
     pub async fn draft(self: &Arc<Self>, request: Request) -> Result<Draft, StoreError> {
         let started = Instant::now();
         let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.drafts).acquire_owned()).await;

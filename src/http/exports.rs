@@ -1,5 +1,5 @@
 //! The export endpoints: flag, key, grant, parameters, capacity, data. The first that fails answers, and every
-//! request leaves its record.
+//! request leaves its record, but for those that find no place for a draft of it.
 
 use super::App;
 use super::access::{authenticate, is_enabled};

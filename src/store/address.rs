@@ -18,6 +18,9 @@ const OPTIONS: [&str; 11] = [
     "statement-cache-capacity",
 ];
 
+/// A file without a certificate.
+const NO_CERTIFICATE: &str = "/dev/null";
+
 /// The URL for the driver. That trusts the system's roots beside `sslrootcert`, so that a certificate without the host's name
 /// proves nothing: `verify-ca` is `verify-full` here.
 pub(super) fn for_driver(url: &str) -> Result<String, String> {
@@ -35,20 +38,16 @@ pub(super) fn for_driver(url: &str) -> Result<String, String> {
         }
     }
     let mode = match mode {
-        Mode::Disable => Some("disable"),
-        // The driver's own default.
-        Mode::Prefer => None,
-        Mode::Require => Some("require"),
-        Mode::VerifyCa | Mode::VerifyFull => Some("verify-full"),
+        Mode::Disable => "disable",
+        Mode::Prefer => "prefer",
+        Mode::Require => "require",
+        Mode::VerifyCa | Mode::VerifyFull => "verify-full",
     };
-    if let Some(mode) = mode {
-        for_driver.append_pair("sslmode", mode);
-    }
-    if let Some(file) = root_certificate {
-        // The driver does not say which file it misses.
-        File::open(&file).map_err(|error| format!("sslrootcert {file} cannot be read: {error}"))?;
-        for_driver.append_pair("sslrootcert", &file);
-    }
+    let file = root_certificate.as_deref().unwrap_or(NO_CERTIFICATE);
+    // The driver does not say which file it misses.
+    File::open(file).map_err(|error| format!("sslrootcert {file} cannot be read: {error}"))?;
+    // Both are always said: what is not, the driver takes from PGSSLMODE and PGSSLROOTCERT.
+    for_driver.append_pair("sslmode", mode).append_pair("sslrootcert", file);
     Ok(format!("{address}?{}", for_driver.finish()))
 }
 
@@ -59,19 +58,20 @@ mod tests {
 
     #[test]
     fn nothing_is_looser_than_it_says() {
-        for (options, for_us) in [
-            ("", ""),
-            ("?sslmode=allow", ""),
-            ("?sslmode=disable", "sslmode=disable"),
-            ("?sslmode=require&user=me", "user=me&sslmode=require"),
-            ("?sslmode=require&sslrootcert=Cargo.toml", "sslmode=verify-full&sslrootcert=Cargo.toml"),
-            ("?sslmode=verify-ca", "sslmode=verify-full"),
-            ("?sslrootcert=system", "sslmode=verify-full"),
-            ("?connect_timeout=5", ""),
+        let none = "%2Fdev%2Fnull";
+        for (options, for_us, file) in [
+            ("", "sslmode=prefer", none),
+            ("?sslmode=allow", "sslmode=prefer", none),
+            ("?sslmode=disable", "sslmode=disable", none),
+            ("?sslmode=require&user=me", "user=me&sslmode=require", none),
+            ("?sslmode=require&sslrootcert=Cargo.toml", "sslmode=verify-full", "Cargo.toml"),
+            ("?sslmode=verify-ca", "sslmode=verify-full", none),
+            ("?sslrootcert=system", "sslmode=verify-full", none),
+            ("?connect_timeout=5", "sslmode=prefer", none),
         ] {
             assert_eq!(
                 for_driver(&format!("postgres://db/app{options}")),
-                Ok(format!("postgres://db/app?{for_us}"))
+                Ok(format!("postgres://db/app?{for_us}&sslrootcert={file}"))
             );
         }
         assert!(for_driver("postgres://db/app?ssl-mode=verify-full").is_err());

@@ -7,6 +7,7 @@ use super::{Store, StoreError, beside, in_time, open_file};
 use crate::database_url::DatabaseUrl;
 use sqlx::{AnyConnection, Connection, Row};
 use std::fs::File;
+use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
 use tokio::sync::Mutex;
@@ -51,13 +52,19 @@ impl Instance {
                 Lock::File(LockedFile { directory, path, _held: held })
             }
             DatabaseUrl::Postgres(url) => {
-                Lock::Session { url: url.clone(), session: Mutex::new(locked(url, id).await?) }
+                let mut session = AnyConnection::connect(url).await?;
+                sqlx::query("SELECT pg_advisory_lock($1)").bind(id).execute(&mut session).await?;
+                Lock::Session { url: url.clone(), session: Mutex::new(session) }
             }
         };
         Ok(Self { id, lock })
     }
 
     /// Whether the process that registered as `id` is gone.
+    ///
+    /// # Errors
+    ///
+    /// That cannot be found out.
     pub(super) async fn is_dead(&mut self, id: i64) -> Result<bool, StoreError> {
         if id == self.id {
             return Ok(false);
@@ -65,8 +72,10 @@ impl Instance {
         match &mut self.lock {
             Lock::File(LockedFile { directory, .. }) => {
                 let path = directory.join(file_name(id));
-                let Ok(file) = File::open(&path) else {
-                    return Ok(true);
+                let file = match File::open(&path) {
+                    Ok(file) => file,
+                    Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
+                    Err(cause) => return Err(StoreError::File { path, cause }),
                 };
                 let dead = file.try_lock().is_ok();
                 if dead {
@@ -76,11 +85,9 @@ impl Instance {
             }
             Lock::Session { session, .. } => {
                 let session = session.get_mut();
-                let row =
-                    sqlx::query("SELECT pg_try_advisory_lock($1)").bind(id).fetch_one(&mut *session).await?;
-                let dead = row.try_get(0)?;
+                let dead = try_lock(session, id).await?;
                 if dead {
-                    sqlx::query("SELECT pg_advisory_unlock($1)").bind(id).execute(&mut *session).await?;
+                    sqlx::query("SELECT pg_advisory_unlock($1)").bind(id).execute(session).await?;
                 }
                 Ok(dead)
             }
@@ -99,11 +106,21 @@ impl Instance {
     }
 }
 
-/// A session of PostgreSQL that holds the lock of `id`.
-async fn locked(url: &str, id: i64) -> Result<AnyConnection, StoreError> {
+/// Takes the lock of `id` unless another session holds it.
+async fn try_lock(session: &mut AnyConnection, id: i64) -> Result<bool, StoreError> {
+    let row = sqlx::query("SELECT pg_try_advisory_lock($1)").bind(id).fetch_one(session).await?;
+    Ok(row.try_get(0)?)
+}
+
+/// Another session with the lock of `id`; `None` while the server has not noticed that the one before is lost. It does not
+/// wait for that: of each try that gave up waiting the server would keep a session.
+async fn lock_again(url: &str, id: i64) -> Result<Option<AnyConnection>, StoreError> {
     let mut session = AnyConnection::connect(url).await?;
-    sqlx::query("SELECT pg_advisory_lock($1)").bind(id).execute(&mut session).await?;
-    Ok(session)
+    if try_lock(&mut session, id).await? {
+        return Ok(Some(session));
+    }
+    session.close().await?;
+    Ok(None)
 }
 
 async fn keep_session(url: String, id: i64, mut session: AnyConnection) {
@@ -113,13 +130,16 @@ async fn keep_session(url: String, id: i64, mut session: AnyConnection) {
         if answer.is_ok() {
             continue;
         }
-        match in_time(locked(&url, id)).await {
-            Ok(again) => {
+        match in_time(lock_again(&url, id)).await {
+            Ok(Some(again)) => {
                 session = again;
                 tracing::warn!(
                     "the session that shows others that this process lives was lost; there is another"
                 );
             }
+            Ok(None) => tracing::info!(
+                "the session that shows others that this process lives does not answer; the server still has it"
+            ),
             Err(error) => tracing::warn!(%error, "others may take this process for dead"),
         }
     }

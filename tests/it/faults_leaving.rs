@@ -10,6 +10,7 @@ use crate::harness::{
 
 both! {
     a_client_that_leaves_while_its_key_is_looked_up_is_recorded,
+    a_stranger_who_leaves_while_the_store_is_locked_leaves_a_denial,
     a_client_that_leaves_in_the_middle_of_its_form_is_recorded,
     what_is_switched_off_meanwhile_ends_no_running_export,
 }
@@ -29,8 +30,8 @@ fn send_raw(server: &Server, request: &str) -> TcpStream {
     stream
 }
 
-/// Holds what noting the use of a key has to wait for.
-fn while_keys_are_locked<T>(site: &Site, act: impl FnOnce() -> T) -> T {
+/// Holds these tables of the store, or in SQLite everything that is written.
+fn while_locked<T>(site: &Site, tables: &str, act: impl FnOnce() -> T) -> T {
     match site.db {
         Db::Sqlite => {
             let store = site.sqlite_store();
@@ -41,7 +42,7 @@ fn while_keys_are_locked<T>(site: &Site, act: impl FnOnce() -> T) -> T {
         }
         Db::Postgres => {
             let mut session = site.database().connect();
-            session.batch_execute("BEGIN; LOCK TABLE headcount_keys IN SHARE MODE").unwrap();
+            session.batch_execute(&format!("BEGIN; LOCK TABLE {tables} MODE")).unwrap();
             let done = act();
             session.batch_execute("ROLLBACK").unwrap();
             done
@@ -56,7 +57,7 @@ fn a_client_that_leaves_while_its_key_is_looked_up_is_recorded(db: Db) {
     for (before, target) in [MINIMAL, FULL, &preflight].into_iter().enumerate() {
         // That a key is used is noted the first time.
         let key = site.create_key(&["leaving", "--kind", "export"]);
-        while_keys_are_locked(&site, || drop(send(&server, target, &key)));
+        while_locked(&site, "headcount_keys IN SHARE", || drop(send(&server, target, &key)));
         let audit = site.audit_of(before + 1);
         assert_eq!(audit.len(), before + 1);
         // Whose key it was is not known yet, and strangers leave no records for good.
@@ -66,6 +67,24 @@ fn a_client_that_leaves_while_its_key_is_looked_up_is_recorded(db: Db) {
     }
     assert_eq!(server.get_with(STANDARD_KEY, MINIMAL).csv(), PEOPLE_MINIMAL);
     assert_eq!(site.audit().len(), 4);
+    site.done(&["audit", "verify"]);
+}
+
+fn a_stranger_who_leaves_while_the_store_is_locked_leaves_a_denial(db: Db) {
+    let site = Site::with_people(db);
+    let server = site.serve();
+    let unknown = Site::embedded().create_key(&["stranger", "--kind", "export"]);
+    let everything = "headcount_flags, headcount_keys, headcount_audit IN ACCESS EXCLUSIVE";
+    for (before, key) in ["", &format!("Authorization: Bearer {unknown}\r\n")].into_iter().enumerate() {
+        let request = format!("GET {FULL} HTTP/1.1\r\nHost: localhost\r\n{key}\r\n");
+        while_locked(&site, everything, || drop(send_raw(&server, &request)));
+        let audit = site.audit_of(before + 1);
+        assert_eq!(audit.len(), before + 1);
+        assert_eq!(audit[0]["outcome"], "denied", "{audit:?}");
+        assert_eq!(audit[0]["sequence"], serde_json::Value::Null);
+    }
+    assert_eq!(server.get_with(STANDARD_KEY, MINIMAL).csv(), PEOPLE_MINIMAL);
+    assert_eq!(site.settled(site.audit()[0]["id"].as_str().unwrap())["sequence"], 1);
     site.done(&["audit", "verify"]);
 }
 

@@ -61,6 +61,22 @@ fn a_store_that_falls_silent_stops_exports_until_it_answers() {
     site.done(&["audit", "verify"]);
 }
 
+/// The server keeps a session whose client it does not hear any more, and with it the lock that shows that this process lives.
+#[test]
+fn a_session_that_falls_silent_leaves_nobody_waiting_for_its_lock() {
+    let outage = Outage::with_users(1);
+    let (proxy, site) = with_a_store_behind_a_proxy(&outage);
+    let server = site.serve();
+    proxy.fall_silent();
+    proxy.answer_new_connections();
+    server.eventually_says("does not answer; the server still has it");
+    let waiting = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted";
+    assert_eq!(outage.connect().query_one(waiting, &[]).unwrap().get::<_, i64>(0), 0);
+    assert!(!server.said().contains("others may take this process for dead"), "{}", server.said());
+    proxy.cut();
+    server.eventually_says("the session that shows others that this process lives was lost");
+}
+
 /// A file that somebody locks, as a backup might.
 #[test]
 fn a_store_that_is_locked_stops_exports_until_it_is_free() {

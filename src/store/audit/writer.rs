@@ -6,7 +6,7 @@ mod owed;
 use super::Outcome;
 use super::chain::Head;
 use super::records::{self, Record};
-use crate::store::{Store, StoreError, in_time};
+use crate::store::{Store, StoreError, TIMEOUT, in_time};
 use owed::Owed;
 use sqlx::AnyConnection;
 use std::sync::Arc;
@@ -30,7 +30,7 @@ pub(super) enum Write {
     New(Record),
     /// How an export ended whose record is there.
     Settled(Record),
-    /// Nothing: for whoever only waits until everything before it is written.
+    /// Nothing: for whoever only waits until everything before it is written, also what is owed.
     Nothing,
 }
 
@@ -40,7 +40,7 @@ impl Write {
     }
 
     fn is_denial(&self) -> bool {
-        matches!(self, Self::New(record) if record.outcome == Some(Outcome::Denied))
+        matches!(self, Self::New(record) | Self::Settled(record) if record.outcome == Some(Outcome::Denied))
     }
 }
 
@@ -124,6 +124,7 @@ impl Task {
                 }
             };
             if received == 0 {
+                let _ = tokio::time::timeout(TIMEOUT, self.write_owed()).await;
                 return;
             }
             let (writes, callers): (Vec<_>, Vec<_>) =
@@ -137,13 +138,22 @@ impl Task {
                 }
             }
             let is_answering = written.iter().any(Result::is_ok);
+            let mut flushing = Vec::new();
             for ((write, caller), written) in writes.into_iter().zip(callers).zip(written) {
+                if matches!(write, Write::Nothing) {
+                    flushing.push((caller, written));
+                    continue;
+                }
                 self.owed.add(write, &written);
                 // Whoever left does not want to know.
                 let _ = caller.send(written);
             }
+            self.owed.log_lost();
             if is_answering {
                 self.write_owed().await;
+            }
+            for (caller, written) in flushing {
+                let _ = caller.send(written);
             }
         }
     }
@@ -155,7 +165,7 @@ impl Task {
             let written = self.write_all(&writes).await;
             let is_answering = written.iter().any(Result::is_ok);
             for (write, written) in writes.into_iter().zip(written) {
-                left.add_again(write, &written);
+                left.add(write, &written);
             }
             if !is_answering {
                 break;
@@ -169,7 +179,7 @@ impl Task {
     async fn write_all(&self, writes: &[Write]) -> Vec<Answer> {
         match self.transact(writes).await {
             Ok(written) => written,
-            Err(Failure::Record(error)) if writes.len() == 1 => vec![Err(error)],
+            Err(Failure::Record(error)) if writes.len() == 1 => self.settle_instead(&writes[0], error).await,
             Err(Failure::Record(_)) => self.write_singly(writes).await,
             Err(Failure::Store(error)) => share(error, writes.len()).collect(),
         }
@@ -180,7 +190,7 @@ impl Task {
         for write in writes {
             match self.transact(std::slice::from_ref(write)).await {
                 Ok(answers) => written.extend(answers),
-                Err(Failure::Record(error)) => written.push(Err(error)),
+                Err(Failure::Record(error)) => written.extend(self.settle_instead(write, error).await),
                 Err(Failure::Store(error)) => {
                     written.extend(share(error, writes.len() - written.len()));
                     break;
@@ -188,6 +198,20 @@ impl Task {
             }
         }
         written
+    }
+
+    /// Answers a write that the database would not take. The end of a request whose beginning is there, from a try that was not
+    /// seen to succeed, settles that.
+    async fn settle_instead(&self, write: &Write, error: StoreError) -> Vec<Answer> {
+        match write {
+            Write::New(record) if record.outcome.is_some() && is_there_already(&error) => {
+                match self.transact(&[Write::Settled(record.clone())]).await {
+                    Ok(written) => written,
+                    Err(Failure::Record(error) | Failure::Store(error)) => vec![Err(error)],
+                }
+            }
+            _ => vec![Err(error)],
+        }
     }
 
     /// Writes everything in one transaction.
@@ -248,6 +272,10 @@ impl Task {
         sqlx::query(sql).bind(DENIED_KEPT).execute(&self.store.pool).await?;
         Ok(())
     }
+}
+
+fn is_there_already(error: &StoreError) -> bool {
+    matches!(error, StoreError::Database(sqlx::Error::Database(error)) if error.is_unique_violation())
 }
 
 /// The same error for all who waited.

@@ -7,59 +7,70 @@ use crate::store::audit::records::Record;
 
 /// Writes that are kept, at most: more than exports run at the same time in all but odd deployments. Exports that find no room
 /// become `interrupted` when this process is gone; requests without an export leave no record then.
-const ROOM: usize = 1024;
+pub(super) const ROOM: usize = 1024;
 
 const NOT_IN_TIME: &str = "its outcome could not be recorded in time";
 
 /// What the store is still to be told.
 #[derive(Default)]
-pub(super) struct Owed(Vec<Write>);
+pub(super) struct Owed {
+    writes: Vec<Write>,
+    /// How many found no room and were not logged yet.
+    lost: usize,
+}
 
 impl Owed {
     pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.writes.is_empty()
     }
 
     /// At most so many, to try them again.
     pub(super) fn take(&mut self, most: usize) -> Vec<Write> {
-        self.0.drain(..most.min(self.0.len())).collect()
+        self.writes.drain(..most.min(self.writes.len())).collect()
     }
 
-    /// Keeps what was not written at the first try.
+    /// Keeps what was not written.
     pub(super) fn add(&mut self, write: Write, answer: &Answer) {
-        let write = match (write, answer) {
-            (_, Ok(()) | Err(StoreError::NotOpen)) | (Write::Nothing, _) => return,
+        match (write, answer) {
+            (_, Ok(()) | Err(StoreError::NotOpen)) | (Write::Nothing, _) => {}
             // There is no export.
-            (Write::New(record), _) if record.outcome.is_none() => return,
-            (Write::Settled(record), _) => Write::Settled(as_it_looked(record)),
-            (write, _) => write,
-        };
-        self.keep(write);
-    }
-
-    /// Keeps what was not written at a further try.
-    pub(super) fn add_again(&mut self, write: Write, answer: &Answer) {
-        match answer {
-            Ok(()) | Err(StoreError::NotOpen) => {}
-            // It is there already, from a try whose end was not seen.
-            Err(StoreError::Database(sqlx::Error::Database(error))) if error.is_unique_violation() => {}
-            Err(_) => self.keep(write),
+            (Write::New(record), _) if record.outcome.is_none() => {}
+            (Write::New(record), _) => self.keep(Write::New(as_it_looked(record))),
+            (Write::Settled(record), _) => self.keep(Write::Settled(as_it_looked(record))),
         }
     }
 
     /// What was not tried again.
     pub(super) fn extend(&mut self, others: Self) {
-        self.0.extend(others.0);
+        self.writes.extend(others.writes);
     }
 
-    fn keep(&mut self, write: Write) {
-        if self.0.len() < ROOM {
-            self.0.push(write);
+    /// Says how many found no room since this was said last.
+    pub(super) fn log_lost(&mut self) {
+        let lost = std::mem::take(&mut self.lost);
+        if lost > 0 {
+            tracing::error!(
+                lost,
+                "the store is away for too long and will not be told how these requests ended"
+            );
         }
+    }
+
+    /// Anybody can be denied, as often as they like: a denial gives way to whatever is none.
+    fn keep(&mut self, write: Write) {
+        if self.writes.len() == ROOM {
+            self.lost += 1;
+            match self.writes.iter().position(Write::is_denial) {
+                Some(denial) if !write.is_denial() => drop(self.writes.remove(denial)),
+                _ => return,
+            }
+        }
+        self.writes.push(write);
     }
 }
 
-/// Whoever got all rows was told that they are not all, because there was no record of them.
+/// Whoever got all rows was told that they are not all, because there was no record of them; and who only wanted a look, that
+/// it failed.
 fn as_it_looked(record: Record) -> Record {
     match record.outcome {
         Some(Outcome::Completed) => {
