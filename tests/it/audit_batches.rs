@@ -27,32 +27,13 @@ fn at_once(site: &Site, server: &Server) -> Vec<(usize, Answer)> {
             (n, Answer::to(request))
         };
         let start = || (0..AT_ONCE).map(|n| scope.spawn(move || export(n))).collect::<Vec<_>>();
-        let exports = while_nobody_writes(site, || {
+        let exports = site.while_locked("headcount_audit IN SHARE", || {
             let exports = start();
             asking.wait();
             exports
         });
         exports.into_iter().map(|export| export.join().unwrap()).collect()
     })
-}
-
-fn while_nobody_writes<T>(site: &Site, act: impl FnOnce() -> T) -> T {
-    match site.db {
-        Db::Sqlite => {
-            let store = site.sqlite_store();
-            store.execute_batch("BEGIN IMMEDIATE").unwrap();
-            let done = act();
-            store.execute_batch("ROLLBACK").unwrap();
-            done
-        }
-        Db::Postgres => {
-            let mut session = site.database().connect();
-            session.batch_execute("BEGIN; LOCK TABLE headcount_audit IN SHARE MODE").unwrap();
-            let done = act();
-            session.batch_execute("ROLLBACK").unwrap();
-            done
-        }
-    }
 }
 
 fn exports_that_wait_for_the_store_are_all_recorded(db: Db) {

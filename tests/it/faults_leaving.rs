@@ -30,26 +30,6 @@ fn send_raw(server: &Server, request: &str) -> TcpStream {
     stream
 }
 
-/// Holds these tables of the store, or in SQLite everything that is written.
-fn while_locked<T>(site: &Site, tables: &str, act: impl FnOnce() -> T) -> T {
-    match site.db {
-        Db::Sqlite => {
-            let store = site.sqlite_store();
-            store.execute_batch("BEGIN IMMEDIATE").unwrap();
-            let done = act();
-            store.execute_batch("ROLLBACK").unwrap();
-            done
-        }
-        Db::Postgres => {
-            let mut session = site.database().connect();
-            session.batch_execute(&format!("BEGIN; LOCK TABLE {tables} MODE")).unwrap();
-            let done = act();
-            session.batch_execute("ROLLBACK").unwrap();
-            done
-        }
-    }
-}
-
 fn a_client_that_leaves_while_its_key_is_looked_up_is_recorded(db: Db) {
     let site = Site::with_people(db);
     let server = site.serve();
@@ -57,7 +37,7 @@ fn a_client_that_leaves_while_its_key_is_looked_up_is_recorded(db: Db) {
     for (before, target) in [MINIMAL, FULL, &preflight].into_iter().enumerate() {
         // That a key is used is noted the first time.
         let key = site.create_key(&["leaving", "--kind", "export"]);
-        while_locked(&site, "headcount_keys IN SHARE", || drop(send(&server, target, &key)));
+        site.while_locked("headcount_keys IN SHARE", || drop(send(&server, target, &key)));
         let audit = site.audit_of(before + 1);
         assert_eq!(audit.len(), before + 1);
         // Whose key it was is not known yet, and strangers leave no records for good.
@@ -77,7 +57,7 @@ fn a_stranger_who_leaves_while_the_store_is_locked_leaves_a_denial(db: Db) {
     let everything = "headcount_flags, headcount_keys, headcount_audit IN ACCESS EXCLUSIVE";
     for (before, key) in ["", &format!("Authorization: Bearer {unknown}\r\n")].into_iter().enumerate() {
         let request = format!("GET {FULL} HTTP/1.1\r\nHost: localhost\r\n{key}\r\n");
-        while_locked(&site, everything, || drop(send_raw(&server, &request)));
+        site.while_locked(everything, || drop(send_raw(&server, &request)));
         let audit = site.audit_of(before + 1);
         assert_eq!(audit.len(), before + 1);
         assert_eq!(audit[0]["outcome"], "denied", "{audit:?}");

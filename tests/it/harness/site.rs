@@ -180,6 +180,26 @@ impl Site {
         }
     }
 
+    /// Acts while these tables of the store are locked, or, in SQLite, everything against writers.
+    pub(crate) fn while_locked<T>(&self, tables_in_mode: &str, act: impl FnOnce() -> T) -> T {
+        match &self.database {
+            None => {
+                let store = self.sqlite_store();
+                store.execute_batch("BEGIN IMMEDIATE").unwrap();
+                let done = act();
+                store.execute_batch("ROLLBACK").unwrap();
+                done
+            }
+            Some(database) => {
+                let mut session = database.connect();
+                session.batch_execute(&format!("BEGIN; LOCK TABLE {tables_in_mode} MODE")).unwrap();
+                let done = act();
+                session.batch_execute("ROLLBACK").unwrap();
+                done
+            }
+        }
+    }
+
     pub(crate) fn sqlite_store(&self) -> rusqlite::Connection {
         open_sqlite(&self.data_dir().join("headcount.db"))
     }
