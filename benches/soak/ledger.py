@@ -99,7 +99,8 @@ class Comparison:
         if exchange.manner == "head" and outcome == "denied":
             return  # the answer has no body that would say why
         if exchange.status in OUR_FAULT and exchange.detail not in REASONS:
-            if outcome == "completed" or outcome == "denied":
+            # Without a store nobody is known to be let in, and whoever is not leaves denials only.
+            if outcome == "completed" or outcome == "denied" and reason != "store unavailable":
                 yield "the fault was not the client's"
             if not self._was_away(exchange):
                 yield "nothing was wrong with the database then"
