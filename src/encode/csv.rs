@@ -30,7 +30,7 @@ impl CsvEncoder {
             if index > 0 {
                 out.push(b',');
             }
-            append_quoted_if_needed(out, name.as_bytes());
+            append_text(out, name.as_bytes(), has_marks(name.as_bytes()), false);
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -49,38 +49,22 @@ impl CsvEncoder {
 
     fn masked_row(&self, out: &mut Vec<u8>, values: &[Value<'_>], masks: &mut Masks) {
         join(out, values, |out, index, value| match masks.masked(index, value) {
-            Some(text) => self.text(out, text),
+            Some(text) => self.text(out, text, has_marks(text)),
             None => self.field(out, value),
         });
     }
 
     fn field(&self, out: &mut Vec<u8>, value: &Value<'_>) {
         match *value {
-            Value::Text(text) => self.text(out, text),
-            Value::Plain(text) => {
-                if self.sanitize && starts_like_formula(text) {
-                    out.push(b'\'');
-                }
-                out.extend_from_slice(text);
-            }
+            Value::Text(text) => self.text(out, text, has_marks(text)),
+            Value::Plain(text) => self.text(out, text, false),
             _ => value.append_to(out),
         }
     }
 
-    fn text(&self, out: &mut Vec<u8>, text: &[u8]) {
-        if self.sanitize && starts_like_formula(text) {
-            // The mark needs no quotes itself, so it can go inside whatever quotes the text needs.
-            if needs_quotes(text) {
-                out.extend_from_slice(b"\"'");
-                append_with_doubled_quotes(out, text);
-                out.push(b'"');
-            } else {
-                out.push(b'\'');
-                out.extend_from_slice(text);
-            }
-        } else {
-            append_quoted_if_needed(out, text);
-        }
+    #[inline]
+    fn text(&self, out: &mut Vec<u8>, text: &[u8], has_marks: bool) {
+        append_text(out, text, has_marks, self.sanitize && starts_like_formula(text));
     }
 }
 
@@ -121,13 +105,21 @@ pub fn unsanitized(text: &str) -> &str {
     }
 }
 
-fn needs_quotes(text: &[u8]) -> bool {
+/// Whether text holds what separates fields and records, so that it needs quotes.
+fn has_marks(text: &[u8]) -> bool {
     Look::at(text).has_marks
 }
 
-fn append_quoted_if_needed(out: &mut Vec<u8>, text: &[u8]) {
-    if needs_quotes(text) {
+/// Appends text, in quotes if it has marks. The `'` before a formula needs none, so it can go inside whatever quotes there are.
+#[inline]
+fn append_text(out: &mut Vec<u8>, text: &[u8], has_marks: bool, is_formula: bool) {
+    if has_marks {
         out.push(b'"');
+    }
+    if is_formula {
+        out.push(b'\'');
+    }
+    if has_marks {
         append_with_doubled_quotes(out, text);
         out.push(b'"');
     } else {
@@ -260,13 +252,13 @@ mod tests {
         #[test]
         fn special_bytes_are_found_wherever_they_stand(text in "[a-z\u{80}-\u{2fff}]{0,12}[,\"\r\na+\\-]?[a-z]{0,12}") {
             let special = text.contains([',', '"', '\r', '\n']);
-            prop_assert_eq!(needs_quotes(text.as_bytes()), special);
+            prop_assert_eq!(has_marks(text.as_bytes()), special);
         }
 
         #[test]
         fn sanitized_text_never_starts_a_formula(text in "['=+@\t\r-]{0,4}.*") {
             let mut out = Vec::new();
-            CsvEncoder::new(false, true).text(&mut out, text.as_bytes());
+            CsvEncoder::new(false, true).field(&mut out, &Value::Text(text.as_bytes()));
             let field = out.strip_prefix(b"\"").unwrap_or(&out);
             prop_assert!(!matches!(field.first(), Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r')));
         }
