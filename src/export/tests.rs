@@ -50,7 +50,7 @@ impl Site {
     }
 
     async fn draft(&self, id: &str) -> Draft {
-        let mut draft = self.exporter.draft(request(id)).await.expect("a place");
+        let mut draft = self.exporter.draft(Request::sample(id)).await.expect("a place");
         draft.admit();
         draft
     }
@@ -74,20 +74,6 @@ impl Site {
     }
 }
 
-fn request(id: &str) -> Request {
-    Request {
-        id: id.to_owned(),
-        time: noon(),
-        endpoint: "/".to_owned(),
-        key_id: None,
-        key_name: None,
-        client: "192.0.2.1".to_owned(),
-        request_id: None,
-        filters: serde_json::Map::new(),
-        columns: Vec::new(),
-    }
-}
-
 fn noon() -> Timestamp {
     Timestamp::parse_rfc3339("2025-01-08T12:00:00Z").expect("a time")
 }
@@ -99,7 +85,7 @@ async fn requests_without_a_place_for_their_record_wait_for_one() {
     lock.execute_batch("BEGIN IMMEDIATE").expect("a lock");
     drop([site.draft("a").await, site.draft("b").await]);
     tokio::task::yield_now().await;
-    let third = site.exporter.draft(request("c")).now_or_never();
+    let third = site.exporter.draft(Request::sample("c")).now_or_never();
     assert!(third.is_none(), "both places are taken by what the store has not taken");
     lock.execute_batch("ROLLBACK").expect("no lock");
     let mut third = site.draft("c").await;

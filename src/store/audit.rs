@@ -34,6 +34,24 @@ pub struct Request {
     pub columns: Vec<String>,
 }
 
+#[cfg(test)]
+impl Request {
+    /// One of nobody's, for nothing.
+    pub(crate) fn sample(id: &str) -> Self {
+        Self {
+            id: id.to_owned(),
+            time: Timestamp::from_micros(0).expect("a time"),
+            endpoint: "/".to_owned(),
+            key_id: None,
+            key_name: None,
+            client: "192.0.2.1".to_owned(),
+            request_id: None,
+            filters: serde_json::Map::new(),
+            columns: Vec::new(),
+        }
+    }
+}
+
 /// How an export ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(rename_all = "lowercase")]

@@ -1,6 +1,7 @@
 //! What the four endpoints answer.
 
 use reqwest::Method;
+use serde_json::json;
 
 use crate::harness::{
     ALIVE, Answer, Db, EXPORT_KEY, FULL, MINIMAL, PEOPLE_FULL, PEOPLE_MINIMAL, SIMPLE, STANDARD_KEY, Site,
@@ -128,4 +129,6 @@ fn http_1_0_cannot_export(db: Db) {
     let answer = raw_exchange(&server, &request);
     assert_eq!(answer.split(' ').nth(1), Some("505"), "{answer}");
     assert!(!answer.contains("ada@example.com"), "{answer}");
+    let record = &site.audit_of(1)[0];
+    assert_eq!((&record["outcome"], &record["reason"]), (&json!("denied"), &json!("http version")));
 }

@@ -105,5 +105,8 @@ fn a_key_over_its_rate_has_to_wait(db: Db) {
         assert_eq!(server.status_with(STANDARD_KEY, MINIMAL), 200);
     }
     assert_must_wait(&server.get_with(STANDARD_KEY, MINIMAL));
+    let record = &site.audit_of(3)[0];
+    assert_eq!(record["outcome"], "denied", "{record}");
+    assert_eq!(record["reason"], "too many requests");
     assert_eq!(server.status_with(EXPORT_KEY, MINIMAL), 200);
 }

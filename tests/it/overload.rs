@@ -115,6 +115,13 @@ fn who_leaves_the_queue_gives_the_place_back(db: Db) {
     assert_eq!(site.audit_of(5).len(), 5);
 }
 
+/// The second record is that of a refusal for this reason.
+fn assert_denied(site: &Site, reason: &str) {
+    let record = &site.audit_of(2)[0];
+    assert_eq!(record["outcome"], "denied", "{record}");
+    assert_eq!(record["reason"], reason);
+}
+
 fn who_waits_too_long_is_refused(db: Db) {
     let site = Site::with_wide_users(db);
     site.configure("[limits]\nconcurrent_exports = 1\nqueue_timeout = \"50ms\"\n");
@@ -123,6 +130,7 @@ fn who_waits_too_long_is_refused(db: Db) {
     let answer = server.get_with(STANDARD_KEY, PAGE);
     assert_eq!(answer.detail(503), "All export slots are busy; try again later");
     assert!(answer.headers.contains_key("retry-after"));
+    assert_denied(&site, "busy");
     eventually_wait(&server, 0.0);
     assert!(running.rest().complete);
 }
@@ -135,6 +143,7 @@ fn a_key_may_have_a_limit_of_its_own(db: Db) {
     let answer = server.get_with(EXPORT_KEY, PAGE);
     assert!(answer.detail(429).contains("API key"), "{}", answer.text());
     assert!(answer.headers.contains_key("retry-after"));
+    assert_denied(&site, "key busy");
     assert_eq!(server.status_with(STANDARD_KEY, PAGE), 200);
     assert!(running.rest().complete);
     eventually("the key may export again", || server.status_with(EXPORT_KEY, PAGE) == 200);

@@ -1,6 +1,7 @@
 //! Parameters sent as a form body.
 
 use reqwest::Method;
+use serde_json::json;
 
 use crate::harness::{Answer, Db, EXPORT_KEY, FULL, MINIMAL, PEOPLE_FULL, STANDARD_KEY, Site};
 
@@ -94,6 +95,8 @@ fn a_body_of_more_than_64_kib_is_refused(db: Db) {
     assert!(largest.ids().is_empty());
     let larger = server.post_with(STANDARD_KEY, MINIMAL, &form(64 * 1024 + 1));
     larger.detail(400);
+    let record = &site.audit_of(2)[0];
+    assert_eq!((&record["outcome"], &record["reason"]), (&json!("denied"), &json!("bad form")));
 }
 
 fn a_form_is_not_read_before_the_key_is_good(db: Db) {

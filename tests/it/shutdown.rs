@@ -45,17 +45,19 @@ fn a_running_export_may_end_before_the_server_stops(db: Db) {
 fn what_outlives_the_grace_is_broken_off_and_recorded(db: Db) {
     let site = Site::with_wide_users(db);
     site.configure("[limits]\nshutdown_grace = \"300ms\"\n");
-    let server = site.serve();
-    let http1 = Download::stalled(&server, FULL, EXPORT_KEY);
-    let http2 = server.http2(FULL).bearer_auth(EXPORT_KEY).send().unwrap();
-    let exports = [http1.export_id(), http2.headers()["x-export-id"].to_str().unwrap().to_owned()];
-    server.signal("TERM");
-    server.exit();
-    assert!(!http1.rest().complete);
-    assert!(http2.bytes().is_err());
-    for export in exports {
-        let record = site.audit_record(&export);
-        assert_eq!(record["outcome"], "interrupted", "{record}");
+    for signal in ["TERM", "INT"] {
+        let server = site.serve();
+        let http1 = Download::stalled(&server, FULL, EXPORT_KEY);
+        let http2 = server.http2(FULL).bearer_auth(EXPORT_KEY).send().unwrap();
+        let exports = [http1.export_id(), http2.headers()["x-export-id"].to_str().unwrap().to_owned()];
+        server.signal(signal);
+        server.exit();
+        assert!(!http1.rest().complete, "{signal}");
+        assert!(http2.bytes().is_err(), "{signal}");
+        for export in exports {
+            let record = site.audit_record(&export);
+            assert_eq!(record["outcome"], "interrupted", "{signal}: {record}");
+        }
     }
 }
 

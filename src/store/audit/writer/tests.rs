@@ -6,20 +6,6 @@ use futures_util::future::join_all;
 use sqlx::Executor;
 use tempfile::TempDir;
 
-fn request(id: &str) -> Request {
-    Request {
-        id: id.to_owned(),
-        time: Timestamp::from_micros(0).expect("a time"),
-        endpoint: "/".to_owned(),
-        key_id: None,
-        key_name: None,
-        client: "192.0.2.1".to_owned(),
-        request_id: None,
-        filters: serde_json::Map::new(),
-        columns: Vec::new(),
-    }
-}
-
 fn record(id: &str, outcome: Option<Outcome>) -> Record {
     let closing = |outcome| Closing {
         outcome,
@@ -31,7 +17,7 @@ fn record(id: &str, outcome: Option<Outcome>) -> Record {
         snapshot_at: None,
         ended_at: Timestamp::from_micros(0).expect("a time"),
     };
-    Record::of(&request(id), outcome.map(closing).as_ref())
+    Record::of(&Request::sample(id), outcome.map(closing).as_ref())
 }
 
 fn begun(id: &str) -> Write {
