@@ -1,8 +1,8 @@
-//! Scans a PostgreSQL table: binary `COPY … TO STDOUT` in a read-only transaction, or in several on one snapshot.
+//! Scans a PostgreSQL table: one query in a read-only transaction, or several on one snapshot.
 
 mod aside;
 mod connection;
-mod copy;
+mod data_row;
 mod dialect;
 mod inspect;
 mod parts;
@@ -12,12 +12,13 @@ use super::query::{self, Selection, Statement};
 use super::{FEW_CELLS, MANY_CELLS, Mapping, RowSink, SourceError, SpareReaders};
 use crate::encode::Value;
 use crate::plan::{Column, Plan, discreet};
-use aside::CopyMessages;
-use copy::{CopyReader, Wire};
+use aside::Answer;
+use data_row::Wire;
 use dialect::{ColumnType, ColumnTypes, PostgresDialect, expected};
 use session::{Connector, Session, error_text, mismatch};
-use tokio_postgres::Client;
 use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row};
 
 /// Bytes that a scan reads before others have their turn: some tenths of a millisecond.
 const TURN: usize = 128 * 1024;
@@ -49,72 +50,68 @@ impl PostgresSource {
         sink: S,
     ) -> Result<S, SourceError> {
         let (client, rows) = session.client_and_rows();
-        let stream = client.copy_out(&query.copy(None)).await.map_err(|error| mismatch(&error))?;
-        self.push_rows(CopyMessages::new(stream, rows), query, sink).await
+        let answer = rows.query(client, &query.statement.rows(), &query.texts()).await;
+        self.push_rows(answer.map_err(|error| mismatch(&error))?, query, sink).await
     }
 
     async fn push_rows<S: RowSink>(
         &self,
-        messages: CopyMessages<'_>,
+        answer: Answer<'_>,
         query: &Query,
         sink: S,
     ) -> Result<S, SourceError> {
         if query.wires.len() <= FEW_CELLS {
-            self.push_cells::<_, FEW_CELLS>(messages, query, sink).await
+            self.push_cells::<_, FEW_CELLS>(answer, query, sink).await
         } else {
-            self.push_cells::<_, MANY_CELLS>(messages, query, sink).await
+            self.push_cells::<_, MANY_CELLS>(answer, query, sink).await
         }
     }
 
     async fn push_cells<S: RowSink, const CELLS: usize>(
         &self,
-        mut messages: CopyMessages<'_>,
+        mut answer: Answer<'_>,
         query: &Query,
         mut sink: S,
     ) -> Result<S, SourceError> {
-        let mut reader = CopyReader::new(self.mapping.timestamps);
         let failed = |error: tokio_postgres::Error| SourceError::Failed(error_text(&error));
-        let mut in_turn = 0;
-        while let Some(block) = messages.next().await.map_err(failed)? {
+        let (mut in_turn, mut count) = (0, 0);
+        while let Some(block) = answer.next().await.map_err(failed)? {
             in_turn += block.len();
             // However fast the rows come, other requests have their turn.
             if in_turn >= TURN {
                 in_turn = 0;
                 tokio::task::yield_now().await;
             }
-            for message in block.contents() {
-                self.push_message::<_, CELLS>(&mut reader, message, query, &mut sink)?;
+            for row in block.contents() {
+                self.push_row::<_, CELLS>(row, query, &mut sink)?;
+                count += 1;
                 if sink.is_full() {
                     sink.flush().await?;
                 }
             }
         }
-        reader.finish().map_err(SourceError::Failed)?;
-        Ok(sink)
+        match answer.count() {
+            Some(sent) if sent == count => Ok(sink),
+            _ => Err(SourceError::Failed(
+                "the server says that it sent another number of rows than came".to_owned(),
+            )),
+        }
     }
 
-    /// Reads the rows of a message and pushes them.
-    fn push_message<S: RowSink, const CELLS: usize>(
+    fn push_row<S: RowSink, const CELLS: usize>(
         &self,
-        reader: &mut CopyReader,
-        message: &[u8],
+        row: &[u8],
         query: &Query,
         sink: &mut S,
     ) -> Result<(), SourceError> {
-        let mut rest = reader.start_of(message).map_err(SourceError::Failed)?;
-        while !rest.is_empty() {
-            let mut values = [Value::Null; CELLS];
-            let row = reader
-                .row(&mut rest, &query.wires, &mut values)
-                .map_err(|problem| self.value_error(query, &values, problem))?;
-            if row && matches!(values[query.selection.id_at()], Value::Null) {
-                let misfit = (query.selection.id_at(), "NULL is not an id".to_owned());
-                return Err(self.value_error(query, &values, misfit));
-            }
-            if row {
-                sink.row(&values[..query.selection.shown()]);
-            }
+        let mut values = [Value::Null; CELLS];
+        data_row::read(row, &query.wires, self.mapping.timestamps, &mut values)
+            .map_err(|problem| self.value_error(query, &values, problem))?;
+        if matches!(values[query.selection.id_at()], Value::Null) {
+            let misfit = (query.selection.id_at(), "NULL is not an id".to_owned());
+            return Err(self.value_error(query, &values, misfit));
         }
+        sink.row(&values[..query.selection.shown()]);
         Ok(())
     }
 
@@ -122,13 +119,12 @@ impl PostgresSource {
         let mut session = self.connector.open().await?;
         let query = self.prepare(&mut session, plan).await?;
         // Parsing the statement checks names and privileges; nothing is run.
-        let explain = format!("EXPLAIN {}", query.statement.rows());
-        session.client().simple_query(&explain).await.map_err(|error| mismatch(&error))?;
+        query.explain(session.client(), "FORMAT TEXT").await?;
         session.finish().await;
         Ok(())
     }
 
-    /// Turns the plan into SQL for the table as it is now, and hands the request's values to the session.
+    /// Turns the plan into SQL for the table as it is now.
     async fn prepare(&self, session: &mut Session, plan: &Plan) -> Result<Query, SourceError> {
         session.set_busy(true);
         let query = self.prepare_in(session, plan).await;
@@ -139,17 +135,13 @@ impl PostgresSource {
     async fn prepare_in(&self, session: &mut Session, plan: &Plan) -> Result<Query, SourceError> {
         let touched = query::touched(plan);
         let types = self.column_types(session, &touched).await?;
-        let client = session.client();
         let selection = Selection::of(plan);
-        let mut dialect = PostgresDialect { mapping: &self.mapping, types: &types, settings: Vec::new() };
+        let mut dialect = PostgresDialect { mapping: &self.mapping, types: &types, texts: Vec::new() };
         let statement = Statement::of(plan, &selection, &self.mapping, &mut dialect)?;
-        for (name, value) in &dialect.settings {
-            let set = "SELECT set_config($1, $2, true)";
-            client.execute(set, &[name, value]).await.map_err(|error| mismatch(&error))?;
-        }
+        let texts = dialect.texts;
         let wires = selection.columns().iter().map(|column| types.of(column).wire(session.is_utf8)).collect();
         let (probe, id_type) = (self.probe(&touched), types.of(&Column::ID));
-        Ok(Query { probe, statement, selection, wires, id_type })
+        Ok(Query { probe, statement, texts, selection, wires, id_type })
     }
 
     /// Asks the server what the columns and expressions are; nothing is run.
@@ -249,14 +241,23 @@ async fn prepare_anew(client: &Client, sql: &str) -> Result<(), tokio_postgres::
 struct Query {
     probe: String,
     statement: Statement,
+    /// The values of its parameters.
+    texts: Vec<String>,
     selection: Selection,
     wires: Vec<Wire>,
     id_type: ColumnType,
 }
 
 impl Query {
-    /// The statement that copies the rows, or those that meet a further condition.
-    fn copy(&self, range: Option<&str>) -> String {
-        format!("COPY ({}) TO STDOUT (FORMAT binary)", self.statement.rows_in(range))
+    fn texts(&self) -> Vec<&str> {
+        self.texts.iter().map(String::as_str).collect()
+    }
+
+    /// How the server would run it.
+    async fn explain(&self, client: &Client, options: &str) -> Result<Vec<Row>, SourceError> {
+        let sql = format!("EXPLAIN ({options}) {}", self.statement.rows());
+        let texts: Vec<(&(dyn ToSql + Sync), Type)> =
+            self.texts.iter().map(|text| (text as &(dyn ToSql + Sync), Type::TEXT)).collect();
+        client.query_typed(&sql, &texts).await.map_err(|error| mismatch(&error))
     }
 }

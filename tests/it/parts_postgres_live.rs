@@ -152,12 +152,12 @@ fn a_session_that_is_ended_breaks_the_transfer() {
         let export = download.export_id();
         let copies = format!(
             "SELECT 1 FROM pg_stat_activity WHERE usename = '{APP_READER}' AND datname = current_database()
-             AND state = 'active' AND query LIKE 'COPY%'"
+             AND state = 'active' AND query LIKE 'SELECT % AS \"headcount 0\"%'"
         );
         eventually("several of them read rows", || site.column(&copies).len() >= 2);
         site.sql(&format!(
             "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE usename = '{APP_READER}'
-             AND datname = current_database() AND state = 'active' AND query LIKE 'COPY%' ORDER BY backend_start {oldest_first} LIMIT 1) AS one"
+             AND datname = current_database() AND state = 'active' AND query LIKE 'SELECT % AS \"headcount 0\"%' ORDER BY backend_start {oldest_first} LIMIT 1) AS one"
         ));
         assert!(!download.rest().complete, "{oldest_first}");
         assert_eq!(site.settled(&export)["outcome"], "failed", "{oldest_first}");

@@ -1,7 +1,6 @@
 //! How a connection to PostgreSQL is made, and kept for the next export.
 
-use super::aside::Aside;
-use bytes::Bytes;
+use super::aside::{Aside, Rows};
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
@@ -10,7 +9,6 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
-use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, LoadBalanceHosts, SslNegotiation, TargetSessionAttrs};
 use tokio_postgres::tls::MakeTlsConnect;
@@ -20,11 +18,11 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 /// How long a server may take to say that it was told to stop.
 const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// A connection, and the rows of its `COPY` that do not come through the driver.
+/// A connection, and the rows of its scans that do not come through the driver.
 pub(super) struct Connection {
     pub(super) client: Client,
-    /// `CopyData` messages in blocks. None come where the connection is encrypted, or was made by the driver.
-    pub(super) rows: mpsc::Receiver<Bytes>,
+    /// None come where the connection is encrypted, or was made by the driver.
+    pub(super) rows: Rows,
     task: JoinHandle<()>,
 }
 
@@ -55,7 +53,7 @@ impl Dialer {
     async fn connect(&self) -> Result<Connection, DialError> {
         let Some((host, port)) = self.only_host() else {
             let (client, connection) = self.config.connect(self.tls.clone()).await?;
-            return Ok(driven(client, connection, mpsc::channel(1).1));
+            return Ok(driven(client, connection, Rows::none()));
         };
         let (stream, rows) = Aside::new(self.dial(host, port).await?);
         let tls = MakeTlsConnect::<Aside<TcpStream>>::make_tls_connect(&mut self.tls.clone(), host);
@@ -171,11 +169,7 @@ impl AsyncWrite for UntilClosed {
     }
 }
 
-fn driven<S, T>(
-    client: Client,
-    connection: tokio_postgres::Connection<S, T>,
-    rows: mpsc::Receiver<Bytes>,
-) -> Connection
+fn driven<S, T>(client: Client, connection: tokio_postgres::Connection<S, T>, rows: Rows) -> Connection
 where
     tokio_postgres::Connection<S, T>: Future + Send + 'static,
     <tokio_postgres::Connection<S, T> as Future>::Output: Send,

@@ -1,6 +1,6 @@
 //! Columns and conditions as PostgreSQL says them.
 
-use super::copy::Wire;
+use super::data_row::Wire;
 use super::session::OURS;
 use crate::plan::{Column, Filter, Kind};
 use crate::source::query::Dialect;
@@ -93,7 +93,7 @@ impl ColumnType {
         }
     }
 
-    /// What makes of a text setting a value that an index on the column can be asked for; `None` where only the text of
+    /// What makes of a text a value that an index on the column can be asked for; `None` where only the text of
     /// the column compares with it.
     pub(super) fn cast(self) -> Option<&'static str> {
         match self {
@@ -134,20 +134,17 @@ impl ColumnTypes {
     }
 }
 
-/// `COPY` takes no parameters, so the request's values become settings of the transaction, which the statement reads
-/// by name: none of them is ever part of SQL.
+/// The request's values become parameters, all of them texts: none is ever part of SQL.
 pub(super) struct PostgresDialect<'a> {
     pub(super) mapping: &'a Mapping,
     pub(super) types: &'a ColumnTypes,
-    pub(super) settings: Vec<(String, String)>,
+    pub(super) texts: Vec<String>,
 }
 
 impl PostgresDialect<'_> {
-    fn setting(&mut self, value: String) -> String {
-        let name = format!("headcount.value{}", self.settings.len());
-        let sql = format!("current_setting('{name}')");
-        self.settings.push((name, value));
-        sql
+    fn parameter(&mut self, text: String) -> String {
+        self.texts.push(text);
+        format!("${}", self.texts.len())
     }
 
     fn compare_time(&mut self, column: &Column, operator: &str, time: Timestamp) -> String {
@@ -155,15 +152,15 @@ impl PostgresDialect<'_> {
         match self.types.of(column) {
             ColumnType::Epoch => {
                 let bound = self.mapping.timestamps.first_integer_from(time);
-                let bound = self.setting(bound.to_string());
+                let bound = self.parameter(bound.to_string());
                 format!("{name} {operator} {bound}::bigint")
             }
             ColumnType::TimestampTz => {
-                let time = self.setting(time.to_string());
+                let time = self.parameter(time.to_string());
                 format!("{name} {operator} {time}::timestamptz")
             }
             ColumnType::TimeText => {
-                let time = self.setting(time.to_string());
+                let time = self.parameter(time.to_string());
                 let problem =
                     format!("{OURS}{} holds text that is no ISO 8601 time", self.mapping.described(column));
                 let problem = problem.replace('\'', "''");
@@ -177,7 +174,7 @@ impl PostgresDialect<'_> {
                 )
             }
             _ => {
-                let time = self.setting(time.to_string());
+                let time = self.parameter(time.to_string());
                 format!("{name} {operator} ({time}::timestamptz AT TIME ZONE 'UTC')")
             }
         }
@@ -200,7 +197,7 @@ impl Dialect for PostgresDialect<'_> {
     fn condition(&mut self, filter: &Filter) -> String {
         match filter {
             Filter::Email(email) => {
-                let (column, value) = (self.mapping.sql(&Column::EMAIL), self.setting(email.clone()));
+                let (column, value) = (self.mapping.sql(&Column::EMAIL), self.parameter(email.clone()));
                 let exact = format!("{column}::text = {value} COLLATE \"C\"");
                 match self.types.of(&Column::EMAIL).cast() {
                     // The first comparison can use the index, the second makes it exact.
@@ -231,6 +228,6 @@ impl Dialect for PostgresDialect<'_> {
             Id::Uuid(id) => crate::hex(&id),
             Id::Text(id) => id,
         };
-        Ok(format!("{column} > {}{cast}", self.setting(value)))
+        Ok(format!("{column} > {}{cast}", self.parameter(value)))
     }
 }

@@ -1,25 +1,26 @@
 //! What PostgreSQL says of a plan, of the role and of the table.
 
-use super::PostgresSource;
+use super::aside::Cell;
 use super::session::{error_text, mismatch};
+use super::{PostgresSource, Query};
 use crate::plan::Plan;
 use crate::sensitive;
 use crate::source::{Estimate, Inspection, SourceError};
 use crate::timestamp::Timestamp;
 use serde_json::Value;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::Client;
 
 impl PostgresSource {
     pub(in crate::source) async fn estimate(&self, plan: &Plan) -> Result<Estimate, SourceError> {
         let mut session = self.connector.open().await?;
         let query = self.prepare(&mut session, plan).await?;
-        let plan = explain(session.client(), &query.statement.rows()).await?;
+        let plan = explain(session.client(), &query).await?;
         let mut sorts = any_node(&plan, &is_sort);
         if sorts {
             // A small table is sorted though there is an index. Whether it has to be shows where sorting is discouraged.
             let discourage = "SET LOCAL enable_sort = off";
             session.client().batch_execute(discourage).await.map_err(|error| mismatch(&error))?;
-            sorts = any_node(&explain(session.client(), &query.statement.rows()).await?, &is_sort);
+            sorts = any_node(&explain(session.client(), &query).await?, &is_sort);
         }
         session.finish().await;
         Ok(Estimate {
@@ -82,15 +83,11 @@ const READABLE: &str = "
        AND has_column_privilege(attrelid, attnum, 'SELECT')
      ORDER BY attnum";
 
-/// The top node of the plan of a statement.
-async fn explain(client: &Client, sql: &str) -> Result<Value, SourceError> {
-    let explain = format!("EXPLAIN (FORMAT JSON) {sql}");
-    let answer = client.simple_query(&explain).await.map_err(|error| mismatch(&error))?;
-    let text = answer.iter().find_map(|message| match message {
-        SimpleQueryMessage::Row(row) => row.get(0),
-        _ => None,
-    });
-    let mut explained: Value = serde_json::from_str(text.unwrap_or_default())
+/// The top node of the plan of a query.
+async fn explain(client: &Client, query: &Query) -> Result<Value, SourceError> {
+    let rows = query.explain(client, "FORMAT JSON").await?;
+    let json = rows.first().and_then(|row| row.try_get(0).ok()).map_or(&[][..], |Cell(json)| json);
+    let mut explained: Value = serde_json::from_slice(json)
         .map_err(|error| SourceError::Failed(format!("EXPLAIN cannot be read: {error}")))?;
     Ok(explained.pointer_mut("/0/Plan").map(Value::take).unwrap_or_default())
 }

@@ -3,22 +3,16 @@
 
 mod bounds;
 
-use super::aside::CopyMessages;
 use super::session::{Session, mismatch};
 use super::{PostgresSource, Query};
 use crate::plan::{Column, Plan};
 use crate::source::{Parts, RowSink, SourceError, join};
-use bounds::Ranges;
+use bounds::{Range, Ranges};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
-use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Statement};
-
-/// The settings in which the ends of a range travel.
-const AFTER: &str = "headcount.after";
-const LAST: &str = "headcount.last";
+use tokio_postgres::Client;
 
 /// A further connection that takes longer is done without.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -154,37 +148,24 @@ impl<P: Parts> Shared<P> {
         let probe = session.client().prepare(&self.query.probe).await.map_err(|error| mismatch(&error))?;
         session.has_described(probe.columns());
         // Planning it locks what the probe does not: the indexes.
-        let explain = format!("EXPLAIN {}", self.query.statement.rows());
-        session.client().simple_query(&explain).await.map_err(|error| mismatch(&error))?;
+        self.query.explain(session.client(), "FORMAT TEXT").await?;
         session.set_busy(false);
         Ok(session)
     }
 
     async fn read_ranges(&self, session: &mut Session) -> Result<(), SourceError> {
         let (client, rows) = session.client_and_rows();
-        let set = format!("SELECT set_config('{AFTER}', $1, true), set_config('{LAST}', $2, true)");
-        let set = client.prepare(&set).await.map_err(|error| mismatch(&error))?;
-        let mut copies: [Option<Statement>; 4] = Default::default();
         while let Some((range, sink)) = self.take().await? {
-            let (after, last) = (range.after.as_deref(), range.last.as_deref());
-            let copy = &mut copies[usize::from(after.is_some()) * 2 + usize::from(last.is_some())];
-            let copy = match copy {
-                Some(copy) => copy,
-                None => copy.insert(self.prepare_copy(client, after.is_some(), last.is_some()).await?),
-            };
-            let ends: [&(dyn ToSql + Sync); 2] = [&after.unwrap_or_default(), &last.unwrap_or_default()];
-            // Both are sent before the first is answered.
-            let (set, stream) = tokio::join!(client.execute(&set, &ends), client.copy_out(copy));
-            set.map_err(|error| mismatch(&error))?;
-            let stream = stream.map_err(|error| mismatch(&error))?;
-            let sink = self.source.push_rows(CopyMessages::new(stream, rows), &self.query, sink).await?;
+            let (sql, texts) = self.rows_in(&range);
+            let answer = rows.query(client, &sql, &texts).await.map_err(|error| mismatch(&error))?;
+            let sink = self.source.push_rows(answer, &self.query, sink).await?;
             sink.finish().await?;
         }
         Ok(())
     }
 
     /// The next range, and the sink for it.
-    async fn take(&self) -> Result<Option<(bounds::Range, P::Sink)>, SourceError> {
+    async fn take(&self) -> Result<Option<(Range, P::Sink)>, SourceError> {
         let mut work = self.work.lock().await;
         let (ranges, parts) = &mut *work;
         match ranges.next() {
@@ -193,23 +174,18 @@ impl<P: Parts> Shared<P> {
         }
     }
 
-    /// A statement that copies a range, whose ends the session knows.
-    async fn prepare_copy(
-        &self,
-        client: &Client,
-        has_after: bool,
-        has_last: bool,
-    ) -> Result<Statement, SourceError> {
+    /// The rows of a range: a statement, and the values of its parameters.
+    fn rows_in<'a>(&'a self, range: &'a Range) -> (String, Vec<&'a str>) {
         let id = self.source.mapping.sql(&Column::ID);
         let cast = self.query.id_type.cast().unwrap_or_default();
-        let mut conditions = Vec::new();
-        if has_after {
-            conditions.push(format!("{id} > current_setting('{AFTER}'){cast}"));
-        }
-        if has_last {
-            conditions.push(format!("{id} <= current_setting('{LAST}'){cast}"));
+        let (mut texts, mut conditions) = (self.query.texts(), Vec::new());
+        for (operator, end) in [(">", &range.after), ("<=", &range.last)] {
+            if let Some(end) = end {
+                texts.push(end);
+                conditions.push(format!("{id} {operator} ${}{cast}", texts.len()));
+            }
         }
         let range = (!conditions.is_empty()).then(|| conditions.join(" AND "));
-        client.prepare(&self.query.copy(range.as_deref())).await.map_err(|error| mismatch(&error))
+        (self.query.statement.rows_in(range.as_deref()), texts)
     }
 }

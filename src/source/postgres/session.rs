@@ -1,13 +1,12 @@
 //! Connections to PostgreSQL that can only read, and the words for what goes wrong on them.
 
+use super::aside::Rows;
 use super::connection::{Connection, DialError, Dialer};
 use crate::database_url::encryption::remedy;
 use crate::source::{SourceError, tls};
-use bytes::Bytes;
 use deadpool::managed::{Object, Pool, PoolError, QueueMode};
 use std::sync::Once;
 use std::time::Duration;
-use tokio::sync::mpsc;
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
@@ -150,8 +149,8 @@ impl Session {
         &self.connection.as_ref().expect(THERE).client
     }
 
-    /// For a `COPY`: the client, and the rows that do not come through it.
-    pub(super) fn client_and_rows(&mut self) -> (&Client, &mut mpsc::Receiver<Bytes>) {
+    /// For a scan: the client, and the rows that do not come through it.
+    pub(super) fn client_and_rows(&mut self) -> (&Client, &mut Rows) {
         self.is_busy = true;
         let Connection { client, rows, .. } = &mut **self.connection.as_mut().expect(THERE);
         (client, rows)

@@ -1,4 +1,4 @@
-//! Whatever a server sends, in whatever pieces: a row is never anything but what stands in a `CopyData`, and all else is the
+//! Whatever a server sends, in whatever pieces: a row is never anything but what stands in a `DataRow`, and all else is the
 //! driver's.
 
 use super::*;
@@ -73,7 +73,7 @@ fn by_the_book(mut bytes: &[u8]) -> ToldApart {
         }
         let Some((content, after)) = rest.split_at_checked(length as usize - 4) else { break };
         match kind {
-            b'd' => told.rows.push(content.to_vec()),
+            b'D' => told.rows.push(content.to_vec()),
             _ => told.others.extend(&bytes[..HEADER + content.len()]),
         }
         bytes = after;
@@ -98,7 +98,8 @@ fn is_malformed(mut others: &[u8]) -> bool {
 fn told_apart(pieces: Pieces, at_once: usize) -> ToldApart {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
-        let (mut aside, mut receiver) = Aside::new(pieces);
+        let (mut aside, mut rows) = Aside::new(pieces);
+        rows.is_scanned.store(true, Relaxed);
         let driver = async move {
             let (mut others, mut buffer) = (Vec::new(), vec![0; at_once]);
             // The first byte may be an answer, and not of a message.
@@ -111,12 +112,12 @@ fn told_apart(pieces: Pieces, at_once: usize) -> ToldApart {
             others
         };
         let scan = async {
-            let mut rows: Vec<Vec<u8>> = Vec::new();
-            while let Some(bytes) = receiver.recv().await {
+            let mut contents: Vec<Vec<u8>> = Vec::new();
+            while let Some(bytes) = rows.blocks.recv().await {
                 let block = Block { bytes, has_headers: true };
-                rows.extend(block.contents().map(<[u8]>::to_vec));
+                contents.extend(block.contents().map(<[u8]>::to_vec));
             }
-            rows
+            contents
         };
         let (others, rows) = tokio::join!(driver, scan);
         ToldApart { rows, others }
@@ -130,7 +131,7 @@ fn message(kind: u8, content: &[u8]) -> Vec<u8> {
 
 /// What a server says to somebody who logs in and asks for rows.
 fn conversation() -> impl Strategy<Value = Vec<u8>> {
-    let kind = prop_oneof![3 => Just(b'd'), 1 => prop::sample::select(b"RSKZTHcCNAE".to_vec())];
+    let kind = prop_oneof![3 => Just(b'D'), 1 => prop::sample::select(b"RSKZTHcCNAE".to_vec())];
     let messages = prop::collection::vec((kind, prop::collection::vec(any::<u8>(), 0..40)), 0..30);
     messages.prop_map(|messages| {
         let said = messages.iter().flat_map(|(kind, content)| message(*kind, content));
@@ -149,7 +150,7 @@ fn pieces(bytes: &[u8], cuts: &[prop::sample::Index]) -> Pieces {
 #[test]
 fn a_message_is_the_same_wherever_it_is_cut() {
     let said: Vec<u8> =
-        [(b'R', &[0; 4][..]), (b'd', b"one"), (b'd', b""), (b'C', b"COPY 2\0"), (b'd', b"three")]
+        [(b'R', &[0; 4][..]), (b'D', b"one"), (b'D', b""), (b'C', b"SELECT 2\0"), (b'D', b"three")]
             .iter()
             .flat_map(|(kind, content)| message(*kind, content))
             .collect();
@@ -163,12 +164,26 @@ fn a_message_is_the_same_wherever_it_is_cut() {
     assert_eq!(told_apart(Pieces::of(&said, (0..said.len()).collect()), 1), expected);
 }
 
+#[test]
+fn rows_that_no_scan_asked_for_are_the_drivers() {
+    let said = [message(b'R', &[0; 4]), message(b'D', b"one"), message(b'C', b"SELECT 1\0")].concat();
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let (mut aside, mut rows) = Aside::new(Pieces::of(&said, vec![9, 20]));
+        let mut others = Vec::new();
+        aside.read_to_end(&mut others).await.expect("no error");
+        drop(aside);
+        assert_eq!(others, said);
+        assert!(rows.blocks.recv().await.is_none());
+    });
+}
+
 /// Once, a row's message that was shorter than its own length swallowed the rows behind it.
 #[test]
 fn what_is_no_message_is_for_the_driver_to_refuse() {
     for length in [0_i32, 1, 3, -1, i32::MIN] {
-        let broken = [&b"d"[..], &length.to_be_bytes()].concat();
-        let said = [message(b'R', &[0; 4]), message(b'd', b"one"), broken, message(b'd', b"two")].concat();
+        let broken = [&b"D"[..], &length.to_be_bytes()].concat();
+        let said = [message(b'R', &[0; 4]), message(b'D', b"one"), broken, message(b'D', b"two")].concat();
         for pieces in [vec![], (0..said.len()).collect()] {
             let told = told_apart(Pieces::of(&said, pieces), 8192);
             assert_eq!(told.rows, [b"one"], "{length}");
