@@ -6,6 +6,7 @@ use crate::encode::mask::{Masks, PseudonymKey};
 use crate::plan::{Plan, ProfileColumn};
 use crate::source::{Closed, Parts, RowSink};
 use bytes::Bytes;
+use std::sync::{Arc, Mutex, PoisonError};
 use tokio::sync::mpsc;
 
 /// Large enough that waking whoever takes it costs nothing beside filling it, small enough to be bounded memory.
@@ -45,12 +46,13 @@ pub(super) struct PartWriters {
     plan: Plan,
     pseudonyms: PseudonymKey,
     progress: mpsc::Sender<Progress>,
+    buffers: Buffers,
     is_first: bool,
 }
 
 impl PartWriters {
     pub(super) fn new(plan: Plan, pseudonyms: PseudonymKey, progress: mpsc::Sender<Progress>) -> Self {
-        Self { plan, pseudonyms, progress, is_first: true }
+        Self { plan, pseudonyms, progress, buffers: Buffers::default(), is_first: true }
     }
 
     async fn writer(&mut self, chunks: usize) -> Result<ChunkWriter, Closed> {
@@ -58,13 +60,15 @@ impl PartWriters {
         self.progress.send(Progress::Part(receiver)).await.map_err(|_| Closed)?;
         let encoder = CsvEncoder::new(self.plan.bom, self.plan.sanitize);
         let masks = Masks::of(&self.pseudonyms, self.plan.columns.iter().map(|shown| shown.mask));
-        let mut writer = ChunkWriter { encoder, masks, buffer: Vec::new(), full_at: CHUNK, rows: 0, sender };
+        let buffers = self.buffers.clone();
+        let mut writer =
+            ChunkWriter { encoder, masks, buffer: Vec::new(), buffers, full_at: CHUNK, rows: 0, sender };
         if std::mem::take(&mut self.is_first) {
             writer.full_at = FIRST_CHUNK;
             writer.buffer.reserve(FIRST_CHUNK + SLACK);
             encoder.header(&mut writer.buffer, self.plan.columns.iter().map(ProfileColumn::shown_name));
         } else {
-            writer.buffer.reserve(CHUNK + SLACK);
+            writer.buffer = writer.buffers.take();
         }
         Ok(writer)
     }
@@ -86,6 +90,7 @@ pub(super) struct ChunkWriter {
     encoder: CsvEncoder,
     masks: Option<Masks>,
     buffer: Vec<u8>,
+    buffers: Buffers,
     full_at: usize,
     rows: u64,
     sender: mpsc::Sender<Message>,
@@ -114,16 +119,54 @@ impl RowSink for ChunkWriter {
     }
 
     async fn flush(&mut self) -> Result<(), Closed> {
-        let full = std::mem::replace(&mut self.buffer, Vec::with_capacity(CHUNK + SLACK));
+        let full = std::mem::replace(&mut self.buffer, self.buffers.take());
         self.full_at = CHUNK;
-        self.send(Bytes::from(full)).await
+        self.send(self.buffers.lent(full)).await
     }
 
     async fn finish(mut self) -> Result<(), Closed> {
         if !self.buffer.is_empty() {
-            let bytes = Bytes::from(std::mem::take(&mut self.buffer));
-            self.send(bytes).await?;
+            let last = std::mem::take(&mut self.buffer);
+            self.send(self.buffers.lent(last)).await?;
         }
         self.sender.send(Message::End).await.map_err(|_| Closed)
+    }
+}
+
+/// The buffers of an export, which come back when their bytes were sent: new ones would cost the kernel a page after the other.
+#[derive(Clone, Default)]
+struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
+
+impl Buffers {
+    fn take(&self) -> Vec<u8> {
+        let returned = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        returned.unwrap_or_else(|| Vec::with_capacity(CHUNK + SLACK))
+    }
+
+    fn lent(&self, buffer: Vec<u8>) -> Bytes {
+        Bytes::from_owner(Lent { buffer, buffers: self.clone() })
+    }
+}
+
+/// A buffer that comes back.
+struct Lent {
+    buffer: Vec<u8>,
+    buffers: Buffers,
+}
+
+impl AsRef<[u8]> for Lent {
+    fn as_ref(&self) -> &[u8] {
+        &self.buffer
+    }
+}
+
+impl Drop for Lent {
+    fn drop(&mut self) {
+        let mut buffer = std::mem::take(&mut self.buffer);
+        // The first is smaller; one with large rows is more than is needed again.
+        if buffer.capacity() == CHUNK + SLACK {
+            buffer.clear();
+            self.buffers.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+        }
     }
 }
