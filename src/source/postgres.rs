@@ -1,5 +1,6 @@
 //! Scans a PostgreSQL table: one query in a read-only transaction, or several on one snapshot.
 
+mod answer;
 mod aside;
 mod connection;
 mod data_row;
@@ -12,7 +13,7 @@ use super::query::{self, Selection, Statement};
 use super::{FEW_CELLS, MANY_CELLS, Mapping, RowSink, SourceError, SpareReaders};
 use crate::encode::Value;
 use crate::plan::{Column, Plan, discreet};
-use aside::Answer;
+use answer::Answer;
 use data_row::Wire;
 use dialect::{ColumnType, ColumnTypes, PostgresDialect, expected};
 use session::{Connector, Session, error_text, mismatch};
@@ -50,7 +51,7 @@ impl PostgresSource {
         sink: S,
     ) -> Result<S, SourceError> {
         let (client, rows) = session.client_and_rows();
-        let answer = rows.query(client, &query.statement.rows(), &query.texts()).await;
+        let answer = Answer::to(&query.statement.rows(), &query.texts(), client, rows).await;
         self.push_rows(answer.map_err(|error| mismatch(&error))?, query, sink).await
     }
 

@@ -216,3 +216,21 @@ fn a_row_level_policy_refuses_instead_of_leaving_users_out() {
     server.get_with(EXPORT_KEY, FULL).detail(503);
     assert_eq!(site.audit()[0]["outcome"], "failed");
 }
+
+#[test]
+fn a_unix_socket_leads_to_postgres() {
+    let mut site = Site::with_wide_users(Db::Postgres);
+    site.configure(HELD);
+    site.set("HEADCOUNT_SOURCE_URL", &site.database().socket_url());
+    let server = site.serve();
+    let running = Download::stalled(&server, FULL, EXPORT_KEY);
+    let addresses = format!(
+        "SELECT DISTINCT client_addr IS NULL FROM pg_stat_activity
+         WHERE usename = '{APP_READER}' AND datname = current_database()"
+    );
+    assert_eq!(site.column(&addresses), ["t"]);
+    assert!(running.rest().complete);
+
+    drop(Download::stalled(&server, FULL, EXPORT_KEY));
+    eventually("no transaction is open", || site.database().busy_sessions(APP_READER) == 0);
+}

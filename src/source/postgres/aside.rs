@@ -1,9 +1,7 @@
 //! A transport below the driver, which leads the rows of a scan past it: in large blocks of bytes, where the driver would
 //! hand on every row by itself. Measured, that is a third of what a row costs this process.
 
-use bytes::{Buf, BufMut, Bytes, BytesMut};
-use futures_util::StreamExt;
-use std::error::Error;
+use bytes::{Buf, Bytes, BytesMut};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -11,8 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
-use tokio_postgres::types::{FromSql, Type};
-use tokio_postgres::{Client, Row, RowStream};
+use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
 use tokio_util::io::poll_read_buf;
 use tokio_util::sync::PollSender;
 
@@ -22,7 +19,7 @@ const BLOCK: usize = 128 * 1024;
 const BLOCKS_IN_FLIGHT: usize = 2;
 
 /// A message begins with its type and its length, which counts itself (PostgreSQL manual, section 55.2, "Messages").
-const HEADER: usize = 5;
+pub(super) const HEADER: usize = 5;
 /// The type of a message that holds a row (section 55.7, `DataRow`).
 const DATA_ROW: u8 = b'D';
 
@@ -34,9 +31,33 @@ pub(super) struct Aside<S> {
     unread: BytesMut,
     /// What the driver reads next.
     passed: BytesMut,
+    way: Way,
+}
+
+/// The way of a connection past the driver.
+#[derive(Clone)]
+pub(super) struct Way {
     rows: PollSender<Bytes>,
-    /// Whether rows go aside: set and taken back while no answer of the server is due.
+    /// Whether rows go this way: set and taken back while no answer of the server is due.
     is_scanned: Arc<AtomicBool>,
+}
+
+impl Way {
+    pub(super) fn new() -> (Self, Rows) {
+        let (rows, blocks) = mpsc::channel(BLOCKS_IN_FLIGHT);
+        let is_scanned = Arc::new(AtomicBool::new(false));
+        (
+            Self { rows: PollSender::new(rows), is_scanned: Arc::clone(&is_scanned) },
+            Rows { blocks, is_scanned },
+        )
+    }
+}
+
+/// Where the way ends.
+pub(super) struct Rows {
+    /// `DataRow` messages.
+    pub(super) blocks: mpsc::Receiver<Bytes>,
+    pub(super) is_scanned: Arc<AtomicBool>,
 }
 
 /// What a stream consists of.
@@ -44,36 +65,30 @@ pub(super) struct Aside<S> {
 enum Phase {
     /// The first byte will tell.
     Unknown,
-    /// The server agreed to TLS: what follows can be read by the driver only.
+    /// The server agreed to TLS: what follows is for whoever decrypts it.
     Encrypted,
     Messages,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Aside<S> {
     /// Wraps a stream that was just connected.
-    pub(super) fn new(stream: S) -> (Self, Rows) {
-        let (rows, blocks) = mpsc::channel(BLOCKS_IN_FLIGHT);
-        let is_scanned = Arc::new(AtomicBool::new(false));
-        let aside = Self {
-            stream,
-            phase: Phase::Unknown,
-            unread: BytesMut::new(),
-            passed: BytesMut::new(),
-            rows: PollSender::new(rows),
-            is_scanned: Arc::clone(&is_scanned),
-        };
-        (aside, Rows { blocks, is_scanned })
+    pub(super) fn new(stream: S, way: Way) -> Self {
+        Self::in_phase(Phase::Unknown, stream, way)
+    }
+
+    fn in_phase(phase: Phase, stream: S, way: Way) -> Self {
+        Self { stream, phase, unread: BytesMut::new(), passed: BytesMut::new(), way }
     }
 
     /// Sends rows aside, or makes out what the driver is to read; `false` if more must be read first.
     fn poll_sort(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        let is_scanned = self.is_scanned.load(Relaxed);
+        let is_scanned = self.way.is_scanned.load(Relaxed);
         let is_row = |kind| is_scanned && kind == Some(DATA_ROW);
         let rows = messages(&self.unread, is_row);
         if rows > 0 {
             // Without a receiver nobody wants them.
-            if ready!(self.rows.poll_reserve(context)).is_ok() {
-                let _ = self.rows.send_item(self.unread.split_to(rows).freeze());
+            if ready!(self.way.rows.poll_reserve(context)).is_ok() {
+                let _ = self.way.rows.send_item(self.unread.split_to(rows).freeze());
             } else {
                 self.unread.advance(rows);
             }
@@ -177,128 +192,44 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Aside<S> {
     }
 }
 
-/// What a connection leads aside.
-pub(super) struct Rows {
-    /// `DataRow` messages.
-    blocks: mpsc::Receiver<Bytes>,
-    is_scanned: Arc<AtomicBool>,
+/// Encrypts with `T`, and leads aside what it has decrypted.
+pub(super) struct AsideTls<T> {
+    pub(super) tls: T,
+    pub(super) way: Way,
 }
 
-impl Rows {
-    /// Those of a connection that the driver has made, which leads nothing aside.
-    pub(super) fn none() -> Self {
-        Self { blocks: mpsc::channel(1).1, is_scanned: Arc::default() }
-    }
+impl<S, T> MakeTlsConnect<S> for AsideTls<T>
+where
+    T: MakeTlsConnect<S>,
+    <T::TlsConnect as TlsConnect<S>>::Future: Send + 'static,
+{
+    type Stream = Aside<T::Stream>;
+    type TlsConnect = AsideTls<T::TlsConnect>;
+    type Error = T::Error;
 
-    /// Asks for rows. Each `$n` in the SQL stands for the nth of the texts.
-    pub(super) async fn query(
-        &mut self,
-        client: &Client,
-        sql: &str,
-        texts: &[&str],
-    ) -> Result<Answer<'_>, tokio_postgres::Error> {
-        // Before the question, so that the connection's task knows it before the answer.
-        self.is_scanned.store(true, Relaxed);
-        let asked = client.query_typed_raw(sql, texts.iter().map(|text| (*text, Type::TEXT))).await;
-        match asked {
-            Ok(stream) => Ok(Answer { stream: Box::pin(stream), rows: self, is_ended: false }),
-            Err(error) => {
-                self.is_scanned.store(false, Relaxed);
-                Err(error)
-            }
-        }
+    fn make_tls_connect(&mut self, host: &str) -> Result<Self::TlsConnect, T::Error> {
+        Ok(AsideTls { tls: self.tls.make_tls_connect(host)?, way: self.way.clone() })
     }
 }
 
-/// The rows that were asked for, on whichever way they come.
-pub(super) struct Answer<'a> {
-    stream: Pin<Box<RowStream>>,
-    rows: &'a mut Rows,
-    is_ended: bool,
-}
+impl<S, T> TlsConnect<S> for AsideTls<T>
+where
+    T: TlsConnect<S>,
+    T::Future: Send + 'static,
+{
+    type Stream = Aside<T::Stream>;
+    type Error = T::Error;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, T::Error>> + Send>>;
 
-impl Drop for Answer<'_> {
-    fn drop(&mut self) {
-        self.rows.is_scanned.store(false, Relaxed);
+    fn connect(self, stream: S) -> Self::Future {
+        let encrypting = self.tls.connect(stream);
+        Box::pin(async move { Ok(Aside::in_phase(Phase::Messages, encrypting.await?, self.way)) })
     }
 }
 
-impl Answer<'_> {
-    /// The next rows; `None` after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<Block>, tokio_postgres::Error> {
-        if !self.is_ended {
-            tokio::select! {
-                biased;
-                Some(bytes) = self.rows.blocks.recv() => return Ok(Some(Block { bytes, has_headers: true })),
-                row = self.stream.next() => match row.transpose()? {
-                    Some(row) => return Block::of(&row).map(Some),
-                    None => self.is_ended = true,
-                },
-            }
-        }
-        // The driver sees the end only after all rows were sent aside.
-        Ok(self.rows.blocks.try_recv().ok().map(|bytes| Block { bytes, has_headers: true }))
-    }
-
-    /// How many rows the server says it has sent; not known before the end.
-    pub(super) fn count(&self) -> Option<u64> {
-        self.stream.rows_affected()
-    }
-}
-
-/// Rows as the server sends them: several messages with their headers, or what is in one.
-pub(super) struct Block {
-    bytes: Bytes,
-    has_headers: bool,
-}
-
-impl Block {
-    /// A row that came through the driver.
-    fn of(row: &Row) -> Result<Self, tokio_postgres::Error> {
-        let mut bytes = BytesMut::new();
-        bytes.put_u16(row.len() as u16);
-        for at in 0..row.len() {
-            match row.try_get::<_, Option<Cell>>(at)? {
-                None => bytes.put_i32(-1),
-                Some(Cell(cell)) => {
-                    bytes.put_i32(cell.len() as i32);
-                    bytes.put_slice(cell);
-                }
-            }
-        }
-        Ok(Self { bytes: bytes.freeze(), has_headers: false })
-    }
-
-    /// Its size in bytes.
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// What is in each of the messages.
-    pub(super) fn contents(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = &self.bytes[..];
-        std::iter::from_fn(move || {
-            if !self.has_headers {
-                return (!rest.is_empty()).then(|| std::mem::take(&mut rest));
-            }
-            let (&[_, a, b, c, d], _) = rest.split_first_chunk::<HEADER>()?;
-            let (message, after) = rest.split_at_checked(u32::from_be_bytes([a, b, c, d]) as usize + 1)?;
-            rest = after;
-            message.get(HEADER..)
-        })
-    }
-}
-
-/// The bytes of a cell, whatever its type.
-pub(super) struct Cell<'a>(pub(super) &'a [u8]);
-
-impl<'a> FromSql<'a> for Cell<'a> {
-    fn from_sql(_: &Type, raw: &'a [u8]) -> Result<Self, Box<dyn Error + Sync + Send>> {
-        Ok(Self(raw))
-    }
-
-    fn accepts(_: &Type) -> bool {
-        true
+impl<S: TlsStream + Unpin> TlsStream for Aside<S> {
+    fn channel_binding(&self) -> ChannelBinding {
+        self.stream.channel_binding()
     }
 }
 

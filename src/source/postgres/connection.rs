@@ -1,18 +1,19 @@
 //! How a connection to PostgreSQL is made, and kept for the next export.
 
-use super::aside::{Aside, Rows};
+use super::aside::{Aside, AsideTls, Rows, Way};
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
+use tokio::net::{TcpStream, UnixStream};
 use tokio::task::JoinHandle;
 use tokio_postgres::config::{Host, LoadBalanceHosts, SslNegotiation, TargetSessionAttrs};
 use tokio_postgres::tls::MakeTlsConnect;
-use tokio_postgres::{CancelToken, Client, Config};
+use tokio_postgres::{CancelToken, Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 /// How long a server may take to say that it was told to stop.
@@ -21,7 +22,7 @@ const CANCEL_TIMEOUT: Duration = Duration::from_secs(5);
 /// A connection, and the rows of its scans that do not come through the driver.
 pub(super) struct Connection {
     pub(super) client: Client,
-    /// None come where the connection is encrypted, or was made by the driver.
+    /// None come where the driver has made the connection, and did not encrypt it.
     pub(super) rows: Rows,
     task: JoinHandle<()>,
 }
@@ -51,20 +52,33 @@ pub(super) enum DialError {
 
 impl Dialer {
     async fn connect(&self) -> Result<Connection, DialError> {
-        let Some((host, port)) = self.only_host() else {
-            let (client, connection) = self.config.connect(self.tls.clone()).await?;
-            return Ok(driven(client, connection, Rows::none()));
-        };
-        let (stream, rows) = Aside::new(self.dial(host, port).await?);
-        let tls = MakeTlsConnect::<Aside<TcpStream>>::make_tls_connect(&mut self.tls.clone(), host);
-        let logging_in = self.config.connect_raw(stream, tls.map_err(io::Error::other)?);
-        let (client, connection) =
-            tokio::time::timeout(self.timeout(), logging_in).await.map_err(io::Error::from)??;
+        match self.only_host() {
+            Some((Host::Tcp(host), port)) => self.log_in(self.dial(host, port).await?, host).await,
+            Some((Host::Unix(directory), port)) => self.log_in(socket(directory, port).await?, "").await,
+            None => {
+                let (way, rows) = Way::new();
+                let (client, connection) =
+                    self.config.connect(AsideTls { tls: self.tls.clone(), way }).await?;
+                Ok(driven(client, connection, rows))
+            }
+        }
+    }
+
+    async fn log_in<S>(&self, stream: S, host: &str) -> Result<Connection, DialError>
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let (way, rows) = Way::new();
+        let stream = Aside::new(stream, way.clone());
+        let mut tls = AsideTls { tls: self.tls.clone(), way };
+        let tls = MakeTlsConnect::<Aside<S>>::make_tls_connect(&mut tls, host).map_err(io::Error::other)?;
+        let logging_in = tokio::time::timeout(self.timeout(), self.config.connect_raw(stream, tls));
+        let (client, connection) = logging_in.await.map_err(io::Error::from)??;
         Ok(driven(client, connection, rows))
     }
 
     /// The host, if there is no choice to make, which is better left to the driver.
-    fn only_host(&self) -> Option<(&str, u16)> {
+    fn only_host(&self) -> Option<(&Host, u16)> {
         let is_plain = self.config.get_target_session_attrs() == TargetSessionAttrs::Any
             && self.config.get_load_balance_hosts() == LoadBalanceHosts::Disable
             && self.config.get_ssl_negotiation() == SslNegotiation::Postgres;
@@ -72,8 +86,8 @@ impl Dialer {
             return None;
         }
         match (self.config.get_hosts(), self.config.get_hostaddrs(), self.config.get_ports()) {
-            ([Host::Tcp(host)], [], []) => Some((host, 5432)),
-            ([Host::Tcp(host)], [], [port]) => Some((host, *port)),
+            ([host], [], []) => Some((host, 5432)),
+            ([host], [], [port]) => Some((host, *port)),
             _ => None,
         }
     }
@@ -122,20 +136,31 @@ impl Dialer {
     }
 
     async fn ask_to_stop(&self, token: CancelToken) -> Result<(), DialError> {
-        let Some((host, port)) = self.only_host() else {
-            return Ok(token.cancel_query(self.tls.clone()).await?);
-        };
-        let stream = UntilClosed(self.dial(host, port).await?);
-        let tls = MakeTlsConnect::<UntilClosed>::make_tls_connect(&mut self.tls.clone(), host);
-        Ok(token.cancel_query_raw(stream, tls.map_err(io::Error::other)?).await?)
+        match self.only_host() {
+            Some((Host::Tcp(host), port)) => {
+                let stream = UntilClosed(self.dial(host, port).await?);
+                let tls =
+                    MakeTlsConnect::<UntilClosed<TcpStream>>::make_tls_connect(&mut self.tls.clone(), host);
+                Ok(token.cancel_query_raw(stream, tls.map_err(io::Error::other)?).await?)
+            }
+            Some((Host::Unix(directory), port)) => {
+                Ok(token.cancel_query_raw(UntilClosed(socket(directory, port).await?), NoTls).await?)
+            }
+            None => Ok(token.cancel_query(self.tls.clone()).await?),
+        }
     }
+}
+
+/// As a server names its socket (PostgreSQL manual, section 20.3.1, `unix_socket_directories`).
+async fn socket(directory: &Path, port: u16) -> io::Result<UnixStream> {
+    UnixStream::connect(directory.join(format!(".s.PGSQL.{port}"))).await
 }
 
 /// A stream that is over when its other end says so. A server closes it when it has passed on what it was to cancel; some poolers
 /// take it ill if the client does so first (PgBouncer 1.18 ends itself).
-struct UntilClosed(TcpStream);
+struct UntilClosed<S>(S);
 
-impl AsyncRead for UntilClosed {
+impl<S: AsyncRead + Unpin> AsyncRead for UntilClosed<S> {
     fn poll_read(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -145,7 +170,7 @@ impl AsyncRead for UntilClosed {
     }
 }
 
-impl AsyncWrite for UntilClosed {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for UntilClosed<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,

@@ -1,6 +1,6 @@
 //! What PostgreSQL says of a plan, of the role and of the table.
 
-use super::aside::Cell;
+use super::answer::Cell;
 use super::session::{error_text, mismatch};
 use super::{PostgresSource, Query};
 use crate::plan::Plan;

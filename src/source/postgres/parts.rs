@@ -3,6 +3,7 @@
 
 mod bounds;
 
+use super::answer::Answer;
 use super::session::{Session, mismatch};
 use super::{PostgresSource, Query};
 use crate::plan::{Column, Plan};
@@ -157,7 +158,7 @@ impl<P: Parts> Shared<P> {
         let (client, rows) = session.client_and_rows();
         while let Some((range, sink)) = self.take().await? {
             let (sql, texts) = self.rows_in(&range);
-            let answer = rows.query(client, &sql, &texts).await.map_err(|error| mismatch(&error))?;
+            let answer = Answer::to(&sql, &texts, client, rows).await.map_err(|error| mismatch(&error))?;
             let sink = self.source.push_rows(answer, &self.query, sink).await?;
             sink.finish().await?;
         }

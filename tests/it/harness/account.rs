@@ -104,8 +104,12 @@ impl Keeper {
         stdin.write_all(b"again\n").unwrap();
     }
 
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        self.dir.join(name)
+    }
+
     pub(super) fn file(&self, name: &str) -> String {
-        std::fs::read_to_string(self.dir.join(name)).unwrap()
+        std::fs::read_to_string(self.path(name)).unwrap()
     }
 
     pub(super) fn log(&self) -> String {

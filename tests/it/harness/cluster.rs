@@ -16,6 +16,7 @@ pub(super) struct Cluster {
 
 const LOGINS: &str = "\
 host all         app_reader 127.0.0.1/32 password
+local all        app_reader              password
 host all         all        127.0.0.1/32 trust
 host replication all        127.0.0.1/32 trust
 ";
@@ -23,7 +24,8 @@ host replication all        127.0.0.1/32 trust
 /// Fast, and with defaults that nobody who renders a timestamp may rely on.
 const SETTINGS: [&str; 13] = [
     "listen_addresses=127.0.0.1",
-    "unix_socket_directories=",
+    // The data directory.
+    "unix_socket_directories=.",
     "max_connections=200",
     "fsync=off",
     "synchronous_commit=off",
@@ -105,6 +107,11 @@ impl Cluster {
 
     pub(super) fn port(&self) -> u16 {
         self.port
+    }
+
+    /// Where its socket is.
+    pub(super) fn socket_directory(&self) -> PathBuf {
+        self.keeper.path("data")
     }
 
     /// What the server has said so far; that somebody logs in it says before he is let in.

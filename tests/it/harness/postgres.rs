@@ -58,6 +58,16 @@ impl Database {
         format!("postgres://{APP_READER}:{APP_READER_PASSWORD}@127.0.0.1:{}/{}", cluster().port(), self.name)
     }
 
+    /// The source through a Unix socket.
+    pub(crate) fn socket_url(&self) -> String {
+        let (directory, port) = (cluster().socket_directory(), cluster().port());
+        format!(
+            "postgres:///{}?host={}&port={port}&user={APP_READER}&password={APP_READER_PASSWORD}",
+            self.name,
+            directory.display()
+        )
+    }
+
     /// The source as [`APP_BACKUP`] sees it.
     pub(crate) fn backup_url(&self) -> String {
         format!("postgres://{APP_BACKUP}@127.0.0.1:{}/{}", cluster().port(), self.name)

@@ -1,6 +1,7 @@
 //! Whatever a server sends, in whatever pieces: a row is never anything but what stands in a `DataRow`, and all else is the
 //! driver's.
 
+use super::super::answer::Block;
 use super::*;
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -98,7 +99,8 @@ fn is_malformed(mut others: &[u8]) -> bool {
 fn told_apart(pieces: Pieces, at_once: usize) -> ToldApart {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
-        let (mut aside, mut rows) = Aside::new(pieces);
+        let (way, mut rows) = Way::new();
+        let mut aside = Aside::new(pieces, way);
         rows.is_scanned.store(true, Relaxed);
         let driver = async move {
             let (mut others, mut buffer) = (Vec::new(), vec![0; at_once]);
@@ -169,7 +171,8 @@ fn rows_that_no_scan_asked_for_are_the_drivers() {
     let said = [message(b'R', &[0; 4]), message(b'D', b"one"), message(b'C', b"SELECT 1\0")].concat();
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
-        let (mut aside, mut rows) = Aside::new(Pieces::of(&said, vec![9, 20]));
+        let (way, mut rows) = Way::new();
+        let mut aside = Aside::new(Pieces::of(&said, vec![9, 20]), way);
         let mut others = Vec::new();
         aside.read_to_end(&mut others).await.expect("no error");
         drop(aside);
