@@ -1,5 +1,5 @@
 //! A transport below the driver, which leads the rows of a scan past it: in large blocks of bytes, where the driver would
-//! hand on every row by itself. Measured, that is a third of what a row costs this process.
+//! hand on every row by itself. Measured, a row that comes through the driver costs this process three times as much.
 
 use bytes::{Buf, Bytes, BytesMut};
 use std::io;
