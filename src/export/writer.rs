@@ -6,7 +6,7 @@ use crate::encode::mask::{Masks, PseudonymKey};
 use crate::plan::{Plan, ProfileColumn};
 use crate::source::{Closed, Parts, RowSink};
 use bytes::Bytes;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 use tokio::sync::mpsc;
 
 /// Large enough that waking whoever takes it costs nothing beside filling it, small enough to be bounded memory.
@@ -144,14 +144,14 @@ impl Buffers {
     }
 
     fn lent(&self, buffer: Vec<u8>) -> Bytes {
-        Bytes::from_owner(Lent { buffer, buffers: self.clone() })
+        Bytes::from_owner(Lent { buffer, home: Arc::downgrade(&self.0) })
     }
 }
 
-/// A buffer that comes back.
+/// A buffer that comes back, as long as somebody writes.
 struct Lent {
     buffer: Vec<u8>,
-    buffers: Buffers,
+    home: Weak<Mutex<Vec<Vec<u8>>>>,
 }
 
 impl AsRef<[u8]> for Lent {
@@ -162,11 +162,13 @@ impl AsRef<[u8]> for Lent {
 
 impl Drop for Lent {
     fn drop(&mut self) {
-        let mut buffer = std::mem::take(&mut self.buffer);
         // The first is smaller; one with large rows is more than is needed again.
-        if buffer.capacity() == CHUNK + SLACK {
+        if (CHUNK + SLACK..=2 * CHUNK).contains(&self.buffer.capacity())
+            && let Some(home) = self.home.upgrade()
+        {
+            let mut buffer = std::mem::take(&mut self.buffer);
             buffer.clear();
-            self.buffers.0.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+            home.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
         }
     }
 }

@@ -83,7 +83,7 @@ impl PostgresSource {
                 in_turn = 0;
                 tokio::task::yield_now().await;
             }
-            for row in block.contents() {
+            for row in answer::rows(&block) {
                 self.push_row::<_, CELLS>(row, query, &mut sink)?;
                 count += 1;
                 if sink.is_full() {
@@ -93,9 +93,10 @@ impl PostgresSource {
         }
         match answer.count() {
             Some(sent) if sent == count => Ok(sink),
-            _ => Err(SourceError::Failed(
-                "the server says that it sent another number of rows than came".to_owned(),
-            )),
+            sent => {
+                let sent = sent.map_or_else(|| "nobody knows how many".to_owned(), |sent| sent.to_string());
+                Err(SourceError::Failed(format!("{count} rows came, and the server has sent {sent}")))
+            }
         }
     }
 
@@ -155,6 +156,9 @@ impl PostgresSource {
             Ok(statement) => statement,
             Err(error) => return Err(self.blame(session.client(), touched, &error).await),
         };
+        if !statement.params().is_empty() {
+            return Err(self.blame_placeholder(session.client(), touched).await);
+        }
         session.has_described(statement.columns());
         let mut types = ColumnTypes(Vec::new());
         for (column, described) in touched.iter().zip(statement.columns()) {
@@ -209,6 +213,21 @@ impl PostgresSource {
             Some(_) => SourceError::Mismatch(format!("table {table}, source.where: {}", error_text(error))),
             None => mismatch(error),
         }
+    }
+
+    /// Which expression, or the condition, has a placeholder, which a value of the request would fill.
+    async fn blame_placeholder(&self, client: &Client, touched: &[Column]) -> SourceError {
+        let (table, mut what) = (&self.mapping.table, "source.where".to_owned());
+        for column in touched {
+            let probe = format!("SELECT {} FROM {}", self.mapping.sql(column), table.quoted());
+            if client.prepare(&probe).await.is_ok_and(|statement| !statement.params().is_empty()) {
+                what = self.mapping.described(column);
+                break;
+            }
+        }
+        SourceError::Mismatch(format!(
+            "table {table}, {what}: a placeholder such as $1 has nothing to stand for"
+        ))
     }
 
     fn value_error(

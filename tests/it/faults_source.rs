@@ -48,6 +48,26 @@ fn a_connection_that_is_cut_breaks_its_export_only() {
     site.done(&["audit", "verify"]);
 }
 
+/// The server says how many rows it has sent.
+#[test]
+fn a_row_that_is_lost_on_the_way_breaks_its_export_only() {
+    let outage = Outage::with_users(USERS);
+    let proxy = Proxy::to(outage.port());
+    proxy.lose_the_row_with("user4321@");
+    let site = outage.plain_site_through(proxy.port());
+    for parallelism in [1, 4] {
+        let server = serve(&site, parallelism, "");
+        let download = Download::open(&server, FULL, EXPORT_KEY);
+        let export = download.export_id();
+        assert!(!download.rest().complete);
+        let record = site.settled(&export);
+        assert_eq!(record["outcome"], "failed", "{record}");
+        assert!(record["reason"].as_str().unwrap().contains("the server has sent"), "{record}");
+        assert_eq!(server.status_with(EXPORT_KEY, &format!("{FULL}?after=4321&limit=10")), 200);
+    }
+    site.done(&["audit", "verify"]);
+}
+
 #[test]
 fn a_connection_that_falls_silent_ends_the_export_in_time() {
     let outage = Outage::with_users(USERS);

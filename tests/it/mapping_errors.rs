@@ -7,6 +7,7 @@ both! {
     a_column_missing_in_an_expression_is_named,
     a_column_missing_in_the_condition_is_named_and_no_other,
     a_table_missing_in_an_expression_is_named_and_no_other,
+    a_placeholder_is_named_and_never_filled,
 }
 
 /// 503 for the export, the check and the command, and a line in the log with these words.
@@ -64,6 +65,17 @@ fn a_table_missing_in_an_expression_is_named_and_no_other(db: Db) {
         "email = { sql = \"(SELECT address FROM addresses WHERE owner = 1)\" }",
     );
     assert_unfit(&site, &["addresses"], &["no table user"]);
+}
+
+fn a_placeholder_is_named_and_never_filled(db: Db) {
+    for (from, to, what) in
+        [("first || ' ' || last", "first || $1", "name"), ("kind IS NULL", "kind = $1", "source.where")]
+    {
+        let site = with_mapping(db, from, to);
+        assert_unfit(&site, &[what, "placeholder"], &[]);
+        let server = site.serve();
+        server.get_with(EXPORT_KEY, &format!("{FULL}?email=ada@example.com")).detail(503);
+    }
 }
 
 /// SQLite by itself takes a quoted name that is no column for a text.

@@ -150,11 +150,11 @@ fn a_session_that_is_ended_breaks_the_transfer() {
     for oldest_first in ["ASC", "DESC"] {
         let download = divided(&site, &server, 4);
         let export = download.export_id();
-        let copies = format!(
+        let scans = format!(
             "SELECT 1 FROM pg_stat_activity WHERE usename = '{APP_READER}' AND datname = current_database()
              AND state = 'active' AND query LIKE 'SELECT % AS \"headcount 0\"%'"
         );
-        eventually("several of them read rows", || site.column(&copies).len() >= 2);
+        eventually("several of them read rows", || site.column(&scans).len() >= 2);
         site.sql(&format!(
             "SELECT pg_terminate_backend(pid) FROM (SELECT pid FROM pg_stat_activity WHERE usename = '{APP_READER}'
              AND datname = current_database() AND state = 'active' AND query LIKE 'SELECT % AS \"headcount 0\"%' ORDER BY backend_start {oldest_first} LIMIT 1) AS one"

@@ -16,14 +16,9 @@ pub(super) struct Answer<'a> {
     is_ended: bool,
 }
 
-impl Drop for Answer<'_> {
-    fn drop(&mut self) {
-        self.rows.is_scanned.store(false, Relaxed);
-    }
-}
-
 impl<'a> Answer<'a> {
-    /// Asks for rows. Each `$n` in the SQL stands for the nth of the texts.
+    /// Asks for rows. Each `$n` in the SQL stands for the nth of the texts. The types of the columns have to be known to the
+    /// client, or built in: it would look others up, whose rows would go aside as well.
     pub(super) async fn to(
         sql: &str,
         texts: &[&str],
@@ -32,30 +27,28 @@ impl<'a> Answer<'a> {
     ) -> Result<Self, tokio_postgres::Error> {
         // Before the question, so that the connection's task knows it before the answer.
         rows.is_scanned.store(true, Relaxed);
-        let asked = client.query_typed_raw(sql, texts.iter().map(|text| (*text, Type::TEXT))).await;
-        match asked {
-            Ok(stream) => Ok(Self { stream: Box::pin(stream), rows, is_ended: false }),
-            Err(error) => {
-                rows.is_scanned.store(false, Relaxed);
-                Err(error)
-            }
-        }
+        let stream = client.query_typed_raw(sql, texts.iter().map(|text| (*text, Type::TEXT))).await?;
+        Ok(Self { stream: Box::pin(stream), rows, is_ended: false })
     }
 
-    /// The next rows; `None` after the last.
-    pub(super) async fn next(&mut self) -> Result<Option<Block>, tokio_postgres::Error> {
+    /// The next messages, with a row each; `None` after the last.
+    pub(super) async fn next(&mut self) -> Result<Option<Bytes>, tokio_postgres::Error> {
         if !self.is_ended {
             tokio::select! {
                 biased;
-                Some(bytes) = self.rows.blocks.recv() => return Ok(Some(Block { bytes, has_headers: true })),
+                Some(block) = self.rows.blocks.recv() => return Ok(Some(block)),
                 row = self.stream.next() => match row.transpose()? {
-                    Some(row) => return Block::of(&row).map(Some),
-                    None => self.is_ended = true,
+                    Some(row) => return message(&row).map(Some),
+                    None => {
+                        self.is_ended = true;
+                        // Not before: what is left of an answer that nobody wants waits in the way until the connection is closed.
+                        self.rows.is_scanned.store(false, Relaxed);
+                    }
                 },
             }
         }
         // The driver sees the end only after all rows were sent aside.
-        Ok(self.rows.blocks.try_recv().ok().map(|bytes| Block { bytes, has_headers: true }))
+        Ok(self.rows.blocks.try_recv().ok())
     }
 
     /// How many rows the server says it has sent; not known before the end.
@@ -64,47 +57,32 @@ impl<'a> Answer<'a> {
     }
 }
 
-/// Rows as the server sends them: several messages with their headers, or what is in one.
-pub(super) struct Block {
-    pub(super) bytes: Bytes,
-    pub(super) has_headers: bool,
-}
-
-impl Block {
-    /// A row that came through the driver.
-    fn of(row: &Row) -> Result<Self, tokio_postgres::Error> {
-        let mut bytes = BytesMut::new();
-        bytes.put_u16(row.len() as u16);
-        for at in 0..row.len() {
-            match row.try_get::<_, Option<Cell>>(at)? {
-                None => bytes.put_i32(-1),
-                Some(Cell(cell)) => {
-                    bytes.put_i32(cell.len() as i32);
-                    bytes.put_slice(cell);
-                }
+/// A row that came through the driver, as the server sent it.
+fn message(row: &Row) -> Result<Bytes, tokio_postgres::Error> {
+    let mut message = BytesMut::zeroed(HEADER);
+    message.put_u16(row.len() as u16);
+    for at in 0..row.len() {
+        match row.try_get::<_, Option<Cell>>(at)? {
+            None => message.put_i32(-1),
+            Some(Cell(cell)) => {
+                message.put_i32(cell.len() as i32);
+                message.put_slice(cell);
             }
         }
-        Ok(Self { bytes: bytes.freeze(), has_headers: false })
     }
+    let length = message.len() as u32 - 1;
+    message[1..HEADER].copy_from_slice(&length.to_be_bytes());
+    Ok(message.freeze())
+}
 
-    /// Its size in bytes.
-    pub(super) fn len(&self) -> usize {
-        self.bytes.len()
-    }
-
-    /// What is in each of the messages.
-    pub(super) fn contents(&self) -> impl Iterator<Item = &[u8]> {
-        let mut rest = &self.bytes[..];
-        std::iter::from_fn(move || {
-            if !self.has_headers {
-                return (!rest.is_empty()).then(|| std::mem::take(&mut rest));
-            }
-            let (&[_, a, b, c, d], _) = rest.split_first_chunk::<HEADER>()?;
-            let (message, after) = rest.split_at_checked(u32::from_be_bytes([a, b, c, d]) as usize + 1)?;
-            rest = after;
-            message.get(HEADER..)
-        })
-    }
+/// What is in each of several messages.
+pub(super) fn rows(mut messages: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let (&[_, a, b, c, d], _) = messages.split_first_chunk::<HEADER>()?;
+        let (message, after) = messages.split_at_checked(u32::from_be_bytes([a, b, c, d]) as usize + 1)?;
+        messages = after;
+        message.get(HEADER..)
+    })
 }
 
 /// The bytes of a cell, whatever its type.

@@ -38,7 +38,7 @@ pub(super) struct Aside<S> {
 #[derive(Clone)]
 pub(super) struct Way {
     rows: PollSender<Bytes>,
-    /// Whether rows go this way: set and taken back while no answer of the server is due.
+    /// Whether rows go this way: set and taken back while none is due.
     is_scanned: Arc<AtomicBool>,
 }
 

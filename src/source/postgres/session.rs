@@ -7,6 +7,7 @@ use crate::source::{SourceError, tls};
 use deadpool::managed::{Object, Pool, PoolError, QueueMode};
 use std::sync::Once;
 use std::time::Duration;
+use tokio_postgres::config::{Host, SslMode};
 use tokio_postgres::types::Type;
 use tokio_postgres::{Client, SimpleQueryMessage};
 
@@ -50,6 +51,10 @@ impl Connector {
         let (mut config, tls) = tls::connector(url)?;
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
+        }
+        if let [Host::Unix(_)] = config.get_hosts() {
+            // As libpq has it (PostgreSQL manual, section 34.1.2, `sslmode`).
+            config.ssl_mode(SslMode::Disable);
         }
         if config.get_application_name().is_none() {
             config.application_name("headcount");

@@ -42,6 +42,16 @@ impl Outage {
         site
     }
 
+    /// The same, unencrypted.
+    pub(crate) fn plain_site_through(&self, port: u16) -> Site {
+        let mut site = self.site_through(port);
+        let source = format!(
+            "postgres://{APP_READER}:{APP_READER_PASSWORD}@127.0.0.1:{port}/postgres?sslmode=disable"
+        );
+        site.set("HEADCOUNT_SOURCE_URL", &source);
+        site
+    }
+
     /// The address of a store there, through this port.
     pub(crate) fn store_url(port: u16) -> String {
         format!("postgres://{HEADCOUNT_STORE}@127.0.0.1:{port}/postgres")

@@ -1,4 +1,4 @@
-//! A TCP proxy between a client and its server: it forwards, is silent, or cuts.
+//! A TCP proxy between a client and its server: it forwards, is silent, cuts, or loses a row.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
@@ -20,6 +20,8 @@ struct Shared {
     silent: AtomicUsize,
     /// Connections are closed as soon as they are made.
     is_shut: AtomicBool,
+    /// The row of PostgreSQL in which this stands is not forwarded.
+    lost: Mutex<Option<&'static str>>,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -32,6 +34,7 @@ impl Proxy {
             made: AtomicUsize::new(0),
             silent: AtomicUsize::new(0),
             is_shut: AtomicBool::new(false),
+            lost: Mutex::default(),
             open: Mutex::default(),
         });
         let proxy = Self { port: listener.local_addr().unwrap().port(), shared: Arc::clone(&shared) };
@@ -70,6 +73,12 @@ impl Proxy {
         self.shared.silent.store(self.shared.made.load(Ordering::SeqCst), Ordering::SeqCst);
     }
 
+    /// Forwards all but the row of PostgreSQL in which this text stands, on connections that are made from now on and not
+    /// encrypted.
+    pub(crate) fn lose_the_row_with(&self, text: &'static str) {
+        *self.shared.lost.lock().unwrap() = Some(text);
+    }
+
     /// Forwards again. What it kept while it was silent goes on its way late.
     pub(crate) fn open_again(&self) {
         self.shared.is_shut.store(false, Ordering::SeqCst);
@@ -84,16 +93,18 @@ impl Shared {
         }
         let Ok(server) = TcpStream::connect(self.server) else { return };
         let number = self.made.fetch_add(1, Ordering::SeqCst);
-        for (from, to) in [(client, &server), (&server, client)] {
+        let lost = *self.lost.lock().unwrap();
+        for (from, to, lost) in [(client, &server, None), (&server, client, lost)] {
             let (from, to, shared) = (from.try_clone().unwrap(), to.try_clone().unwrap(), Arc::clone(self));
             from.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
             self.open.lock().unwrap().push(from.try_clone().unwrap());
-            std::thread::spawn(move || shared.forward(number, from, to));
+            std::thread::spawn(move || shared.forward(number, from, to, lost));
         }
     }
 
-    fn forward(&self, number: usize, mut from: TcpStream, mut to: TcpStream) {
+    fn forward(&self, number: usize, mut from: TcpStream, mut to: TcpStream, lost: Option<&str>) {
         let mut bytes = [0; 16 * 1024];
+        let mut unsent = Vec::new();
         loop {
             let read = from.read(&mut bytes);
             while number < self.silent.load(Ordering::SeqCst) {
@@ -101,11 +112,36 @@ impl Shared {
             }
             match read {
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
-                Ok(n) if n > 0 && to.write_all(&bytes[..n]).is_ok() => {}
+                Ok(n) if n > 0 => {
+                    unsent.extend(&bytes[..n]);
+                    let passed = match lost {
+                        None => std::mem::take(&mut unsent),
+                        Some(text) => without(text, &mut unsent),
+                    };
+                    if to.write_all(&passed).is_err() {
+                        break;
+                    }
+                }
                 _ => break,
             }
         }
         let _ = to.shutdown(Shutdown::Both);
         let _ = from.shutdown(Shutdown::Both);
     }
+}
+
+/// Takes the whole messages of PostgreSQL but for the `DataRow` in which this text stands (PostgreSQL manual, section 55.7).
+fn without(text: &str, unsent: &mut Vec<u8>) -> Vec<u8> {
+    let mut passed = Vec::new();
+    while let [kind, a, b, c, d, ..] = **unsent {
+        let end = u32::from_be_bytes([a, b, c, d]) as usize + 1;
+        if unsent.len() < end {
+            break;
+        }
+        let message: Vec<u8> = unsent.drain(..end).collect();
+        if kind != b'D' || !message.windows(text.len()).any(|window| window == text.as_bytes()) {
+            passed.extend(message);
+        }
+    }
+    passed
 }

@@ -1,7 +1,7 @@
 //! Whatever a server sends, in whatever pieces: a row is never anything but what stands in a `DataRow`, and all else is the
 //! driver's.
 
-use super::super::answer::Block;
+use super::super::answer;
 use super::*;
 use proptest::prelude::*;
 use std::collections::VecDeque;
@@ -116,8 +116,7 @@ fn told_apart(pieces: Pieces, at_once: usize) -> ToldApart {
         let scan = async {
             let mut contents: Vec<Vec<u8>> = Vec::new();
             while let Some(bytes) = rows.blocks.recv().await {
-                let block = Block { bytes, has_headers: true };
-                contents.extend(block.contents().map(<[u8]>::to_vec));
+                contents.extend(answer::rows(&bytes).map(<[u8]>::to_vec));
             }
             contents
         };
@@ -178,6 +177,25 @@ fn rows_that_no_scan_asked_for_are_the_drivers() {
         drop(aside);
         assert_eq!(others, said);
         assert!(rows.blocks.recv().await.is_none());
+    });
+}
+
+#[test]
+fn a_scan_may_begin_in_the_middle_of_a_notice() {
+    let [login, notice] = [message(b'R', &[0; 4]), message(b'N', b"as it happens")];
+    let said = [&login[..], &notice, &message(b'D', b"one"), &message(b'C', b"SELECT 1\0")].concat();
+    let cut = login.len() + notice.len() / 2;
+    let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+    runtime.block_on(async {
+        let (way, mut rows) = Way::new();
+        let mut aside = Aside::new(Pieces::of(&said, vec![cut]), way);
+        let mut others = vec![0; login.len()];
+        aside.read_exact(&mut others).await.expect("no error");
+        rows.is_scanned.store(true, Relaxed);
+        aside.read_to_end(&mut others).await.expect("no error");
+        let block = rows.blocks.recv().await.expect("a block");
+        assert_eq!(answer::rows(&block).collect::<Vec<_>>(), [b"one"]);
+        assert_eq!(others, [&login[..], &notice, &message(b'C', b"SELECT 1\0")].concat());
     });
 }
 
