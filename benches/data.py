@@ -65,7 +65,8 @@ def mapped_configuration(lab: Lab, source: str, data: Path, directory: Path) -> 
 def postgres(lab: Lab):
     """A PostgreSQL as initdb makes it; only where it listens is set."""
     user = make_cluster(lab)
-    with running_cluster(lab, user):
+    with running_cluster(lab, user) as server:
+        lab.postgres = server.process.pid
         yield
 
 

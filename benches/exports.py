@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from benches import packages, ways
+from benches.cpu import Cpu
 from benches.lab import SOURCES, Failure, Lab, say
 from benches.servers import EXPORTS, check_download, check_file, curl, serving
 from benches.ways import Row, psql_copy, same_records
@@ -106,7 +107,10 @@ def check_same_records(lab: Lab, row: Row) -> None:
 
 
 def run(lab: Lab, row: Row) -> None:
+    server = row.server.process.pid if row.server else None
+    before = Cpu.so_far(server, lab.postgres)
     seconds, output = lab.time(*row.command, keep_output=row.prints)
+    row.cpu += Cpu.so_far(server, lab.postgres) - before
     printed = json.loads(output) if row.prints else {}
     row.seconds.append(printed.get("seconds", seconds))
     if "first_byte" in printed:

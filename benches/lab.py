@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Callable, Iterator, TypeVar
+from typing import Callable, Iterator, Optional, TypeVar
 
 START_SECONDS = 1800  # making many millions of users takes its time
 KEY = secrets.token_hex(32)
@@ -67,6 +67,7 @@ class Lab:
         self.directory = directory
         self.tools = tools
         self.missing = missing  # packages of the peers
+        self.postgres: Optional[int] = None  # its process
         foreign = ("HEADCOUNT_", "PG", "PYTHON", "DATASETTE_")
         inherited = {k: v for k, v in os.environ.items() if not k.startswith(foreign)}
         self.environment = {**inherited, "HOME": str(directory), "PYTHONDONTWRITEBYTECODE": "1"}

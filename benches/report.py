@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import datetime
+import os
 import re
 import shlex
+import statistics
 import sys
 from typing import Iterator
 
@@ -53,6 +55,23 @@ def exports(result: Exports) -> Iterator[str]:
     for note in result.notes:
         yield note
         yield ""
+
+
+def processors(result: Exports) -> Iterator[str]:
+    cores = os.cpu_count()
+    yield "### Who uses the processors"
+    yield ""
+    yield f"Seconds of CPU of an export, and how much of {cores} cores that is as long as it takes; the rest is idle or the"
+    yield "kernel's own. The client is curl, or the peer itself."
+    yield ""
+    yield from table("export", "way", "Headcount", "PostgreSQL", "client", "together", "of the cores")
+    for row in result.rows:
+        each = row.cpu.each(len(row.seconds))
+        together = sum(each)
+        mean = statistics.mean(row.seconds)
+        yield line(row.export.name, row.title, *(f"{seconds:.3f}" if seconds >= 0.001 else "" for seconds in each),
+                   f"{together:.3f}", f"{together / cores / mean:.0%}")
+    yield ""
 
 
 def export_line(row: Row) -> str:

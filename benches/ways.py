@@ -8,6 +8,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Iterator, Optional
 
+from benches.cpu import Cpu
 from benches.lab import SOURCES, Background, Lab
 from benches.servers import FULL, Export, curl, serving_alone, serving_mapped
 
@@ -36,6 +37,7 @@ class Row:
     seconds: list = dataclasses.field(default_factory=list)
     first_bytes: list = dataclasses.field(default_factory=list)
     peak_memory: Optional[float] = None  # in MiB
+    cpu: Cpu = dataclasses.field(default_factory=Cpu)  # of all timed runs
 
     @property
     def median(self) -> float:

@@ -176,16 +176,28 @@ fn every_setting_may_stand_in_the_file() {
 listen = "127.0.0.1:0"
 data_dir = "state"
 features = ["users:export", "users:export_full"]
+trusted_proxies = ["127.0.0.1"]
 
 [source]
 url = "sqlite:app/users.db"
 table = "members"
+where = "id <> 2"
+timestamps = "text"
+parallelism = 1
+allow_sensitive = ["pin"]
+
+[source.columns]
+pin = { sql = "7" }
 
 [store]
 url = "sqlite:state/store.db"
 
 [exports.minimal]
 filename = "members.csv"
+mask = { email = "redact" }
+
+[exports.pins]
+columns = ["pin"]
 
 [log]
 format = "json"
@@ -198,6 +210,7 @@ queue_timeout = "1s"
 client_stall = "1m"
 spool_bytes = 16777216
 source_hold = "10s"
+source_stall = "1m"
 connections = 100
 shutdown_grace = "10s"
 failed_keys_per_minute = 10
@@ -209,7 +222,7 @@ requests_per_minute = 100
     command.arg("serve");
     let server = Server::start(command);
     let answer = server.get_with(STANDARD_KEY, MINIMAL);
-    assert_eq!(answer.ids(), ["1", "2", "3"]);
+    assert_eq!(answer.csv(), "id,email,name\r\n1,[redacted],User 1\r\n3,[redacted],User 3\r\n");
     assert!(answer.header("content-disposition").contains("members.csv"));
     assert!(site.path("state/store.db").exists());
     let answer = server.get_with(STANDARD_KEY, FULL);
