@@ -9,6 +9,7 @@ import secrets
 import shutil
 import signal
 from pathlib import Path
+from typing import Iterator
 
 from benches.lab import Failure, Lab, free_port, say
 
@@ -41,7 +42,8 @@ def load_into_postgres(lab: Lab, data: Path) -> None:
     file.unlink()
 
 
-def mapped_configuration(lab: Lab, source: str, data: Path, directory: Path) -> Path:
+@contextlib.contextmanager
+def mapped_configuration(lab: Lab, source: str, data: Path, directory: Path) -> Iterator[Path]:
     """The same users in a table with other names, and the configuration that maps them."""
     directory.mkdir(exist_ok=True)
     columns = "".join(f'{column} = "{name}"\n' for column, name in MAPPED.items())
@@ -58,7 +60,9 @@ def mapped_configuration(lab: Lab, source: str, data: Path, directory: Path) -> 
              f"alter table members add primary key ({MAPPED['id']})", "vacuum analyze members", "checkpoint")
     config = directory / "headcount.toml"
     config.write_text(f'[source]\n{url}table = "members"\n[source.columns]\n{columns}')
-    return config
+    yield config
+    if source == "postgres":
+        psql(lab, "drop table members")
 
 
 @contextlib.contextmanager

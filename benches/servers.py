@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import hashlib
@@ -36,11 +37,13 @@ def serving_alone(lab: Lab, data: Path):
     return serve(lab, "serve-one-thread", data, "sqlite", "--config", config)
 
 
+@contextlib.contextmanager
 def serving_mapped(lab: Lab, source: str, data: Path):
-    """A server of the same users in a table with other names."""
+    """A server of the same users in a table with other names, which is there as long."""
     directory = lab.directory / f"data-mapped-{source}"
-    config = mapped_configuration(lab, source, data, directory)
-    return serve(lab, f"serve-mapped-{source}", directory, source, "--config", config)
+    with mapped_configuration(lab, source, data, directory) as config:
+        with serve(lab, f"serve-mapped-{source}", directory, source, "--config", config) as server:
+            yield server
 
 
 def serve(lab: Lab, log: str, data: Path, source: str, *options, **settings):

@@ -29,6 +29,7 @@ use crate::store::audit::AuditLog;
 use crate::telemetry::Metrics;
 use crate::timestamp::Timestamp;
 use account::Account;
+use body::Scan;
 use draft::DRAFTS;
 use relay::Relay;
 use slots::{Slot, Slots};
@@ -126,13 +127,17 @@ impl Exporter {
         terms: Terms,
     ) -> Result<ExportBody, StartError> {
         let slot = self.slot(draft).await?;
-        // In a task of its own, because half a write is none. An account that nobody takes any more is settled.
-        let opening = Arc::clone(self).open(draft.hand_on(), Arc::clone(&plan.profile), slot, terms.stall);
-        let account = tokio::spawn(opening).await.map_err(|_| StartError::Died)??;
+        // Before the scan sees anything, so that whatever was committed by then is in the export.
+        let snapshot_at = (self.clock)();
         let (progress, parts) = mpsc::channel(PARTS_AHEAD);
         let relay = Relay::new(parts, Arc::clone(&self.spools));
-        let scan = tokio::spawn(scan(Arc::clone(self), plan, progress, Arc::clone(&relay)));
-        ExportBody::begin(account, relay, scan.abort_handle(), terms.spending).await
+        // It reads while the record is written, and nothing of it is sent before that is.
+        let scan = tokio::spawn(scan(Arc::clone(self), plan.clone(), progress, Arc::clone(&relay)));
+        let scan = Scan::new(relay, scan.abort_handle());
+        // In a task of its own, because half a write is none. An account that nobody takes any more is settled.
+        let opening = Arc::clone(self).open(draft.hand_on(), plan.profile, slot, terms.stall, snapshot_at);
+        let account = tokio::spawn(opening).await.map_err(|_| StartError::Died)??;
+        ExportBody::begin(account, scan, terms.spending).await
     }
 
     async fn open(
@@ -141,9 +146,10 @@ impl Exporter {
         profile: Arc<Profile>,
         slot: Slot,
         stall: Stall,
+        snapshot_at: Timestamp,
     ) -> Result<Account, StoreError> {
         let request = draft.begin().await?;
-        Ok(Account::open(self, profile, request, slot, stall))
+        Ok(Account::open(self, profile, request, slot, stall, snapshot_at))
     }
 
     /// Does everything that [`Exporter::start`] does but the export and its record: for `HEAD`.

@@ -19,7 +19,7 @@ const SLACK: usize = 4 * 1024;
 /// scheduling.
 const CHUNKS_IN_FLIGHT: usize = 2;
 /// Full buffers of a part that waits for its turn: as many as it has, so that its worker can go on to the next.
-const CHUNKS_IN_PART: usize = 4;
+const CHUNKS_IN_PART: usize = 9;
 
 /// What a part of a scan tells the body.
 #[derive(Debug)]

@@ -7,6 +7,7 @@ mod data_row;
 mod dialect;
 mod inspect;
 mod parts;
+mod question;
 pub(super) mod session;
 
 use super::query::{self, Selection, Statement};
@@ -51,7 +52,7 @@ impl PostgresSource {
         sink: S,
     ) -> Result<S, SourceError> {
         let (client, rows) = session.client_and_rows();
-        let answer = Answer::to(&query.statement.rows(), &query.texts(), client, rows).await;
+        let answer = Answer::to(&query.statement.rows(), &query.texts(), &query.wires, client, rows).await;
         self.push_rows(answer.map_err(|error| mismatch(&error))?, query, sink).await
     }
 

@@ -26,6 +26,13 @@ pub(super) enum Wire {
     Number,
 }
 
+impl Wire {
+    /// Whether the server sends the same bytes in both of its formats.
+    pub(super) fn is_text(self) -> bool {
+        matches!(self, Self::Text | Self::UncheckedText | Self::TimeText | Self::Number)
+    }
+}
+
 /// 2000-01-01T00:00:00Z in microseconds since 1970.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 const DAY: i64 = 86_400_000_000;

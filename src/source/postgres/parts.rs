@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
-use tokio_postgres::Client;
+use tokio_postgres::{Client, Row};
 
 /// A further connection that takes longer is done without.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -98,7 +98,7 @@ const SEEN: &str = "pg_postmaster_start_time()::text || ' ' || txid_current_snap
 impl Snapshot {
     async fn exported(client: &Client) -> Result<Self, SourceError> {
         let sql = format!("SELECT pg_export_snapshot(), {SEEN}");
-        let row = client.query_one(&sql, &[]).await.map_err(|error| mismatch(&error))?;
+        let row = one(client, &sql).await?;
         let id: String = row.get(0);
         // It becomes part of SQL, which takes no parameters there.
         match id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
@@ -108,9 +108,15 @@ impl Snapshot {
     }
 
     async fn is_seen_by(&self, client: &Client) -> Result<bool, SourceError> {
-        let row = client.query_one(&format!("SELECT {SEEN}"), &[]).await.map_err(|error| mismatch(&error))?;
+        let row = one(client, &format!("SELECT {SEEN}")).await?;
         Ok(row.get::<_, String>(0) == self.seen)
     }
+}
+
+/// The row of a statement that always has one.
+async fn one(client: &Client, sql: &str) -> Result<Row, SourceError> {
+    let rows = client.query_typed(sql, &[]).await.map_err(|error| mismatch(&error))?;
+    rows.into_iter().next().ok_or_else(|| SourceError::Failed("the server left a row out".to_owned()))
 }
 
 struct Shared<P> {
@@ -143,13 +149,18 @@ impl<P: Parts> Shared<P> {
     async fn open(&self, snapshot: &Snapshot) -> Result<Session, SourceError> {
         let mut session = self.source.connector.open_on(&snapshot.id).await?;
         session.set_busy(true);
-        if !snapshot.is_seen_by(session.client()).await? {
+        let client = session.client();
+        // Asked at once, answered one after the other.
+        let (is_seen, probe, _) = tokio::try_join!(
+            snapshot.is_seen_by(client),
+            async { client.prepare(&self.query.probe).await.map_err(|error| mismatch(&error)) },
+            // Planning it locks what the probe does not: the indexes.
+            self.query.explain(client, "FORMAT TEXT"),
+        )?;
+        if !is_seen {
             return Err(SourceError::Unreachable("another server answered".to_owned()));
         }
-        let probe = session.client().prepare(&self.query.probe).await.map_err(|error| mismatch(&error))?;
         session.has_described(probe.columns());
-        // Planning it locks what the probe does not: the indexes.
-        self.query.explain(session.client(), "FORMAT TEXT").await?;
         session.set_busy(false);
         Ok(session)
     }
@@ -158,7 +169,8 @@ impl<P: Parts> Shared<P> {
         let (client, rows) = session.client_and_rows();
         while let Some((range, sink)) = self.take().await? {
             let (sql, texts) = self.rows_in(&range);
-            let answer = Answer::to(&sql, &texts, client, rows).await.map_err(|error| mismatch(&error))?;
+            let answer = Answer::to(&sql, &texts, &self.query.wires, client, rows).await;
+            let answer = answer.map_err(|error| mismatch(&error))?;
             let sink = self.source.push_rows(answer, &self.query, sink).await?;
             sink.finish().await?;
         }

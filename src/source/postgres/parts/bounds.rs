@@ -10,35 +10,37 @@ use crate::encode::append_uuid;
 use crate::plan::Column;
 use crate::source::{SourceError, parse_uuid};
 use std::fmt;
+use tokio_postgres::types::{ToSql, Type};
 
 /// Rows of a range, roughly: enough that asking for it costs nothing beside reading it, few enough to wait in memory.
-const RANGE_ROWS: f64 = 16_384.0;
+const RANGE_ROWS: f64 = 32_768.0;
 /// A smaller table is read before several connections have come together.
 const WORTH_DIVIDING: f64 = 50_000.0;
 
 /// About how many rows a table has now, if it is an ordinary one, without further tables that inherit from it, with an index that
-/// has the order of its ids, none of which can be NULL. One that was never analysed has -1 rows; then most rows are smaller
-/// than 200 bytes. Where the ids lie anywhere and the table is larger than what the server keeps in memory, ranges would
-/// fetch each page many times.
+/// has the order of its ids, none of which can be NULL; and whether the server keeps all of it in memory. One that was never
+/// analysed has -1 rows; then most rows are smaller than 200 bytes.
 const ROWS: &str = "
     SELECT CASE WHEN c.reltuples >= 0 AND c.relpages > 0
                 THEN c.reltuples / c.relpages * (pg_relation_size(c.oid) / current_setting('block_size')::int)
-                ELSE pg_relation_size(c.oid) / 200 END::float8
+                ELSE pg_relation_size(c.oid) / 200 END::float8,
+           pg_relation_size(c.oid) <= pg_size_bytes(current_setting('effective_cache_size'))
       FROM pg_catalog.pg_class c
-      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
       JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = $2 AND a.attnotnull
      WHERE c.oid = to_regclass($1) AND c.relkind = 'r' AND NOT c.relhassubclass
        AND EXISTS (
            SELECT FROM pg_catalog.pg_index i
              JOIN pg_catalog.pg_opclass o ON o.oid = i.indclass[0] AND o.opcdefault
             WHERE i.indrelid = c.oid AND i.indkey[0] = a.attnum AND i.indcollation[0] = a.attcollation
-              AND i.indisvalid AND i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL)
-       AND (pg_relation_size(c.oid) <=
-            pg_size_bytes(current_setting('effective_cache_size'))
-            OR EXISTS (
-           SELECT FROM pg_catalog.pg_stats s
-            WHERE s.schemaname = n.nspname AND s.tablename = c.relname AND s.attname = a.attname
-              AND NOT s.inherited AND abs(s.correlation) > 0.5))";
+              AND i.indisvalid AND i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL)";
+
+/// Whether the ids lie in the table in their order, or nearly so. Where they lie anywhere, ranges of a table that is not in memory
+/// would fetch each page many times. Asked by itself, because planning it takes as long as the rest together.
+const IN_ORDER: &str = "
+    SELECT FROM pg_catalog.pg_stats s
+      JOIN pg_catalog.pg_class c ON c.relname = s.tablename
+      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schemaname
+     WHERE c.oid = to_regclass($1) AND s.attname = $2 AND NOT s.inherited AND abs(s.correlation) > 0.5";
 
 /// The ids that the server keeps as the bounds of equally full ranges (PostgreSQL manual, section 54.27, `pg_stats`), as far
 /// as they are still there, and the first and the last.
@@ -106,15 +108,22 @@ impl PostgresSource {
         let own = self.mapping.own_column(&id);
         let (Some(own), Some(cast)) = (own, query.id_type.cast()) else { return Ok(None) };
         let table = self.mapping.table.quoted();
-        let row =
-            session.client().query_opt(ROWS, &[&table, &own]).await.map_err(|error| mismatch(&error))?;
-        let Some(rows) = row.map(|row| row.get::<_, f64>(0)).filter(|&rows| rows >= WORTH_DIVIDING) else {
+        let asked: [(&(dyn ToSql + Sync), Type); 2] = [(&table, Type::TEXT), (&own, Type::TEXT)];
+        let ask = async |sql: &str| {
+            session.client().query_typed(sql, &asked).await.map_err(|error| mismatch(&error))
+        };
+        let found = ask(ROWS).await?;
+        let Some((rows, is_cached)) = found.first().map(|row| (row.get::<_, f64>(0), row.get::<_, bool>(1)))
+        else {
             return Ok(None);
         };
+        if rows < WORTH_DIVIDING || !(is_cached || !ask(IN_ORDER).await?.is_empty()) {
+            return Ok(None);
+        }
         let id_type = if cast.is_empty() { "text" } else { cast.trim_start_matches(':') };
         let kept = KEPT.replace("{id}", &self.mapping.sql(&id)).replace("{table}", &table);
         let kept = kept.replace("{type}", id_type);
-        let kept = session.client().query(&kept, &[&table, &own]).await.map_err(|error| mismatch(&error))?;
+        let kept = ask(&kept).await?;
         // Where there is NULL after all, it is in no range; what is no UTF-8 is for the scan to tell.
         let kept: Option<Vec<String>> = kept.iter().map(|row| row.try_get(0).ok()).collect();
         let Some(kept) = kept else { return Ok(None) };
@@ -138,8 +147,15 @@ fn divided(kept: &[String], wanted: f64, id_type: ColumnType) -> Vec<String> {
     let mut bounds = match numbers {
         Some(numbers) if per_pair > 1.0 => interpolated(&numbers, per_pair.ceil() as u128, wanted as u128),
         _ => {
-            let step = (1.0 / per_pair).ceil() as usize;
-            kept.iter().skip(1).step_by(step.max(1)).cloned().collect()
+            let step = ((1.0 / per_pair).ceil() as usize).max(1);
+            // The last ranges are the smallest, so that no connection has much to read when the others have nothing.
+            let (most, last) = kept.split_at(kept.len().saturating_sub(2 * step));
+            most.iter()
+                .skip(1)
+                .step_by(step)
+                .chain(last.iter().skip(usize::from(most.is_empty())))
+                .cloned()
+                .collect()
         }
     };
     // The last range has no end: there may be rows that nobody knew of when the bounds were kept.
@@ -231,9 +247,9 @@ mod tests {
     }
 
     #[test]
-    fn close_bounds_are_left_out() {
+    fn close_bounds_are_left_out_but_at_the_end() {
         let kept = texts(&[0, 1, 2, 3, 4, 5, 6]);
-        assert_eq!(divided(&kept, 3.0, ColumnType::Int), texts(&[1, 3, 5]));
+        assert_eq!(divided(&kept, 3.0, ColumnType::Int), texts(&[1, 3, 4, 5]));
     }
 
     #[test]
