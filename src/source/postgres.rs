@@ -23,7 +23,7 @@ use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
 
 /// Bytes that a scan reads before others have their turn: some tenths of a millisecond.
-const TURN: usize = 128 * 1024;
+const TURN: usize = 64 * 1024;
 
 /// A users table or view in a PostgreSQL database.
 pub(super) struct PostgresSource {

@@ -15,7 +15,7 @@ use tokio_util::io::{poll_read_buf, poll_write_buf};
 use tokio_util::sync::PollSender;
 
 /// What is read at once, if there is as much.
-const BLOCK: usize = 128 * 1024;
+const BLOCK: usize = 64 * 1024;
 /// Blocks that wait for the scan.
 const BLOCKS_IN_FLIGHT: usize = 2;
 

@@ -50,3 +50,66 @@ fn said(sql: &str, texts: &[&str], formats: &[i16]) -> Result<Bytes, Box<dyn Err
     frontend::sync(&mut said);
     Ok(said.freeze())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::answer::Answer;
+    use super::super::aside::{Aside, Way};
+    use super::*;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
+    use tokio_postgres::NoTls;
+
+    const SQL: &str = "SELECT id, email, at FROM users WHERE id > $1";
+    const WIRES: [Wire; 3] = [Wire::Int, Wire::Text, Wire::Timestamp];
+
+    /// Lets anybody in, and gives what it is asked then.
+    async fn question_to(mut server: DuplexStream) -> Vec<u8> {
+        let length = server.read_u32().await.expect("a start");
+        server.read_exact(&mut vec![0; length as usize - 4]).await.expect("the rest of it");
+        server.write_all(b"R\0\0\0\x08\0\0\0\0Z\0\0\0\x05I").await.expect("a client");
+        let mut asked = Vec::new();
+        while !asked.ends_with(b"S\0\0\0\x04") {
+            server.read_buf(&mut asked).await.expect("a question");
+        }
+        asked
+    }
+
+    /// What comes to a server through so narrow a pipe.
+    async fn asked(width: usize) -> Vec<u8> {
+        let (stream, server) = tokio::io::duplex(width);
+        let (way, mut rows) = Way::new();
+        let ask = async move {
+            let config = "user=somebody".parse::<tokio_postgres::Config>().expect("a configuration");
+            let (client, connection) =
+                config.connect_raw(Aside::new(stream, way), NoTls).await.expect("a login");
+            tokio::spawn(connection);
+            let _ = Answer::to(SQL, &["7"], &WIRES, &client, &mut rows).await;
+        };
+        tokio::select! {
+            asked = question_to(server) => asked,
+            () = ask => panic!("nobody answers"),
+        }
+    }
+
+    #[tokio::test]
+    async fn texts_are_asked_for_as_texts_instead_of_what_the_driver_writes() {
+        let expected = said(SQL, &["7"], &[BINARY, TEXT, BINARY]).expect("a question");
+        for width in [1, 7, 64 * 1024] {
+            assert_eq!(asked(width).await, expected, "{width}");
+        }
+    }
+
+    #[test]
+    fn only_a_question_at_the_end_is_replaced() {
+        let question = Question::of(SQL, &["7"], &WIRES).expect("a question");
+        let (written, sent) = (&question.written, &question.sent);
+        let after = |before: &[u8], after: &Bytes| [before, &after[..]].concat();
+        assert_eq!(
+            question.instead_of(&after(b"before", written)),
+            Some(BytesMut::from(&after(b"before", sent)[..]))
+        );
+        assert_eq!(question.instead_of(&after(written, sent)), None);
+        assert_eq!(question.instead_of(&written[1..]), None);
+        assert_eq!(question.instead_of(b""), None);
+    }
+}
