@@ -29,7 +29,6 @@ use crate::store::audit::AuditLog;
 use crate::telemetry::Metrics;
 use crate::timestamp::Timestamp;
 use account::Account;
-use body::Scan;
 use draft::DRAFTS;
 use relay::Relay;
 use slots::{Slot, Slots};
@@ -127,17 +126,13 @@ impl Exporter {
         terms: Terms,
     ) -> Result<ExportBody, StartError> {
         let slot = self.slot(draft).await?;
-        // Before the scan sees anything, so that whatever was committed by then is in the export.
-        let snapshot_at = (self.clock)();
+        // In a task of its own, because half a write is none. An account that nobody takes any more is settled.
+        let opening = Arc::clone(self).open(draft.hand_on(), Arc::clone(&plan.profile), slot, terms.stall);
+        let account = tokio::spawn(opening).await.map_err(|_| StartError::Died)??;
         let (progress, parts) = mpsc::channel(PARTS_AHEAD);
         let relay = Relay::new(parts, Arc::clone(&self.spools));
-        // It reads while the record is written, and nothing of it is sent before that is.
-        let scan = tokio::spawn(scan(Arc::clone(self), plan.clone(), progress, Arc::clone(&relay)));
-        let scan = Scan::new(relay, scan.abort_handle());
-        // In a task of its own, because half a write is none. An account that nobody takes any more is settled.
-        let opening = Arc::clone(self).open(draft.hand_on(), plan.profile, slot, terms.stall, snapshot_at);
-        let account = tokio::spawn(opening).await.map_err(|_| StartError::Died)??;
-        ExportBody::begin(account, scan, terms.spending).await
+        let scan = tokio::spawn(scan(Arc::clone(self), plan, progress, Arc::clone(&relay)));
+        ExportBody::begin(account, relay, scan.abort_handle(), terms.spending).await
     }
 
     async fn open(
@@ -146,10 +141,9 @@ impl Exporter {
         profile: Arc<Profile>,
         slot: Slot,
         stall: Stall,
-        snapshot_at: Timestamp,
     ) -> Result<Account, StoreError> {
         let request = draft.begin().await?;
-        Ok(Account::open(self, profile, request, slot, stall, snapshot_at))
+        Ok(Account::open(self, profile, request, slot, stall))
     }
 
     /// Does everything that [`Exporter::start`] does but the export and its record: for `HEAD`.

@@ -31,19 +31,18 @@ pub(super) struct Account {
 }
 
 impl Account {
-    /// Opens the account of a scan that sees what was committed before `snapshot_at`.
+    /// Opens the account of a scan that is about to begin.
     pub(super) fn open(
         exporter: Arc<Exporter>,
         profile: Arc<Profile>,
         request: Request,
         slot: Slot,
         stall: Stall,
-        snapshot_at: Timestamp,
     ) -> Self {
         exporter.metrics.export_started();
         let unsettled = exporter.closing.token();
         // A clock that was set back meanwhile does not make an export that ended before it began.
-        let snapshot_at = snapshot_at.max(request.time);
+        let snapshot_at = (exporter.clock)().max(request.time);
         Self {
             exporter,
             profile,

@@ -45,8 +45,8 @@ enum State {
     Ended,
 }
 
-/// The running scan, which stops when nobody reads it any more.
-pub(super) struct Scan {
+/// The running scan.
+struct Scan {
     relay: Arc<Relay>,
     /// A chunk on its way from the spool.
     fetching: Option<JoinHandle<Next>>,
@@ -54,10 +54,6 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    pub(super) fn new(relay: Arc<Relay>, task: AbortHandle) -> Self {
-        Self { relay, fetching: None, task }
-    }
-
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
         let fetching = match &mut self.fetching {
             Some(fetching) => fetching,
@@ -72,19 +68,15 @@ impl Scan {
     }
 }
 
-impl Drop for Scan {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
-}
-
 impl ExportBody {
     /// Waits for the first bytes of the scan.
     pub(super) async fn begin(
         account: Account,
-        scan: Scan,
+        relay: Arc<Relay>,
+        task: AbortHandle,
         spending: Option<Spending>,
     ) -> Result<Self, StartError> {
+        let scan = Scan { relay, fetching: None, task };
         let mut body = Self { state: State::Streaming, scan, account, spending };
         match poll_fn(|context| body.scan.poll_next(context)).await {
             Next::Chunk { bytes, rows } => {
@@ -211,5 +203,11 @@ impl Body for ExportBody {
                 }
             }
         }
+    }
+}
+
+impl Drop for ExportBody {
+    fn drop(&mut self) {
+        self.scan.task.abort();
     }
 }

@@ -117,7 +117,7 @@ async fn a_scan_that_panics_breaks_the_export() {
     let mut draft = site.draft("a").await;
     let slot = site.exporter.slot(&mut draft).await.expect("a slot");
     let profile = Arc::new(Profile::minimal());
-    let opening = Arc::clone(&site.exporter).open(draft.hand_on(), profile, slot, Stall::default(), noon());
+    let opening = Arc::clone(&site.exporter).open(draft.hand_on(), profile, slot, Stall::default());
     let (progress, parts) = mpsc::channel(1);
     let relay = Relay::new(parts, Arc::clone(&site.exporter.spools));
     let scan = tokio::spawn(async move {
@@ -128,8 +128,7 @@ async fn a_scan_that_panics_breaks_the_export() {
         panic!("as a bug would");
     });
     let account = opening.await.expect("an account");
-    let scan = Scan::new(relay, scan.abort_handle());
-    let body = ExportBody::begin(account, scan, None).await.expect("an export");
+    let body = ExportBody::begin(account, relay, scan.abort_handle(), None).await.expect("an export");
     drop(draft);
     assert!(body.collect().await.is_err());
     let records = site.settled().await;

@@ -150,8 +150,9 @@ impl<P: Parts> Shared<P> {
         let mut session = self.source.connector.open_on(&snapshot.id).await?;
         session.set_busy(true);
         let client = session.client();
-        // Asked at once, answered one after the other.
+        // Asked at once, answered one after the other; what fails first says why.
         let (is_seen, probe, _) = tokio::try_join!(
+            biased;
             snapshot.is_seen_by(client),
             async { client.prepare(&self.query.probe).await.map_err(|error| mismatch(&error)) },
             // Planning it locks what the probe does not: the indexes.

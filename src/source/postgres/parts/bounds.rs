@@ -117,7 +117,7 @@ impl PostgresSource {
         else {
             return Ok(None);
         };
-        if rows < WORTH_DIVIDING || !(is_cached || !ask(IN_ORDER).await?.is_empty()) {
+        if rows < WORTH_DIVIDING || !is_cached && ask(IN_ORDER).await?.is_empty() {
             return Ok(None);
         }
         let id_type = if cast.is_empty() { "text" } else { cast.trim_start_matches(':') };
@@ -148,14 +148,10 @@ fn divided(kept: &[String], wanted: f64, id_type: ColumnType) -> Vec<String> {
         Some(numbers) if per_pair > 1.0 => interpolated(&numbers, per_pair.ceil() as u128, wanted as u128),
         _ => {
             let step = ((1.0 / per_pair).ceil() as usize).max(1);
-            // The last ranges are the smallest, so that no connection has much to read when the others have nothing.
+            // The last two are read in quarters, so that no connection has much to read when the others have nothing.
             let (most, last) = kept.split_at(kept.len().saturating_sub(2 * step));
-            most.iter()
-                .skip(1)
-                .step_by(step)
-                .chain(last.iter().skip(usize::from(most.is_empty())))
-                .cloned()
-                .collect()
+            let last = last.iter().skip(usize::from(most.is_empty())).step_by(step.div_ceil(4));
+            most.iter().skip(1).step_by(step).chain(last).cloned().collect()
         }
     };
     // The last range has no end: there may be rows that nobody knew of when the bounds were kept.
@@ -253,6 +249,13 @@ mod tests {
     }
 
     #[test]
+    fn the_last_two_ranges_are_read_in_quarters() {
+        let kept = texts(&(0..=40).collect::<Vec<_>>());
+        let bounds = texts(&[1, 9, 17, 25, 27, 29, 31, 33, 35, 37, 39]);
+        assert_eq!(divided(&kept, 5.0, ColumnType::Int), bounds);
+    }
+
+    #[test]
     fn texts_are_taken_as_they_are() {
         let kept = ["a", "b", "c"].map(str::to_owned);
         assert_eq!(divided(&kept, 10.0, ColumnType::Text), ["b"]);
@@ -266,6 +269,13 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn however_many_ids_are_known_there_are_few_more_ranges_than_wanted(known in 0..10_004_usize, wanted in 1.0..700.0) {
+            let kept = texts(&(0..known as i64).collect::<Vec<_>>());
+            let bounds = divided(&kept, wanted, ColumnType::Text);
+            prop_assert!(bounds.len() as f64 <= wanted + 10.0, "{}", bounds.len());
+        }
+
         #[test]
         fn bounds_ascend_between_the_known_ids(mut ids in proptest::collection::vec(any::<i64>(), 0..20), wanted in 1.0..100.0) {
             ids.sort_unstable();
