@@ -49,9 +49,11 @@ fn a_standby_gives_what_its_primary_gives() {
 /// What the primary commits meanwhile arrives, but not in this export.
 #[test]
 fn an_export_from_a_standby_is_of_one_moment() {
-    let replication = replicated(&["max_standby_streaming_delay=-1"]);
-    let site = Replication::site(&replication.standby_url());
     for parallelism in [1, 4] {
+        // Anew: what an update before this one left would be pruned from pages that the export holds, and the standby waits for
+        // those.
+        let replication = replicated(&["max_standby_streaming_delay=-1"]);
+        let site = Replication::site(&replication.standby_url());
         let server = serve(&site, parallelism, WIDE);
         let mut download = Download::stalled(&server, FULL, EXPORT_KEY);
         let mut body = download.first_chunk();
@@ -69,8 +71,6 @@ fn an_export_from_a_standby_is_of_one_moment() {
         let ids = server.get_with(EXPORT_KEY, &format!("{FULL}?fields=id")).ids();
         let now = ids.iter().map(|id| id.parse::<i32>().unwrap());
         assert!(now.eq((1..=70_000).rev().map(|id: i32| -id)));
-        replication.primary().batch_execute("UPDATE users SET id = -id, email = 'earlier'").unwrap();
-        replication.catch_up();
     }
 }
 
