@@ -62,9 +62,9 @@ def processors(result: Exports) -> Iterator[str]:
     yield "### Who uses the processors"
     yield ""
     yield f"Seconds of CPU of an export, and how much of {cores} cores that is as long as it takes; the rest is idle or the"
-    yield "kernel's own. The client is curl, or the peer itself."
+    yield "kernel's own. The server is what curl asks; the client is curl, or the peer itself."
     yield ""
-    yield from table("export", "way", "Headcount", "PostgreSQL", "client", "together", "of the cores")
+    yield from table("export", "way", "server", "PostgreSQL", "client", "together", "of the cores")
     for row in result.rows:
         each = row.cpu.each(len(row.seconds))
         together = sum(each)
