@@ -72,7 +72,7 @@ def take_turns(lab: Lab, rows: list[Row], runs: int, digest: str, notes: list[st
             if row.slow and turn > SLOW_RUNS:
                 continue
             try:
-                if turn == 0 and row.ours:
+                if turn == 0 and row.way != "ours":
                     warm_up(lab, row, digest)
                 elif turn > 0:
                     run(lab, row)

@@ -80,8 +80,8 @@ def our_variants(lab: Lab, ours: Row, data: Path, stack: ExitStack) -> Iterator[
 def mapped(lab: Lab, ours: Row, data: Path) -> Iterator[list[Row]]:
     """Ours once more, and the same export of a table whose columns are all mapped."""
     title = f"headcount, {SOURCES[ours.source]}, "
-    again = Row("unmapped", title + "in turns with the next", ours.source, ours.export, ours.users, ours.command,
-                ours.url, server=ours.server)
+    again = our_row(ours.source, ours.export, ours.server, ours.users)
+    again.way, again.title = "unmapped", title + "in turns with the next"
     with serving_mapped(lab, ours.source, data) as server:
         url = server.address() + FULL.path
         yield [again, again.beside_over_http("mapped", title + "every column mapped", url, server=server)]

@@ -48,6 +48,22 @@ fn divided(site: &Site, server: &Server, sessions: usize) -> Download {
     download
 }
 
+/// What the server cannot keep in memory is divided only where the ids lie in their order.
+#[test]
+fn a_table_that_is_larger_than_memory_is_divided_where_its_ids_are_in_order() {
+    let site = large();
+    site.sql(
+        "DO $$ BEGIN
+           EXECUTE format('ALTER DATABASE %I SET effective_cache_size = %L', current_database(), '8kB');
+         END $$",
+    );
+    let server = serve(&site, 2, WIDE);
+    let download = Download::stalled(&server, FULL, EXPORT_KEY);
+    eventually("several sessions read", || readers(&site) == 3);
+    assert_whole(download);
+    all_are_gone(&site);
+}
+
 #[test]
 fn a_large_table_is_read_by_as_many_connections_as_are_asked_for() {
     let site = large();

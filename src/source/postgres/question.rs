@@ -13,7 +13,7 @@ const BINARY: i16 = 1;
 const TEXT: i16 = 0;
 
 /// A question of the driver's, which asks for all cells in the binary format, and what is sent in its place: texts are asked for as
-/// texts. Their bytes are the same, and a server spends a tenth less on a row.
+/// texts. Their bytes are the same, and a server spends some hundredths less on a row.
 pub(super) struct Question {
     written: Bytes,
     sent: Bytes,

@@ -36,11 +36,7 @@ const ROWS: &str = "
 
 /// Whether the ids lie in the table in their order, or nearly so. Where they lie anywhere, ranges of a table that is not in memory
 /// would fetch each page many times. Asked by itself, because planning it takes as long as the rest together.
-const IN_ORDER: &str = "
-    SELECT FROM pg_catalog.pg_stats s
-      JOIN pg_catalog.pg_class c ON c.relname = s.tablename
-      JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schemaname
-     WHERE c.oid = to_regclass($1) AND s.attname = $2 AND NOT s.inherited AND abs(s.correlation) > 0.5";
+const IN_ORDER: &str = "SELECT FROM {statistics} AND abs(s.correlation) > 0.5";
 
 /// The ids that the server keeps as the bounds of equally full ranges (PostgreSQL manual, section 54.27, `pg_stats`), as far
 /// as they are still there, and the first and the last.
@@ -49,11 +45,14 @@ const KEPT: &str = "
         (SELECT {id} AS id FROM {table} ORDER BY {id} LIMIT 1) UNION
         (SELECT {id} FROM {table} ORDER BY {id} DESC LIMIT 1) UNION
         SELECT {id} FROM {table} WHERE {id} = ANY (ARRAY(
-            SELECT unnest(s.histogram_bounds::text::{type}[]) FROM pg_catalog.pg_stats s
-              JOIN pg_catalog.pg_class c ON c.relname = s.tablename
-              JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schemaname
-             WHERE c.oid = to_regclass($1) AND s.attname = $2 AND NOT s.inherited))
+            SELECT unnest(s.histogram_bounds::text::{type}[]) FROM {statistics}))
     ) b ORDER BY b.id";
+
+/// What the server knows of the ids.
+const STATISTICS: &str = "pg_catalog.pg_stats s
+    JOIN pg_catalog.pg_class c ON c.relname = s.tablename
+    JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace AND n.nspname = s.schemaname
+   WHERE c.oid = to_regclass($1) AND s.attname = $2 AND NOT s.inherited";
 
 /// The ids greater than one and up to another; without them, from the first and to the last.
 #[derive(Debug, PartialEq, Eq)]
@@ -110,7 +109,8 @@ impl PostgresSource {
         let table = self.mapping.table.quoted();
         let asked: [(&(dyn ToSql + Sync), Type); 2] = [(&table, Type::TEXT), (&own, Type::TEXT)];
         let ask = async |sql: &str| {
-            session.client().query_typed(sql, &asked).await.map_err(|error| mismatch(&error))
+            let sql = sql.replace("{statistics}", STATISTICS);
+            session.client().query_typed(&sql, &asked).await.map_err(|error| mismatch(&error))
         };
         let found = ask(ROWS).await?;
         let Some((rows, is_cached)) = found.first().map(|row| (row.get::<_, f64>(0), row.get::<_, bool>(1)))
