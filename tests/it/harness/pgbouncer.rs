@@ -72,7 +72,10 @@ impl Drop for PgBouncer {
     #[expect(clippy::print_stderr, reason = "in a test that failed, it is part of the report")]
     fn drop(&mut self) {
         if std::thread::panicking() {
-            eprintln!("PgBouncer said:\n{}", self.log());
+            // Of all its lines those that tell who comes and goes would hide the rest.
+            let log = self.log();
+            let said: Vec<_> = log.lines().filter(|line| !line.contains(" LOG ")).collect();
+            eprintln!("PgBouncer said:\n{}", said.join("\n"));
         }
     }
 }
