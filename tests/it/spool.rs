@@ -120,17 +120,18 @@ fn a_client_that_takes_little_does_not_hold_the_source(db: Db) {
     let mut slow = Download::stalled(&server, FULL, EXPORT_KEY);
     let mut body = Vec::new();
     eventually("the source is free", || {
-        // The pace of the client.
-        std::thread::sleep(Duration::from_millis(100));
-        body.extend(slow.first_chunk());
+        // As slow as it takes to be behind a source that is slow itself.
+        if spooled(&server) > 10_000_000 {
+            body.extend(slow.first_chunk());
+        }
         is_free(&site)
     });
     let kept = spooled(&server);
-    assert!(kept > 10_000_000, "{kept}");
-    while body.len() < 20_000_000 {
+    assert!(kept > 5_000_000, "{kept}");
+    eventually("the disk is free of what was taken", || {
         body.extend(slow.first_chunk());
-    }
-    eventually("the disk is free of what was taken", || spooled(&server) < kept / 2);
+        spooled(&server) < kept / 2
+    });
     let rest = slow.rest();
     assert!(rest.complete);
     body.extend(rest.body);
