@@ -7,17 +7,20 @@ pub mod flags;
 mod instance;
 pub mod keys;
 mod secrets;
+mod turns;
 
 use crate::database_url::DatabaseUrl;
 use crate::database_url::encryption::remedy;
-use sqlx::any::{AnyPoolOptions, install_default_drivers};
+use sqlx::any::{AnyArguments, AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
+use turns::{Turn, Turns};
 
 static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
@@ -26,6 +29,9 @@ const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a store that hangs may keep a request, or all that wait for a transaction: longer than SQLite waits for another
 /// writer, and PostgreSQL for an instance that froze.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A statement with the values of its parameters.
+type Statement<'q> = Query<'q, Any, AnyArguments>;
 
 /// Why the store cannot answer. For the log.
 #[derive(Debug, thiserror::Error)]
@@ -60,6 +66,8 @@ pub enum StoreError {
 pub struct Store {
     pool: AnyPool,
     url: DatabaseUrl,
+    /// `None` in PostgreSQL, whose writers wait for rows, not for each other.
+    turns: Option<Turns>,
 }
 
 impl Store {
@@ -81,17 +89,18 @@ impl Store {
                 DatabaseUrl::Postgres(address::for_driver(url).map_err(StoreError::Address)?)
             }
         };
-        let pool = match &url {
+        let (pool, turns) = match &url {
             DatabaseUrl::Sqlite(path) => {
+                let turns = Turns::of(path)?;
                 // SQLite has no lock of its own that spans the first look and the last migration.
-                let _alone = lock_file(&beside(path, ".lock"))?;
+                let _alone = in_time(turns.next()).await?;
                 // Made here for its mode, which SQLite then gives to the files beside it.
                 open_file(path)?;
                 let pool = options.after_connect(|connection, _| Box::pin(durable(connection)));
                 let pool = pool.connect(&sqlite_url(path)).await?;
                 pool.execute("PRAGMA journal_mode = WAL").await?;
                 migrate(&pool).await?;
-                pool
+                (pool, Some(turns))
             }
             DatabaseUrl::Postgres(url) => {
                 // A pool hides why it cannot connect behind its time-out.
@@ -99,10 +108,10 @@ impl Store {
                 let pool = options.after_connect(|connection, _| Box::pin(lively(connection)));
                 let pool = pool.connect(url).await?;
                 migrate(&pool).await?;
-                pool
+                (pool, None)
             }
         };
-        let store = Self { pool, url };
+        let store = Self { pool, url, turns };
         store.adopt_old_records().await?;
         Ok(store)
     }
@@ -119,10 +128,25 @@ impl Store {
 }
 
 impl Store {
-    /// Begins a transaction that writes. In SQLite it is alone from its start: one that reads first and then finds
-    /// that another has written could not wait for its turn.
-    async fn begin_write(&self) -> Result<Transaction<'static, Any>, sqlx::Error> {
-        self.pool.begin_with(if self.is_sqlite() { "BEGIN IMMEDIATE" } else { "BEGIN" }).await
+    /// Begins a transaction that writes, with the turn that it has until its end. In SQLite it is alone from its start: one that
+    /// reads first and then finds that another has written could not wait for its turn.
+    async fn begin_write(&self) -> Result<(Option<Turn>, Transaction<'static, Any>), StoreError> {
+        let turn = self.turn().await?;
+        let begin = if self.is_sqlite() { "BEGIN IMMEDIATE" } else { "BEGIN" };
+        Ok((turn, self.pool.begin_with(begin).await?))
+    }
+
+    /// Runs one statement that writes; returns how many rows it changed.
+    async fn write(&self, statement: Statement<'_>) -> Result<u64, StoreError> {
+        let _turn = self.turn().await?;
+        Ok(statement.execute(&self.pool).await?.rows_affected())
+    }
+
+    async fn turn(&self) -> Result<Option<Turn>, StoreError> {
+        match &self.turns {
+            Some(turns) => in_time(turns.next()).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     /// Begins a transaction that reads and sees the store as it is at its first statement.
@@ -173,14 +197,6 @@ async fn migrate(pool: &AnyPool) -> Result<(), MigrateError> {
     let mut migrations = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
     migrations.dangerous_set_table_name("headcount_migrations");
     migrations.run(pool).await
-}
-
-/// Opens a file beside the store, for its owner only, and waits until nobody else holds it.
-fn lock_file(path: &Path) -> Result<File, StoreError> {
-    let file = open_file(path)?;
-    let problem = |cause| StoreError::File { path: path.to_owned(), cause };
-    file.lock().map_err(problem)?;
-    Ok(file)
 }
 
 /// Opens a file, and makes it, for its owner only, where it is missing.

@@ -177,7 +177,7 @@ async fn mark_interrupted(store: &Store, instance: &mut Instance) -> Result<(), 
 }
 
 async fn interrupt(store: &Store, instance: i64) -> Result<(), StoreError> {
-    let mut transaction = store.begin_write().await?;
+    let (_turn, mut transaction) = store.begin_write().await?;
     // Locked first: of two processes that find the same one dead, the second finds nothing left to do.
     let mut head = Head::lock(store, &mut transaction).await?;
     let sql = "SELECT * FROM headcount_audit WHERE outcome IS NULL AND instance = $1 ORDER BY time, id";

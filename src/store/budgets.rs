@@ -1,6 +1,6 @@
 //! How many rows a key may export on a day, and how many it has: counted here, so that all instances share it.
 
-use super::{Store, StoreError, answered};
+use super::{Store, StoreError, answered, in_time};
 use crate::timestamp::Timestamp;
 use serde::Serialize;
 use sqlx::Row;
@@ -49,8 +49,7 @@ impl Store {
     pub async fn add_budget(&self, key_id: &str, rows_per_day: i64) -> Result<(), StoreError> {
         let sql =
             "INSERT INTO headcount_budgets (key_id, rows_per_day, day, row_count) VALUES ($1, $2, 0, 0)";
-        sqlx::query(sql).bind(key_id).bind(rows_per_day).execute(&self.pool).await?;
-        Ok(())
+        self.write(sqlx::query(sql).bind(key_id).bind(rows_per_day)).await.map(drop)
     }
 
     /// Gives a key the budget of another, with what that one has used of it, if it has one.
@@ -61,8 +60,7 @@ impl Store {
     pub async fn copy_budget(&self, from: &str, to: &str) -> Result<(), StoreError> {
         let sql = "INSERT INTO headcount_budgets (key_id, rows_per_day, day, row_count) \
                    SELECT $1, rows_per_day, day, row_count FROM headcount_budgets WHERE key_id = $2";
-        sqlx::query(sql).bind(to).bind(from).execute(&self.pool).await?;
-        Ok(())
+        self.write(sqlx::query(sql).bind(to).bind(from)).await.map(drop)
     }
 
     /// The budget of a key; `None` if it has none.
@@ -98,7 +96,7 @@ impl Store {
                        day = CASE WHEN day < $1 THEN $1 ELSE day END \
                    WHERE key_id = $3 AND CASE WHEN day < $1 THEN 0 ELSE row_count END + $2 <= rows_per_day";
         let spend = sqlx::query(sql).bind(day.0).bind(rows).bind(key_id);
-        Ok(answered(spend.execute(&self.pool)).await?.rows_affected() == 1)
+        Ok(in_time(self.write(spend)).await? == 1)
     }
 
     /// Takes back what was counted and not exported.
@@ -109,8 +107,7 @@ impl Store {
     pub async fn give_back(&self, key_id: &str, day: Day, rows: i64) -> Result<(), StoreError> {
         let sql = "UPDATE headcount_budgets SET row_count = row_count - $1 \
                    WHERE key_id = $2 AND day = $3 AND row_count >= $1";
-        answered(sqlx::query(sql).bind(rows).bind(key_id).bind(day.0).execute(&self.pool)).await?;
-        Ok(())
+        in_time(self.write(sqlx::query(sql).bind(rows).bind(key_id).bind(day.0))).await.map(drop)
     }
 }
 

@@ -70,7 +70,6 @@ impl Store {
     pub async fn set_flag(&self, flag: &str, enabled: bool, now: Timestamp) -> Result<(), StoreError> {
         let sql = "INSERT INTO headcount_flags (name, enabled, changed_at) VALUES ($1, $2, $3) \
                    ON CONFLICT (name) DO UPDATE SET enabled = excluded.enabled, changed_at = excluded.changed_at";
-        sqlx::query(sql).bind(flag).bind(i64::from(enabled)).bind(now.micros()).execute(&self.pool).await?;
-        Ok(())
+        self.write(sqlx::query(sql).bind(flag).bind(i64::from(enabled)).bind(now.micros())).await.map(drop)
     }
 }

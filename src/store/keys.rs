@@ -1,6 +1,6 @@
 //! API keys: how they look, what they allow, and where their hashes are.
 
-use super::{Store, StoreError, answered};
+use super::{Statement, Store, StoreError, answered, in_time};
 use crate::timestamp::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -153,8 +153,7 @@ impl Store {
     ///
     /// The store cannot be reached.
     pub async fn add_key(&self, key: &ApiKey, secret: &Secret) -> Result<(), StoreError> {
-        let mut connection = self.pool.acquire().await?;
-        insert_key(&mut connection, key, secret).await
+        self.write(insertion(key, secret)).await.map(drop)
     }
 
     /// Keeps `new` and revokes the key `old`, both or neither; `false` if `old` is not there or revoked already.
@@ -169,7 +168,7 @@ impl Store {
         secret: &Secret,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let mut transaction = self.pool.begin().await?;
+        let (_turn, mut transaction) = self.begin_write().await?;
         let revoked =
             sqlx::query("UPDATE headcount_keys SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
                 .bind(now.micros())
@@ -179,7 +178,7 @@ impl Store {
         if revoked.rows_affected() == 0 {
             return Ok(false);
         }
-        insert_key(&mut transaction, new, secret).await?;
+        insertion(new, secret).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(true)
     }
@@ -229,10 +228,8 @@ impl Store {
         let revoked =
             sqlx::query("UPDATE headcount_keys SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
                 .bind(now.micros())
-                .bind(id)
-                .execute(&self.pool)
-                .await?;
-        Ok(revoked.rows_affected() == 1)
+                .bind(id);
+        Ok(self.write(revoked).await? == 1)
     }
 
     /// Notes that a key was used, to the minute.
@@ -244,17 +241,13 @@ impl Store {
         let known = key.last_used_at.map_or(i64::MIN, Timestamp::micros);
         if now.micros().saturating_sub(known) >= LAST_USED_PRECISION_MICROS {
             let sql = "UPDATE headcount_keys SET last_used_at = $1 WHERE id = $2";
-            answered(sqlx::query(sql).bind(now.micros()).bind(&key.id).execute(&self.pool)).await?;
+            in_time(self.write(sqlx::query(sql).bind(now.micros()).bind(&key.id))).await?;
         }
         Ok(())
     }
 }
 
-async fn insert_key(
-    connection: &mut sqlx::AnyConnection,
-    key: &ApiKey,
-    secret: &Secret,
-) -> Result<(), StoreError> {
+fn insertion<'q>(key: &'q ApiKey, secret: &Secret) -> Statement<'q> {
     let sql = "INSERT INTO headcount_keys (id, name, kind, grants, hash, created_at, expires_at) \
                VALUES ($1, $2, $3, $4, $5, $6, $7)";
     sqlx::query(sql)
@@ -265,9 +258,6 @@ async fn insert_key(
         .bind(crate::hex(&hash(secret.reveal())))
         .bind(key.created_at.micros())
         .bind(key.expires_at.map(Timestamp::micros))
-        .execute(connection)
-        .await?;
-    Ok(())
 }
 
 fn read_key(row: &AnyRow) -> Result<ApiKey, StoreError> {

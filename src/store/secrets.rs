@@ -32,7 +32,7 @@ impl Store {
     async fn shared(&self, name: &str, fresh: &[u8; 32]) -> Result<[u8; 32], StoreError> {
         let insert =
             "INSERT INTO headcount_secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
-        sqlx::query(insert).bind(name).bind(crate::hex(fresh)).execute(&self.pool).await?;
+        self.write(sqlx::query(insert).bind(name).bind(crate::hex(fresh))).await?;
         // Of several instances that start at once, the first to insert decides.
         let row = sqlx::query("SELECT value FROM headcount_secrets WHERE name = $1")
             .bind(name)

@@ -217,7 +217,7 @@ impl Task {
     /// Writes everything in one transaction.
     async fn transact(&self, writes: &[Write]) -> Result<Vec<Answer>, Failure> {
         let transaction = async {
-            let mut transaction = self.store.begin_write().await.map_err(Failure::of_store)?;
+            let (_turn, mut transaction) = self.store.begin_write().await?;
             let mut answers: Vec<_> = writes.iter().map(|_| Ok(())).collect();
             // The chain comes last: other processes wait for it.
             for (write, answer) in writes.iter().zip(&mut answers).filter(|(write, _)| !write.is_chained()) {
@@ -269,8 +269,7 @@ impl Task {
     async fn prune_denied(&self) -> Result<(), StoreError> {
         let sql = "DELETE FROM headcount_audit WHERE outcome = 'denied' AND time < \
                    (SELECT time FROM headcount_audit WHERE outcome = 'denied' ORDER BY time DESC LIMIT 1 OFFSET $1)";
-        sqlx::query(sql).bind(DENIED_KEPT).execute(&self.store.pool).await?;
-        Ok(())
+        self.store.write(sqlx::query(sql).bind(DENIED_KEPT)).await.map(drop)
     }
 }
 
