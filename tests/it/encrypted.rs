@@ -2,7 +2,8 @@
 
 use crate::harness::encrypted::{trusting_a_stranger, trusting_the_authority};
 use crate::harness::{
-    APP_BACKUP, APP_READER, Db, Download, EXPORT_KEY, Encrypted, FULL, HEADCOUNT_STORE, Site, eventually,
+    APP_BACKUP, APP_READER, Db, Download, EXPORT_KEY, Encrypted, FULL, HEADCOUNT_STORE, HELD, Site,
+    eventually,
 };
 
 const PASSWORD: &str = "reader-password-of-the-tests";
@@ -181,7 +182,7 @@ fn a_client_that_leaves_stops_an_encrypted_scan() {
     database.execute("UPDATE users SET name = repeat('0', 1000)");
     let site = database.site(&database.source_url("localhost", "sslmode=require"));
     for parallelism in [1, 4] {
-        site.configure(&format!("[source]\nparallelism = {parallelism}\n"));
+        site.configure(&format!("{HELD}[source]\nparallelism = {parallelism}\n"));
         let server = site.serve();
         let mut download = Download::stalled(&server, FULL, EXPORT_KEY);
         download.first_chunk();

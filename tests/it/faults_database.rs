@@ -1,14 +1,15 @@
 //! A PostgreSQL that dies in the middle of an export, and comes back.
 
 use crate::harness::{
-    APP_READER, Db, Download, EXPORT_KEY, FULL, Outage, Replication, Server, Site, eventually,
+    APP_READER, Db, Download, EXPORT_KEY, FULL, HELD, Outage, Replication, Server, Site, eventually,
 };
 use crate::parts_postgres_live::WIDE;
 
 const USERS: u32 = 70_000;
 
-pub(crate) fn serve(site: &Site, parallelism: u32, more: &str) -> Server {
-    site.configure(&format!("{more}\n[source]\nparallelism = {parallelism}\n{WIDE}"));
+/// With these lines for `[limits]`. Whatever befalls the source of an export that waits for its client, it is not read to its end.
+pub(crate) fn serve(site: &Site, parallelism: u32, limits: &str) -> Server {
+    site.configure(&format!("{HELD}{limits}[source]\nparallelism = {parallelism}\n{WIDE}"));
     site.serve()
 }
 
@@ -36,7 +37,7 @@ fn a_source_that_is_killed_breaks_the_export_and_no_later_one() {
     let outage = Outage::with_users(USERS);
     let site = outage.site();
     for parallelism in [1, 4] {
-        let server = serve(&site, parallelism, "[limits]\nconcurrent_exports = 1\n");
+        let server = serve(&site, parallelism, "concurrent_exports = 1\n");
         let export = broken_by(&server, || outage.kill());
         let record = site.settled(&export);
         assert_eq!(record["outcome"], "failed", "{record}");

@@ -2,7 +2,7 @@
 
 use std::os::unix::fs::FileExt;
 
-use crate::harness::{Db, Download, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, eventually};
+use crate::harness::{Db, Download, EXPORT_KEY, FULL, HELD, MINIMAL, STANDARD_KEY, Server, Site, eventually};
 
 both! {
     an_output_file_that_finds_no_room_is_a_failure_and_leaves_no_file,
@@ -98,7 +98,7 @@ fn a_sqlite_file_that_is_damaged_while_it_is_read_breaks_the_export() {
         let site = large(name);
         let whole = std::fs::read(site.sqlite_source()).unwrap();
         for parallelism in [1, 4] {
-            site.configure(&format!("[source]\nparallelism = {parallelism}\n"));
+            site.configure(&format!("{HELD}[source]\nparallelism = {parallelism}\n"));
             let server = site.serve();
             for damage in DAMAGES {
                 let mut download = Download::stalled(&server, FULL, EXPORT_KEY);

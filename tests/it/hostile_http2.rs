@@ -86,7 +86,7 @@ fn flood(server: &Server, first: &[u8], bytes: usize, frames: impl Fn(u32) -> Ve
 
 /// A good client is served all the time, and the server has all of its memory back but for a little.
 fn assert_bears(first: &[u8], bytes: usize, frames: impl Fn(u32) -> Vec<u8> + Sync) {
-    let (_site, server) = serve("client_stall = \"1s\"\n");
+    let (_site, server) = serve("client_stall = \"3s\"\n");
     assert_serves(&server);
     let before = server.peak_memory();
     std::thread::scope(|scope| {
@@ -154,7 +154,7 @@ fn streams_that_the_server_has_to_reset_do_no_harm() {
 /// CVE-2019-9517: exports that are asked for and can never be sent.
 #[test]
 fn streams_without_a_window_are_reset() {
-    let (site, server) = serve("client_stall = \"1s\"\nconcurrent_exports = 4\n");
+    let (site, server) = serve("client_stall = \"3s\"\nconcurrent_exports = 4\n");
     let before = server.peak_memory();
     let mut stream = connect(server.addr);
     let mut attack = [PREFACE, &settings(&[(4, 0)])].concat();

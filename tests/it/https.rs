@@ -140,7 +140,7 @@ fn a_key_that_others_can_read_is_a_warning() {
 
 #[test]
 fn who_does_not_shake_hands_is_cut_off() {
-    let site = site("client_stall = \"1s\"\n");
+    let site = site("client_stall = \"3s\"\n");
     let server = site.serve();
     for begun in [&b""[..], b"\x16\x03\x01\x02\x00\x01"] {
         let mut stream = connect(server.addr);
@@ -153,7 +153,7 @@ fn who_does_not_shake_hands_is_cut_off() {
 
 #[test]
 fn a_client_that_takes_nothing_is_cut_off() {
-    let site = with_tls(Site::with_wide_users(Db::Sqlite), "client_stall = \"1s\"\n");
+    let site = with_tls(Site::with_wide_users(Db::Sqlite), "client_stall = \"3s\"\n");
     let server = site.serve();
     let mut stalled =
         curl(&site, &server, "server.crt", &["--http1.1"]).stdout(Stdio::piped()).spawn().unwrap();

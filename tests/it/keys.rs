@@ -280,7 +280,7 @@ fn the_use_of_a_key_is_noted(db: Db) {
 fn a_key_ends_at_its_expiry(db: Db) {
     let site = Site::with_people(db);
     let server = site.serve();
-    let key = site.create_key(&["brief", "--kind", "standard", "--expires", "3s"]);
+    let key = site.create_key(&["brief", "--kind", "standard", "--expires", "10s"]);
     assert_eq!(server.status_with(&key, MINIMAL), 200);
     eventually("the key has expired", || server.status_with(&key, MINIMAL) == 401);
     for nonsense in ["soon", "-1d", ""] {

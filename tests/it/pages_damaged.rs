@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use rusqlite::Connection;
 
-use crate::harness::{Answer, Db, Download, EXPORT_KEY, FULL, HELD, Site, eventually, within_a_second};
+use crate::harness::{Answer, Db, Download, EXPORT_KEY, FULL, HELD, Site, eventually};
 use crate::pages::{PADDING, as_sqlite_reads, exported, run};
 use crate::parts_live::{FOUR, MIB, cost_of_slow_readers, readers};
 
@@ -166,7 +166,7 @@ fn a_client_that_leaves_closes_the_source() {
             eventually("it is read", || (parallelism..=parallelism + 1).contains(&readers(&site, &server)));
             let export = http1.export_id();
             drop(http1);
-            within_a_second("the source is closed", || readers(&site, &server) == 0);
+            eventually("the source is closed", || readers(&site, &server) == 0);
             assert_eq!(site.settled(&export)["outcome"], "disconnected");
         }
         let whole = Answer::to(server.http2(&format!("{FULL}?fields=id")).bearer_auth(EXPORT_KEY));
@@ -188,7 +188,7 @@ fn a_late_value_that_does_not_fit_breaks_the_transfer() {
         let record = site.settled(&export);
         assert_eq!(record["outcome"], "failed", "{record}");
         assert!(record["reason"].as_str().unwrap().contains("column is_admin, id 7990"), "{record}");
-        within_a_second("the source is closed", || readers(&site, &server) == 0);
+        eventually("the source is closed", || readers(&site, &server) == 0);
     }
 }
 

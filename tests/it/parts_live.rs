@@ -3,9 +3,7 @@
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::harness::{
-    Answer, Db, Download, EXPORT_KEY, FULL, HELD, Server, Site, eventually, within_a_second,
-};
+use crate::harness::{Answer, Db, Download, EXPORT_KEY, FULL, HELD, Server, Site, eventually};
 
 pub(crate) const FOUR: &str = "[source]\nparallelism = 4\n";
 
@@ -45,7 +43,7 @@ fn assert_failed(site: &Site, server: &Server, export: &str, column: &str) {
     assert!(record["rows"].as_u64().unwrap() < 8 * CLUSTER + 123, "{record}");
     let reason = record["reason"].as_str().unwrap();
     assert!(reason.contains(column) && reason.contains(&BAD.to_string()), "{reason}");
-    within_a_second("the source is closed", || readers(site, server) == 0);
+    eventually("the source is closed", || readers(site, server) == 0);
 }
 
 #[test]
@@ -91,7 +89,7 @@ fn a_bad_first_row_is_an_error_and_not_an_empty_export() {
     let server = site.serve();
     server.get_with(EXPORT_KEY, FULL).detail(500);
     assert_eq!(site.audit_of(1)[0]["outcome"], "failed");
-    within_a_second("the source is closed", || readers(&site, &server) == 0);
+    eventually("the source is closed", || readers(&site, &server) == 0);
 }
 
 #[test]
@@ -105,7 +103,7 @@ fn a_client_that_leaves_closes_the_source() {
         let exports = [http1.export_id(), http2.headers()["x-export-id"].to_str().unwrap().to_owned()];
         eventually("one is read in parts, and the other by what is left", || readers(&site, &server) > 4);
         drop((http1, http2));
-        within_a_second("the source is closed", || readers(&site, &server) == 0);
+        eventually("the source is closed", || readers(&site, &server) == 0);
         for export in exports {
             let record = site.settled(&export);
             assert_eq!(record["outcome"], "disconnected", "{record}");

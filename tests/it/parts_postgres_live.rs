@@ -1,8 +1,7 @@
 //! Several connections read one PostgreSQL table: that they do, and what becomes of them when something goes wrong.
 
 use crate::harness::{
-    APP_READER, Answer, Download, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, eventually,
-    within_a_second,
+    APP_READER, Answer, Download, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, eventually, wait_for,
 };
 use crate::parts_postgres::{USERS, serve, with_ids};
 
@@ -23,7 +22,7 @@ pub(crate) fn readers(site: &Site) -> usize {
 }
 
 fn all_are_gone(site: &Site) {
-    within_a_second("no session has a transaction open", || readers(site) == 0);
+    eventually("no session has a transaction open", || readers(site) == 0);
 }
 
 /// Reads on until the end, and finds everybody there.
@@ -40,12 +39,21 @@ fn assert_everybody(csv: &str) {
     assert!(ids.eq(1..=USERS));
 }
 
-/// A download of everybody that so many sessions read, beside the one that holds the snapshot.
+/// A download of everybody that so many sessions read, beside the one that holds the snapshot. On a busy machine one of them may
+/// come too late to be waited for, as the log says; then there is another download.
 fn divided(site: &Site, server: &Server, sessions: usize) -> Download {
-    let mut download = Download::stalled(server, FULL, EXPORT_KEY);
-    download.first_chunk();
-    eventually("several sessions read", || readers(site) == sessions + 1);
-    download
+    let late = || server.said().matches("a further connection to the source could not be had").count();
+    wait_for("an export is divided", || {
+        let before = late();
+        let download = Download::stalled(server, FULL, EXPORT_KEY);
+        eventually("all sessions read, or one is late", || readers(site) == sessions + 1 || late() > before);
+        if late() == before {
+            return Some(download);
+        }
+        drop(download);
+        all_are_gone(site);
+        None
+    })
 }
 
 /// What the server cannot keep in memory is divided only where the ids lie in their order.
@@ -58,9 +66,7 @@ fn a_table_that_is_larger_than_memory_is_divided_where_its_ids_are_in_order() {
          END $$",
     );
     let server = serve(&site, 2, WIDE);
-    let download = Download::stalled(&server, FULL, EXPORT_KEY);
-    eventually("several sessions read", || readers(&site) == 3);
-    assert_whole(download);
+    assert_whole(divided(&site, &server, 2));
     all_are_gone(&site);
 }
 
@@ -69,10 +75,7 @@ fn a_large_table_is_read_by_as_many_connections_as_are_asked_for() {
     let site = large();
     for parallelism in [2, 3, 4] {
         let server = serve(&site, parallelism, WIDE);
-        let download = Download::stalled(&server, FULL, EXPORT_KEY);
-        let sessions = usize::try_from(parallelism).unwrap();
-        eventually("several sessions read", || readers(&site) == sessions + 1);
-        assert_whole(download);
+        assert_whole(divided(&site, &server, usize::try_from(parallelism).unwrap()));
         all_are_gone(&site);
     }
 }

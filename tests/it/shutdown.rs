@@ -2,7 +2,9 @@
 
 use std::net::TcpStream;
 
-use crate::harness::{Db, Download, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, eventually};
+use crate::harness::{
+    Db, Download, EXPORT_KEY, FULL, HEADCOUNT_STORE, MINIMAL, STANDARD_KEY, Server, Site, eventually,
+};
 
 both! {
     an_idle_server_stops_at_once_and_well,
@@ -70,6 +72,12 @@ fn an_export_cut_by_a_crash_is_interrupted_at_the_next_start(db: Db) {
     site.settled(before.header("x-export-id"));
     server.kill();
     assert!(!running.rest().complete);
+    if db == Db::Postgres {
+        let sessions = format!(
+            "SELECT pid FROM pg_stat_activity WHERE usename = '{HEADCOUNT_STORE}' AND datname = current_database()"
+        );
+        eventually("PostgreSQL knows that it is gone", || site.column(&sessions).is_empty());
+    }
 
     let server = site.serve();
     eventually("the record is interrupted", || site.audit_record(&export)["outcome"] == "interrupted");

@@ -69,7 +69,7 @@ fn a_source_that_fails_late_breaks_the_transfer_at_once(db: Db) {
 
 fn a_client_that_takes_nothing_is_cut_off(db: Db) {
     let site = busy_site(db);
-    site.configure("[limits]\nclient_stall = \"1s\"\n");
+    site.configure("[limits]\nclient_stall = \"5s\"\n");
     let server = site.serve();
     let stalled = Download::stalled(&server, FULL, EXPORT_KEY);
     eventually("a spool is used", || spooled(&server) > 0);

@@ -26,19 +26,17 @@ fn assert_serves(server: &Server) {
 
 fn a_client_for_whom_there_is_no_room_is_waited_for_and_then_broken_off(db: Db) {
     let site = busy_site(db);
-    site.configure("[limits]\nspool_bytes = 67108864\nsource_hold = \"1s\"\n");
+    site.configure("[limits]\nspool_bytes = 67108864\nsource_hold = \"10s\"\n");
     let server = site.serve();
     let others = [(); 2].map(|()| Download::stalled(&server, FULL, EXPORT_KEY));
     eventually_free(&site);
-    let taken = spooled(&server);
-    assert!(taken > 34_000_000, "{taken}");
-
     let last = Download::stalled(&server, FULL, EXPORT_KEY);
     eventually("it takes what is left", || spooled(&server) > 66_000_000);
     assert!(spooled(&server) <= 67_108_864);
     assert!(!is_free(&site));
     eventually_free(&site);
-    eventually("its part of the disk is free", || spooled(&server) <= taken);
+    // The others are of 30 MB each.
+    eventually("its part of the disk is free", || spooled(&server) < 61_000_000);
     assert_broken(&site, last, "limits.source_hold");
 
     assert!(others.into_iter().all(|other| other.rest().complete));
@@ -61,7 +59,7 @@ fn one_client_has_at_most_half_of_the_room(db: Db) {
 
 fn without_a_spool_a_slow_client_is_waited_for_and_then_broken_off(db: Db) {
     let site = busy_site(db);
-    site.configure("[limits]\nspool_bytes = 0\nsource_hold = \"2s\"\n");
+    site.configure("[limits]\nspool_bytes = 0\nsource_hold = \"10s\"\n");
     let server = site.serve();
     let slow = Download::stalled(&server, FULL, EXPORT_KEY);
     assert!(!is_free(&site));

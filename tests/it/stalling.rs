@@ -50,7 +50,7 @@ fn an_http_2_stream_that_takes_nothing_is_cut_off(db: Db) {
 
 /// Takes, for longer than a stall may last, less than makes the server's kernel ask for more.
 fn a_client_that_is_slow_is_not_cut_off(db: Db) {
-    let site = impatient(db, "3s");
+    let site = impatient(db, "6s");
     let server = site.serve();
     let mut slow = Download::stalled(&server, FULL, EXPORT_KEY);
     let export = slow.export_id();
@@ -58,7 +58,7 @@ fn a_client_that_is_slow_is_not_cut_off(db: Db) {
     while taken < 6_000_000 {
         taken += slow.first_chunk().len();
     }
-    for _ in 0..10 {
+    for _ in 0..20 {
         // The pace of the client, not the patience of the test.
         std::thread::sleep(Duration::from_millis(400));
         taken += slow.first_chunk().len();

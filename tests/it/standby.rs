@@ -88,6 +88,7 @@ fn an_export_that_its_standby_breaks_off_does_not_end_as_if_all_were_well() {
         primary.batch_execute("UPDATE users SET email = 'later'").unwrap();
         primary.batch_execute("VACUUM users").unwrap();
         // A session that waits for its client cannot be told to stop, and the standby waits for it.
+        replication.catch_up_or_wait();
         let rest = std::thread::spawn(move || download.rest());
         replication.catch_up();
         assert!(!rest.join().unwrap().complete);

@@ -74,6 +74,27 @@ impl Replication {
         });
     }
 
+    /// Waits until the standby has followed the primary as far as its readers let it.
+    pub(crate) fn catch_up_or_wait(&self) {
+        let now = "SELECT pg_current_wal_lsn()::text";
+        let at: String = self.primary().query_one(now, &[]).unwrap().get(0);
+        let mut standby = self.standby();
+        let place = format!(
+            "SELECT pg_last_wal_replay_lsn()::text, pg_last_wal_replay_lsn() >= '{at}'::pg_lsn
+             WHERE pg_last_wal_receive_lsn() >= '{at}'::pg_lsn"
+        );
+        let (mut last, mut looks) = (None, 0);
+        eventually("the standby is there, or waits", || {
+            let row = standby.query_opt(&place, &[]).ok().flatten();
+            let Some((replayed, is_there)) = row.map(|row| (row.get::<_, String>(0), row.get(1))) else {
+                return false;
+            };
+            looks = if last.as_ref() == Some(&replayed) { looks + 1 } else { 0 };
+            last = Some(replayed);
+            is_there || looks >= 30
+        });
+    }
+
     /// Makes the standby a primary.
     pub(crate) fn promote(&self) {
         let promoted: bool = self.standby().query_one("SELECT pg_promote()", &[]).unwrap().get(0);
