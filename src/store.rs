@@ -91,16 +91,15 @@ impl Store {
         };
         let (pool, turns) = match &url {
             DatabaseUrl::Sqlite(path) => {
-                let turns = Turns::of(path)?;
                 // SQLite has no lock of its own that spans the first look and the last migration.
-                let _alone = in_time(turns.next()).await?;
+                let _alone = lock_file(&beside(path, ".lock"))?;
                 // Made here for its mode, which SQLite then gives to the files beside it.
                 open_file(path)?;
                 let pool = options.after_connect(|connection, _| Box::pin(durable(connection)));
                 let pool = pool.connect(&sqlite_url(path)).await?;
                 pool.execute("PRAGMA journal_mode = WAL").await?;
                 migrate(&pool).await?;
-                (pool, Some(turns))
+                (pool, Some(Turns::of(path)?))
             }
             DatabaseUrl::Postgres(url) => {
                 // A pool hides why it cannot connect behind its time-out.
@@ -197,6 +196,14 @@ async fn migrate(pool: &AnyPool) -> Result<(), MigrateError> {
     let mut migrations = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
     migrations.dangerous_set_table_name("headcount_migrations");
     migrations.run(pool).await
+}
+
+/// Opens a file beside the store, for its owner only, and waits until nobody else holds it.
+fn lock_file(path: &Path) -> Result<File, StoreError> {
+    let file = open_file(path)?;
+    let problem = |cause| StoreError::File { path: path.to_owned(), cause };
+    file.lock().map_err(problem)?;
+    Ok(file)
 }
 
 /// Opens a file, and makes it, for its owner only, where it is missing.

@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use tokio::sync::{Mutex, OwnedMutexGuard};
-use tokio::task::spawn_blocking;
+use std::thread;
+use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
 
 /// The turns of one store.
 #[derive(Clone)]
@@ -24,7 +24,7 @@ pub(super) struct Turn(OwnedMutexGuard<File>);
 impl Turns {
     /// Those of the store in this file.
     pub(super) fn of(store: &Path) -> Result<Self, StoreError> {
-        let path = beside(store, ".lock");
+        let path = beside(store, ".turn");
         let file = open_file(&path)?;
         Ok(Self { path: Arc::new(path), file: Arc::new(Mutex::new(file)) })
     }
@@ -32,11 +32,16 @@ impl Turns {
     /// Waits for a turn. If it is not waited for any more, it passes as soon as it comes.
     pub(super) async fn next(&self) -> Result<Turn, StoreError> {
         let file = Arc::clone(&self.file).lock_owned().await;
-        let turn = spawn_blocking(move || {
-            file.lock()?;
-            Ok(Turn(file))
+        let (give, given) = oneshot::channel();
+        // The runtime's threads may be nice, from a scan, and then keep all writers waiting.
+        let waiting = thread::Builder::new().spawn(move || {
+            // Whoever does not wait any more drops it.
+            let _ = give.send(file.lock().map(|()| Turn(file)));
         });
-        let turn = turn.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        let turn = match waiting {
+            Ok(_) => given.await.unwrap_or_else(|error| Err(io::Error::other(error))),
+            Err(error) => Err(error),
+        };
         turn.map_err(|cause| StoreError::File { path: self.path.to_path_buf(), cause })
     }
 }
@@ -58,23 +63,21 @@ mod tests {
         let store = directory.path().join("headcount.db");
         // Locks belong to open files: this is what two processes see of each other.
         let [here, there] = [(); 2].map(|()| Turns::of(&store).expect("turns"));
-        let others = File::open(beside(&store, ".lock")).expect("the file");
+        let others = File::open(beside(&store, ".turn")).expect("the file");
 
         let turn = here.next().await.expect("a turn");
         assert!(others.try_lock().is_err());
-        let waiting = tokio::spawn({
+        // One waits for the other process, one behind that, and both leave.
+        let leaving = [(); 2].map(|()| {
             let there = there.clone();
-            async move { there.next().await.map(drop) }
-        });
-        let leaving = tokio::spawn({
-            let there = there.clone();
-            async move { there.next().await.map(drop) }
+            tokio::spawn(async move { there.next().await.map(drop) })
         });
         tokio::task::yield_now().await;
-        leaving.abort();
-        assert!(!waiting.is_finished());
+        for waiting in leaving {
+            assert!(!waiting.is_finished());
+            waiting.abort();
+        }
         drop(turn);
-        waiting.await.expect("its end").expect("a turn");
         drop(here.next().await.expect("a turn"));
         drop(there.next().await.expect("a turn"));
         others.try_lock().expect("nobody has a turn");

@@ -90,13 +90,15 @@ fn a_session_that_falls_silent_leaves_nobody_waiting_for_its_lock() {
 fn a_turn_to_write_that_never_comes_is_an_error() {
     let site = Site::with_people(Db::Sqlite);
     let server = site.serve();
-    let turn = std::fs::File::open(site.data_dir().join("headcount.db.lock")).unwrap();
+    let turn = std::fs::File::open(site.data_dir().join("headcount.db.turn")).unwrap();
     turn.lock().unwrap();
     let refused = server.get_with(STANDARD_KEY, MINIMAL);
     assert_eq!(refused.detail(503), "The store of keys, flags and audit is not available");
     let finished = site.run(&["flags", "enable", "users:export"]);
     assert_eq!(finished.code, Some(1));
     assert!(finished.stderr.contains("the store did not answer within 10 s"), "{}", finished.stderr);
+    // Who only reads needs none.
+    assert_eq!(site.audit().len(), 0);
     turn.unlock().unwrap();
     assert_eq!(server.get_with(STANDARD_KEY, MINIMAL).csv(), PEOPLE_MINIMAL);
     eventually("both are recorded", || site.audit().len() == 2);
