@@ -17,7 +17,7 @@ from benches.soak.wire import Broken
 # Connections to the source are kept for half a minute, threads of the runtime for less.
 QUIET_SECONDS = 45
 STORE_CONNECTIONS = 4
-DATA = re.compile(r"(headcount\.db(-wal|-shm|\.lock)?|headcount\.db\.instances(/[0-9a-f]{16})?|spool)")
+DATA = re.compile(r"(headcount\.db(-wal|-shm|\.lock|\.turn)?|headcount\.db\.instances(/[0-9a-f]{16})?|spool)")
 GROWTH = 48  # MiB that the resident memory may be above the first third's: the allocator's, and the kernel's habit
 
 
