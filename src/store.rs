@@ -46,7 +46,11 @@ pub enum StoreError {
     File { path: PathBuf, cause: std::io::Error },
     #[error("the store holds {0}, which this version does not know")]
     Unreadable(String),
-    #[error("the store did not answer within {} s", .0.as_secs())]
+    #[error(
+        "the store did not answer within {} s: its disk or its network hangs, or a process that was stopped while it wrote \
+         keeps it locked",
+        .0.as_secs()
+    )]
     Hangs(Duration),
     #[error("the record is not open any more: this process was taken for dead")]
     NotOpen,
