@@ -73,10 +73,7 @@ fn an_export_cut_by_a_crash_is_interrupted_at_the_next_start(db: Db) {
     server.kill();
     assert!(!running.rest().complete);
     if db == Db::Postgres {
-        let sessions = format!(
-            "SELECT pid FROM pg_stat_activity WHERE usename = '{HEADCOUNT_STORE}' AND datname = current_database()"
-        );
-        eventually("PostgreSQL knows that it is gone", || site.column(&sessions).is_empty());
+        eventually("PostgreSQL knows that it is gone", || site.database().sessions(HEADCOUNT_STORE) == 0);
     }
 
     let server = site.serve();

@@ -121,13 +121,13 @@ fn a_client_that_takes_little_does_not_hold_the_source(db: Db) {
     let mut body = Vec::new();
     eventually("the source is free", || {
         // As slow as it takes to be behind a source that is slow itself.
-        if spooled(&server) > 10_000_000 {
+        if spooled(&server) > 12_000_000 {
             body.extend(slow.first_chunk());
         }
         is_free(&site)
     });
     let kept = spooled(&server);
-    assert!(kept > 5_000_000, "{kept}");
+    assert!(kept > 10_000_000, "{kept}");
     eventually("the disk is free of what was taken", || {
         body.extend(slow.first_chunk());
         spooled(&server) < kept / 2

@@ -30,6 +30,8 @@ fn a_client_for_whom_there_is_no_room_is_waited_for_and_then_broken_off(db: Db) 
     let server = site.serve();
     let others = [(); 2].map(|()| Download::stalled(&server, FULL, EXPORT_KEY));
     eventually_free(&site);
+    eventually("what they have not taken waits on disk", || spooled(&server) > 34_000_000);
+
     let last = Download::stalled(&server, FULL, EXPORT_KEY);
     eventually("it takes what is left", || spooled(&server) > 66_000_000);
     assert!(spooled(&server) <= 67_108_864);

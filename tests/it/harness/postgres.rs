@@ -147,6 +147,14 @@ impl Database {
         ));
     }
 
+    /// Sessions of `role` in this database, busy or not.
+    pub(crate) fn sessions(&self, role: &str) -> usize {
+        let all = format!(
+            "SELECT pid FROM pg_stat_activity WHERE usename = '{role}' AND datname = current_database()"
+        );
+        self.column(&all).len()
+    }
+
     /// Sessions of `role` in this database that are at work or hold a transaction open.
     pub(crate) fn busy_sessions(&self, role: &str) -> usize {
         let busy = self.column(&format!(

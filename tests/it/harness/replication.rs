@@ -62,10 +62,14 @@ impl Replication {
         site
     }
 
+    /// Where the primary's log ends.
+    fn written(&self) -> String {
+        self.primary().query_one("SELECT pg_current_wal_lsn()::text", &[]).unwrap().get(0)
+    }
+
     /// Waits until the standby has all that the primary has.
     pub(crate) fn catch_up(&self) {
-        let now = "SELECT pg_current_wal_lsn()::text";
-        let at: String = self.primary().query_one(now, &[]).unwrap().get(0);
+        let at = self.written();
         let mut standby = self.standby();
         let is_there = format!("SELECT pg_last_wal_replay_lsn() >= '{at}'::pg_lsn");
         // The standby may end this session, too, for being in its way.
@@ -76,8 +80,7 @@ impl Replication {
 
     /// Waits until the standby has followed the primary as far as its readers let it.
     pub(crate) fn catch_up_or_wait(&self) {
-        let now = "SELECT pg_current_wal_lsn()::text";
-        let at: String = self.primary().query_one(now, &[]).unwrap().get(0);
+        let at = self.written();
         let mut standby = self.standby();
         let place = format!(
             "SELECT pg_last_wal_replay_lsn()::text, pg_last_wal_replay_lsn() >= '{at}'::pg_lsn
