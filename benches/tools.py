@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import hashlib
 import os
 import platform
 import re
@@ -43,16 +44,23 @@ def postgres_directories() -> list[str]:
     return sorted(installed, key=lambda path: float(Path(path).parent.name), reverse=True)
 
 
-def build() -> Path:
-    say("building headcount")
-    if subprocess.run(["cargo", "build", "--release", "--locked"], cwd=ROOT, stdout=sys.stderr).returncode != 0:
+def build(profile: str) -> Path:
+    say(f"building headcount ({profile})")
+    command = ["cargo", "build", "--profile", profile, "--locked"]
+    if subprocess.run(command, cwd=ROOT, stdout=sys.stderr).returncode != 0:
         raise Failure("cargo build failed")
-    return target_directory() / "release" / "headcount"
+    return target_directory() / profile / "headcount"
+
+
+def cache_directory() -> Path:
+    """Where packages are kept that were installed once, by what they are."""
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "headcount-tests"
 
 
 def peers_python() -> tuple[Path, set[str]]:
     """A Python with the packages of the peers, kept from run to run, and those that could not be installed."""
-    python, is_whole = python_with(REQUIREMENTS, "bench-venv")
+    python, is_whole = python_with(REQUIREMENTS, "bench")
     if is_whole:
         return python, set()
     return python, {name for name, version in pinned() if not installs(python, f"{name}=={version}")}
@@ -60,9 +68,9 @@ def peers_python() -> tuple[Path, set[str]]:
 
 def python_with(requirements: Path, name: str) -> tuple[Path, bool]:
     """A Python in an environment of its own, kept from run to run, and whether all that it should have is there."""
-    venv = target_directory() / name
-    python, stamp = venv / "bin" / "python", venv / "installed.txt"
     wanted = f"{platform.python_version()}\n{requirements.read_text()}"
+    venv = cache_directory() / f"{name}-{hashlib.sha256(wanted.encode()).hexdigest()[:16]}"
+    python, stamp = venv / "bin" / "python", venv / "installed.txt"
     if stamp.is_file() and stamp.read_text() == wanted:
         return python, True
     say("installing Python packages")

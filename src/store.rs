@@ -6,13 +6,14 @@ pub mod budgets;
 pub mod flags;
 mod instance;
 pub mod keys;
+mod migrations;
 mod secrets;
 mod turns;
 
 use crate::database_url::DatabaseUrl;
 use crate::database_url::encryption::remedy;
 use sqlx::any::{AnyArguments, AnyPoolOptions, install_default_drivers};
-use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::migrate::MigrateError;
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
 use std::fs::{DirBuilder, File, OpenOptions};
@@ -21,8 +22,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use turns::{Turn, Turns};
-
-static MIGRATIONS: Migrator = sqlx::migrate!("./migrations");
 
 /// Long enough for a writer in the queue, short enough for a caller who waits.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -102,7 +101,7 @@ impl Store {
                 let pool = options.after_connect(|connection, _| Box::pin(durable(connection)));
                 let pool = pool.connect(&sqlite_url(path)).await?;
                 pool.execute("PRAGMA journal_mode = WAL").await?;
-                migrate(&pool).await?;
+                migrations::migrator().run(&pool).await?;
                 (pool, Some(Turns::of(path)?))
             }
             DatabaseUrl::Postgres(url) => {
@@ -110,7 +109,7 @@ impl Store {
                 AnyConnection::connect(url).await?.close().await?;
                 let pool = options.after_connect(|connection, _| Box::pin(lively(connection)));
                 let pool = pool.connect(url).await?;
-                migrate(&pool).await?;
+                migrations::migrator().run(&pool).await?;
                 (pool, None)
             }
         };
@@ -193,13 +192,6 @@ async fn in_time<T, E: From<StoreError>>(work: impl Future<Output = Result<T, E>
 /// The same for one question of a request.
 async fn answered<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
     in_time(async { question.await.map_err(StoreError::from) }).await
-}
-
-async fn migrate(pool: &AnyPool) -> Result<(), MigrateError> {
-    // The store may live in an application's database that is migrated by the same library.
-    let mut migrations = Migrator::with_migrations(MIGRATIONS.iter().cloned().collect());
-    migrations.dangerous_set_table_name("headcount_migrations");
-    migrations.run(pool).await
 }
 
 /// Opens a file beside the store, for its owner only, and waits until nobody else holds it.

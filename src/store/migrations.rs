@@ -1,0 +1,43 @@
+//! How the store's tables came about, step by step. What a released version has run never changes: the store keeps a
+//! checksum of each step, and refuses one that differs.
+//!
+//! The driver's `migrate!` would read the directory itself, but it comes with macros that compile both drivers a second
+//! time, as part of the compiler: a third of a build from nothing.
+
+use sqlx::SqlSafeStr;
+use sqlx::migrate::{Migration, MigrationType, Migrator};
+
+/// Number, description and text of each file in `migrations/`.
+const STEPS: [(i64, &str, &str); 5] = [
+    (1, "keys flags audit", include_str!("../../migrations/0001_keys_flags_audit.sql")),
+    (2, "secrets", include_str!("../../migrations/0002_secrets.sql")),
+    (3, "audit chain", include_str!("../../migrations/0003_audit_chain.sql")),
+    (4, "receipts", include_str!("../../migrations/0004_receipts.sql")),
+    (5, "budgets", include_str!("../../migrations/0005_budgets.sql")),
+];
+
+pub(super) fn migrator() -> Migrator {
+    let steps = STEPS.map(|(version, description, sql)| {
+        Migration::new(version, description.into(), MigrationType::Simple, sql.into_sql_str(), false)
+    });
+    let mut migrator = Migrator::with_migrations(steps.into());
+    // The store may live in an application's database that is migrated by the same library.
+    migrator.dangerous_set_table_name("headcount_migrations");
+    migrator
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "in a test, a panic is the report")]
+mod tests {
+    use super::STEPS;
+
+    #[test]
+    fn every_file_is_a_step() {
+        let directory = std::fs::read_dir(concat!(env!("CARGO_MANIFEST_DIR"), "/migrations")).unwrap();
+        let mut files: Vec<_> =
+            directory.map(|file| file.unwrap().file_name().into_string().unwrap()).collect();
+        files.sort();
+        let steps = STEPS.map(|(number, what, _)| format!("{number:04}_{}.sql", what.replace(' ', "_")));
+        assert_eq!(files, steps);
+    }
+}
