@@ -113,9 +113,12 @@ macro_rules! each_framework {
     };
 }
 
+/// Generous, so that it passes in vain only where something is wrong.
+const EVENTUALLY: Duration = Duration::from_secs(30);
+
 /// Polls until `attempt` yields something; panics when a generous deadline has passed.
 pub(crate) fn wait_for<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {
-    poll(what, Duration::from_secs(30), attempt)
+    poll(EVENTUALLY, attempt).unwrap_or_else(|| panic!("waited {EVENTUALLY:?} in vain: {what}"))
 }
 
 pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
@@ -124,18 +127,21 @@ pub(crate) fn eventually(what: &str, mut holds: impl FnMut() -> bool) {
 
 /// For the promises that name one second; the second on top is for a busy machine.
 pub(crate) fn within_a_second(what: &str, mut holds: impl FnMut() -> bool) {
-    poll(what, Duration::from_secs(2), || holds().then_some(()));
+    let patience = Duration::from_secs(2);
+    assert!(poll(patience, || holds().then_some(())).is_some(), "waited {patience:?} in vain: {what}");
 }
 
-fn poll<T>(what: &str, patience: Duration, mut attempt: impl FnMut() -> Option<T>) -> T {
+fn poll<T>(patience: Duration, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
     let deadline = Instant::now() + patience;
     loop {
         // An attempt that began in time may be late itself, and rightly find what was so before.
         let is_last = Instant::now() >= deadline;
         if let Some(found) = attempt() {
-            return found;
+            return Some(found);
         }
-        assert!(!is_last, "waited {patience:?} in vain: {what}");
+        if is_last {
+            return None;
+        }
         std::thread::sleep(Duration::from_millis(10));
     }
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use reqwest::blocking::{Client, RequestBuilder};
 
-use super::{Answer, eventually, wait_for};
+use super::{Answer, EVENTUALLY, poll, wait_for};
 
 pub(crate) struct Server {
     process: Process,
@@ -96,7 +96,8 @@ impl Server {
     }
 
     pub(crate) fn eventually_says(&self, text: &str) {
-        eventually(&format!("the log says {text:?}"), || self.said().contains(text));
+        let found = poll(EVENTUALLY, || self.said().contains(text).then_some(()));
+        assert!(found.is_some(), "the log does not say {text:?}: {}", self.said());
     }
 
     pub(crate) fn signal(&self, name: &str) {
