@@ -125,7 +125,8 @@ fn an_instance_that_freezes_with_the_chain_locked_does_not_stop_others() {
     drop(running);
     eventually("the chain is locked and the table waited for", || {
         let waiting = "SELECT pid FROM pg_stat_activity WHERE datname = current_database() \
-                       AND wait_event_type = 'Lock' AND query LIKE 'UPDATE headcount_audit %'";
+                       AND wait_event_type = 'Lock' AND EXISTS (SELECT FROM pg_locks \
+                       WHERE pg_locks.pid = pg_stat_activity.pid AND relation = 'headcount_audit_head'::regclass AND granted)";
         !site.column(waiting).is_empty()
     });
     frozen.signal("STOP");
