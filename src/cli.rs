@@ -21,7 +21,7 @@ use crate::signature::SigningKey;
 use crate::source::Source;
 use crate::source::embedded::EmbeddedUsers;
 use crate::store::Store;
-use crate::store::audit::AuditLog;
+use crate::store::audit::{AddressKey, AuditLog};
 use crate::telemetry;
 use crate::timestamp::Timestamp;
 use anyhow::Context;
@@ -227,8 +227,8 @@ fn open_embedded(config: &Config, file: &Path) -> anyhow::Result<EmbeddedUsers> 
 /// Everything that an export needs, with this process registered in the audit.
 async fn open_exporter(config: &Config, store: &Store) -> anyhow::Result<Exporter> {
     let instance = i64::from_ne_bytes(random_bytes::<8>()?);
-    let audit = AuditLog::open(store.clone(), instance).await?;
     let pseudonyms = store.pseudonym_key(&random_bytes()?).await?;
+    let audit = AuditLog::open(store.clone(), instance, AddressKey::new(&pseudonyms)).await?;
     let slots = SlotLimits {
         exports: config.limits.concurrent_exports,
         per_key: config.limits.concurrent_exports_per_key,

@@ -7,6 +7,7 @@ mod limits;
 mod mapping;
 
 use crate::database_url::DatabaseUrl;
+use crate::named::named;
 use crate::plan::Profile;
 use crate::source::Mapping;
 use crate::store::flags::{self, Flags};
@@ -55,12 +56,13 @@ pub struct SourceConfig {
     pub embedded: Option<PathBuf>,
 }
 
-/// How log lines look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    Text,
-    Json,
+named! {
+    /// How log lines look.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+    pub enum LogFormat {
+        Text = "text",
+        Json = "json",
+    }
 }
 
 /// What HTTPS needs, in PEM.
@@ -215,11 +217,10 @@ impl FromStr for LogFormatText {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        match text {
-            "text" => Ok(Self(LogFormat::Text)),
-            "json" => Ok(Self(LogFormat::Json)),
-            _ => Err("expected 'text' or 'json'".to_owned()),
-        }
+        let known = LogFormat::ALL.into_iter().find(|known| known.name() == text);
+        known
+            .map(Self)
+            .ok_or_else(|| format!("expected '{}'", LogFormat::ALL.map(LogFormat::name).join("' or '")))
     }
 }
 

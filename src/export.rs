@@ -15,9 +15,9 @@ mod writer;
 
 pub use body::{Broken, ExportBody};
 pub use draft::Draft;
-pub use preflight::Preflight;
+pub use preflight::{DescribedColumn, Preflight};
 pub use slots::SlotLimits;
-pub use spending::Spending;
+pub use spending::Allowance;
 pub use spool::SpoolLimits;
 pub use stall::Stall;
 
@@ -25,15 +25,17 @@ use crate::encode::mask::PseudonymKey;
 use crate::plan::{Plan, Profile};
 use crate::source::{Source, SourceError};
 use crate::store::StoreError;
-use crate::store::audit::AuditLog;
+use crate::store::audit::{AuditLog, Outcome};
 use crate::telemetry::Metrics;
 use crate::timestamp::Timestamp;
 use account::Account;
 use draft::DRAFTS;
 use relay::Relay;
-use slots::{Slot, Slots};
+use slots::{Entry, Slots};
+use spending::Spending;
 use spool::Spools;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,7 +44,12 @@ use writer::{PartWriters, Progress};
 /// Parts that wait for the one before them, beside the one that is being read.
 const PARTS_AHEAD: usize = 2;
 
+/// For each slot, so many exports that were read and wait for their clients: each has a file and a chunk of memory.
+pub const PARKED_PER_SLOT: usize = 8;
+
 const OVER_BUDGET: &str = "the key has no rows left for today";
+const CLAIMED: &str =
+    "the rows that the key has left for today are those that its running exports are expected to need";
 
 /// Everything that an export needs.
 pub struct Exporter {
@@ -52,7 +59,10 @@ pub struct Exporter {
     pseudonyms: PseudonymKey,
     /// Tells the time.
     clock: fn() -> Timestamp,
+    /// The right to read the database.
     slots: Arc<Slots>,
+    /// Places for exports that were read: of what waits for their clients nothing is in memory but the next chunk.
+    parking: Arc<Slots>,
     spools: Arc<Spools>,
     /// Places for drafts.
     drafts: Arc<Semaphore>,
@@ -69,6 +79,8 @@ pub enum StartError {
     KeyBusy,
     #[error("{OVER_BUDGET}")]
     OverBudget,
+    #[error("{CLAIMED}")]
+    Claimed,
     #[error("its rows could not be counted in the budget of the key: {0}")]
     Uncounted(StoreError),
     #[error(transparent)]
@@ -85,7 +97,7 @@ pub struct Terms {
     /// Asked when the caller goes early: whether it was cut off.
     pub stall: Stall,
     /// What the export costs; `None`: nothing.
-    pub spending: Option<Spending>,
+    pub allowance: Option<Allowance>,
 }
 
 impl Exporter {
@@ -104,7 +116,8 @@ impl Exporter {
             audit,
             pseudonyms,
             clock,
-            slots: Slots::new(slots),
+            slots: Slots::new(slots, metrics.slots.clone()),
+            parking: Slots::new(parking(slots), metrics.parked.clone()),
             spools: Spools::new(spools, metrics.spool.clone()),
             metrics,
             drafts: Arc::new(Semaphore::new(DRAFTS)),
@@ -127,23 +140,42 @@ impl Exporter {
     ) -> Result<ExportBody, StartError> {
         let slot = self.slot(draft).await?;
         // In a task of its own, because half a write is none. An account that nobody takes any more is settled.
-        let opening = Arc::clone(self).open(draft.hand_on(), Arc::clone(&plan.profile), slot, terms.stall);
-        let account = tokio::spawn(opening).await.map_err(|_| StartError::Died)??;
+        let opening = Arc::clone(self).open(draft.hand_on(), Arc::clone(&plan.profile), terms.stall);
+        let mut account = tokio::spawn(opening).await.map_err(|_| StartError::Died)??;
+        let spending = self.spending(terms.allowance, &plan, &mut account).await?;
         let (progress, parts) = mpsc::channel(PARTS_AHEAD);
         let relay = Relay::new(parts, Arc::clone(&self.spools));
-        let scan = tokio::spawn(scan(Arc::clone(self), plan, progress, Arc::clone(&relay)));
-        ExportBody::begin(account, relay, scan.abort_handle(), terms.spending).await
+        let key = slot.key().map(str::to_owned);
+        relay.hold(slot);
+        let scan = tokio::spawn(scan(Arc::clone(self), plan, progress, Arc::clone(&relay), key));
+        ExportBody::begin(account, relay, scan.abort_handle(), spending).await
     }
 
     async fn open(
         self: Arc<Self>,
         draft: Draft,
         profile: Arc<Profile>,
-        slot: Slot,
         stall: Stall,
     ) -> Result<Account, StoreError> {
         let request = draft.begin().await?;
-        Ok(Account::open(self, profile, request, slot, stall))
+        Ok(Account::open(self, profile, request, stall))
+    }
+
+    /// What the export takes from its budget, if it has one.
+    async fn spending(
+        &self,
+        allowance: Option<Allowance>,
+        plan: &Plan,
+        account: &mut Account,
+    ) -> Result<Option<Spending>, StartError> {
+        let Some(allowance) = allowance else { return Ok(None) };
+        let (outcome, error) = match self.claim(allowance, plan, account.id()).await {
+            Ok(Some(spending)) => return Ok(Some(spending)),
+            Ok(None) => (Outcome::Denied, StartError::Claimed),
+            Err(error) => (Outcome::Failed, StartError::Uncounted(error)),
+        };
+        let _ = account.settle(outcome, Some(error.to_string())).await;
+        Err(error)
     }
 
     /// Does everything that [`Exporter::start`] does but the export and its record: for `HEAD`.
@@ -166,6 +198,11 @@ impl Exporter {
         Ok(self.describe(plan).await?)
     }
 
+    /// A key of this deployment for another purpose than pseudonyms.
+    pub fn derived_key(&self, purpose: &str) -> PseudonymKey {
+        self.pseudonyms.derived(purpose)
+    }
+
     /// From now on an export that is dropped was broken off by us, not by its client.
     pub fn break_off(&self) {
         self.breaking_off.cancel();
@@ -179,9 +216,38 @@ impl Exporter {
     }
 }
 
-async fn scan(exporter: Arc<Exporter>, plan: Plan, progress: mpsc::Sender<Progress>, relay: Arc<Relay>) {
+/// Reads the source for a body, and frees the slot when that is done and nothing is in memory of it but the next chunk.
+async fn scan(
+    exporter: Arc<Exporter>,
+    plan: Plan,
+    progress: mpsc::Sender<Progress>,
+    relay: Arc<Relay>,
+    key: Option<String>,
+) {
     let writers = PartWriters::new(plan.clone(), exporter.pseudonyms.clone(), progress.clone());
     relay.run(exporter.source.scan_in_parts(&plan, writers), progress).await;
+    relay.handed_over().await;
+    let place = match exporter.parking.enter(key.as_deref()) {
+        Ok(Entry::Slot(place)) => Ok(place),
+        Ok(Entry::Queue(queue)) => queue.wait().await,
+        Err(reason) => Err(reason),
+    };
+    // Without a place it keeps its slot.
+    if let Ok(place) = place {
+        relay.hold(place);
+    }
+}
+
+/// How many exports may wait for their clients. One key has at most half of the places; the others of it keep their slots.
+fn parking(slots: SlotLimits) -> SlotLimits {
+    let exports = slots.exports * PARKED_PER_SLOT;
+    // Only who has a slot can queue, and a key may fill no more than half.
+    SlotLimits {
+        exports,
+        per_key: Some(exports.div_ceil(2)),
+        queue: 2 * slots.exports,
+        patience: Duration::MAX,
+    }
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@ mod throttle;
 mod trailers;
 
 use crate::config::Config;
+use crate::encode::mask::PseudonymKey;
 use crate::export::Exporter;
 use crate::signature::SigningKey;
 use crate::store::Store;
@@ -44,6 +45,8 @@ pub struct App {
     store: Store,
     exporter: Arc<Exporter>,
     receipt_key: SigningKey,
+    /// Names the keys of the environment in the audit.
+    static_keys: PseudonymKey,
     failed_keys: Backoff<std::net::IpAddr>,
     key_uses: Throttle<String>,
     recent_flags: Recent<(), Arc<Vec<FlagState>>>,
@@ -60,6 +63,7 @@ impl App {
         Self {
             openapi: openapi::text(&config.profiles),
             docs: docs::page(&openapi::document(&config.profiles)),
+            static_keys: exporter.derived_key("ids of the keys in the environment"),
             config,
             store,
             exporter,

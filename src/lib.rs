@@ -43,6 +43,8 @@ pub mod sample;
 pub mod telemetry;
 // Instants, read and written as databases and RFC 3339 do.
 pub mod timestamp;
+// Enums with names.
+mod named;
 
 /// Lower-case hexadecimal.
 fn hex(bytes: &[u8]) -> String {

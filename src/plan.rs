@@ -146,8 +146,8 @@ impl Plan {
         self.columns.iter().map(|shown| shown.shown_name().to_owned()).collect()
     }
 
-    /// What the audit keeps of the plan: every parameter that differs from its default, the email only as
-    /// `sha256:` and the hash in hexadecimal.
+    /// What the audit is told of the plan: every parameter that differs from its default, the email only as
+    /// `sha256:` and the hash in hexadecimal, of which it keeps an HMAC.
     pub fn summary(&self) -> serde_json::Map<String, serde_json::Value> {
         let mut summary = serde_json::Map::new();
         if self.columns != self.profile.columns {
@@ -181,12 +181,13 @@ impl Plan {
     }
 }
 
-/// A text that stands for a user in the audit or the log: an address only as `sha256:` and the hash in hexadecimal.
+/// A text that stands for a user in what the audit or the log is told: an address only as `sha256:` and the hash in hexadecimal.
 pub fn discreet(text: &str) -> String {
     if text.contains('@') { hashed(text) } else { text.escape_debug().to_string() }
 }
 
-fn hashed(text: &str) -> String {
+/// What stands for an address until it is recorded.
+pub fn hashed(text: &str) -> String {
     format!("sha256:{}", crate::hex(&Sha256::digest(text.as_bytes())))
 }
 

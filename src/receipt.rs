@@ -11,7 +11,7 @@ use crate::timestamp::Timestamp;
 use serde::Serialize;
 
 /// Says what is signed, so that nothing else that this key may sign one day can be taken for a receipt.
-const TYPE: &str = "headcount-receipt-v1";
+pub const TYPE: &str = "headcount-receipt-v1";
 
 /// Everything that is signed, in the words of `docs/receipts.md`.
 #[derive(Serialize)]

@@ -64,6 +64,10 @@ pub struct Metrics {
     bytes: Counter,
     duration: Histogram,
     in_flight: Gauge,
+    /// Slots that are taken.
+    pub slots: Gauge,
+    /// Exports that were read and wait for their clients without a slot.
+    pub parked: Gauge,
     /// Requests that wait for a slot.
     pub waiting: Gauge,
     /// Bytes of disk that keep what slow clients have not taken.
@@ -94,6 +98,8 @@ impl Default for Metrics {
             bytes: Counter::default(),
             duration: Histogram::new(DURATION_BUCKETS),
             in_flight: Gauge::default(),
+            slots: Gauge::default(),
+            parked: Gauge::default(),
             waiting: Gauge::default(),
             spool: Gauge::default(),
             refused: Family::default(),
@@ -119,6 +125,12 @@ impl Metrics {
             self.duration.clone(),
         );
         registry.register("exports_in_flight", "Exports that are running", self.in_flight.clone());
+        registry.register("slots_taken", "Exports and looks that read the source", self.slots.clone());
+        registry.register(
+            "exports_parked",
+            "Exports that were read and wait for their clients without a slot",
+            self.parked.clone(),
+        );
         registry.register("exports_waiting", "Requests that wait for a slot", self.waiting.clone());
         registry.register_with_unit(
             "spool",

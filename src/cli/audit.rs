@@ -3,8 +3,9 @@
 use super::table::or_dash;
 use super::{open_store, print};
 use crate::config::Config;
+use crate::plan::hashed;
 use crate::store::Store;
-use crate::store::audit::{Outcome, Record};
+use crate::store::audit::{AddressKey, Outcome, Record, Sought};
 use clap::Subcommand;
 use std::io::{BufWriter, Write};
 
@@ -18,6 +19,9 @@ pub(super) enum Command {
         /// At most so many records [default: all]
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
         limit: Option<i64>,
+        /// Only the requests for this address, of which the audit holds no more than a hash
+        #[arg(long, value_name = "ADDRESS")]
+        email: Option<String>,
     },
     /// Print the hash of the newest settled record, to be kept where nobody who can change the store can change it
     Head,
@@ -40,7 +44,13 @@ fn parse_hash(text: &str) -> Result<String, String> {
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     match command {
-        Command::List { json, limit } => list(&store, json, limit).await,
+        Command::List { json, limit, email } => {
+            let sought = match email {
+                Some(email) => Some(sought(&store, &email).await?),
+                None => None,
+            };
+            list(&store, json, limit, sought.as_ref()).await
+        }
         Command::Head => print(&(store.audit_head().await? + "\n")),
         Command::Verify { head } => {
             let whole = store.verify_audit(head.as_deref()).await?;
@@ -49,12 +59,23 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
     }
 }
 
-async fn list(store: &Store, json: bool, limit: Option<i64>) -> anyhow::Result<()> {
+/// An address as records hold it.
+async fn sought(store: &Store, address: &str) -> anyhow::Result<Sought> {
+    let key = store.known_pseudonym_key().await?.map(|pseudonyms| AddressKey::new(&pseudonyms));
+    Ok(Sought::new(hashed(address), key.as_ref()))
+}
+
+async fn list(store: &Store, json: bool, limit: Option<i64>, sought: Option<&Sought>) -> anyhow::Result<()> {
     let mut out = BufWriter::new(std::io::stdout().lock());
+    let mut left = limit.unwrap_or(i64::MAX);
     // One record at a time: an audit of years must not have to fit into memory.
     let mut separator = "[\n  ";
     store
-        .for_each_record(limit, |record| -> anyhow::Result<()> {
+        .for_each_record(limit.filter(|_| sought.is_none()), |record| -> anyhow::Result<()> {
+            if left == 0 || sought.is_some_and(|sought| !sought.is_in(&record)) {
+                return Ok(());
+            }
+            left -= 1;
             if json {
                 write!(out, "{separator}{}", serde_json::to_string(&record)?)?;
                 separator = ",\n  ";

@@ -175,7 +175,6 @@ async fn rotate(store: &Store, id: &str) -> anyhow::Result<()> {
         Duration::from_micros(expiry.micros().saturating_sub(old.created_at.micros()).max(0).unsigned_abs())
     });
     let (key, secret) = new_key(&old.name, old.kind, old.grants, lifetime)?;
-    store.copy_budget(id, &key.id).await?;
     if !store.replace_key(id, &key, &secret, key.created_at).await? {
         bail!(no_such_key(id));
     }

@@ -1,21 +1,23 @@
 //! Personal values made less so, cell by cell.
 
 use super::Value;
+use crate::named::named;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
 
-/// How a personal value is made less so. NULL stays NULL.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Mask {
-    /// A token that is the same wherever the value is the same, so that joins still work: the first 16 bytes of its
-    /// HMAC-SHA-256 (RFC 2104) in hexadecimal.
-    Pseudonym,
-    /// Its first character, and the domain of an address: `j***@example.com`.
-    Partial,
-    /// Nothing of it: `[redacted]`.
-    Redact,
+named! {
+    /// How a personal value is made less so. NULL stays NULL.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Deserialize, serde::Serialize)]
+    pub enum Mask {
+        /// A token that is the same wherever the value is the same, so that joins still work: the first 16 bytes of its
+        /// HMAC-SHA-256 (RFC 2104) in hexadecimal.
+        Pseudonym = "pseudonym",
+        /// Its first character, and the domain of an address: `j***@example.com`.
+        Partial = "partial",
+        /// Nothing of it: `[redacted]`.
+        Redact = "redact",
+    }
 }
 
 const REDACTED: &[u8] = b"[redacted]";
@@ -34,9 +36,23 @@ impl PseudonymKey {
         Self(Hmac::new(&block.into()))
     }
 
+    /// A key for another purpose, from whose use nothing can be learned of this one.
+    #[must_use]
+    pub fn derived(&self, purpose: &str) -> Self {
+        Self::new(&self.digest(purpose.as_bytes()))
+    }
+
+    /// The whole HMAC-SHA-256 of a text in hexadecimal.
+    pub fn mac(&self, text: &[u8]) -> String {
+        crate::hex(&self.digest(text))
+    }
+
     fn token(&self, text: &[u8]) -> String {
-        let digest = self.0.clone().chain_update(text).finalize().into_bytes();
-        crate::hex(&digest[..TOKEN_BYTES])
+        crate::hex(&self.digest(text)[..TOKEN_BYTES])
+    }
+
+    fn digest(&self, text: &[u8]) -> [u8; 32] {
+        self.0.clone().chain_update(text).finalize().into_bytes().into()
     }
 }
 

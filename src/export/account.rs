@@ -1,6 +1,5 @@
 //! What is known of a running export, and its one way into the audit, the metrics and the log.
 
-use super::slots::Slot;
 use super::{Exporter, Stall};
 use crate::plan::Profile;
 use crate::store::StoreError;
@@ -25,7 +24,6 @@ pub(super) struct Account {
     hasher: Sha256,
     is_settled: bool,
     stall: Stall,
-    _slot: Slot,
     /// Keeps [`Exporter::settled`] waiting for exports that are not dropped yet.
     _unsettled: TaskTrackerToken,
 }
@@ -36,7 +34,6 @@ impl Account {
         exporter: Arc<Exporter>,
         profile: Arc<Profile>,
         request: Request,
-        slot: Slot,
         stall: Stall,
     ) -> Self {
         exporter.metrics.export_started();
@@ -54,7 +51,6 @@ impl Account {
             hasher: Sha256::new(),
             is_settled: false,
             stall,
-            _slot: slot,
             _unsettled: unsettled,
         }
     }
@@ -64,6 +60,11 @@ impl Account {
         self.hasher.update(bytes);
         self.bytes += bytes.len() as u64;
         self.rows += rows;
+    }
+
+    /// The id of the export.
+    pub(super) fn id(&self) -> &str {
+        &self.request.id
     }
 
     /// Users counted so far.
@@ -92,7 +93,7 @@ impl Account {
         self.exporter.metrics.export_ended(&self.profile, outcome, self.rows, self.bytes, duration);
         let closing = Closing {
             outcome,
-            reason,
+            reason: reason.map(|reason| self.exporter.audit.discreet(&reason)),
             rows: self.rows,
             bytes: self.bytes,
             sha256: Some(crate::hex(&self.digest())),

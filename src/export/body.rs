@@ -31,7 +31,8 @@ pub struct ExportBody {
 }
 
 enum State {
-    First(Bytes),
+    /// What the scan gave at first, with its rows, which are counted in the budget.
+    First(Bytes, u64),
     Streaming,
     /// These rows are being counted in the budget.
     Spending {
@@ -82,8 +83,7 @@ impl ExportBody {
             Next::Chunk { bytes, rows } => {
                 let (outcome, error) = match poll_fn(|context| body.poll_spend(context, rows)).await {
                     Ok(true) => {
-                        body.account.add(&bytes, rows);
-                        body.state = State::First(bytes);
+                        body.state = State::First(bytes, rows);
                         return Ok(body);
                     }
                     Ok(false) => (Outcome::OverBudget, StartError::OverBudget),
@@ -138,6 +138,15 @@ impl ExportBody {
         self.state = State::Settling(settling, Err(Broken(reason)));
     }
 
+    /// Lets bytes go, with the rows that begin in them.
+    fn hand_out(&mut self, bytes: Bytes, rows: u64) -> Frame<Bytes> {
+        self.account.add(&bytes, rows);
+        if let Some(spending) = &mut self.spending {
+            spending.note_left(rows);
+        }
+        Frame::data(bytes)
+    }
+
     fn poll_spend(&mut self, context: &mut Context<'_>, rows: u64) -> Poll<Result<bool, StoreError>> {
         self.spending.as_mut().map_or(Poll::Ready(Ok(true)), |spending| spending.poll_spend(context, rows))
     }
@@ -169,10 +178,10 @@ impl Body for ExportBody {
                     return Poll::Ready(end.err().map(Err));
                 }
                 State::Ended => return Poll::Ready(None),
-                State::First(bytes) => {
-                    let bytes = std::mem::take(bytes);
+                State::First(bytes, rows) => {
+                    let (bytes, rows) = (std::mem::take(bytes), *rows);
                     self.state = State::Streaming;
-                    return Poll::Ready(Some(Ok(Frame::data(bytes))));
+                    return Poll::Ready(Some(Ok(self.hand_out(bytes, rows))));
                 }
                 State::Streaming => match ready!(self.scan.poll_next(context)) {
                     Next::Chunk { bytes, rows } => self.state = State::Spending { bytes, rows },
@@ -186,10 +195,7 @@ impl Body for ExportBody {
                         return Poll::Ready(None);
                     };
                     match is_paid {
-                        Ok(true) => {
-                            self.account.add(&bytes, rows);
-                            return Poll::Ready(Some(Ok(Frame::data(bytes))));
-                        }
+                        Ok(true) => return Poll::Ready(Some(Ok(self.hand_out(bytes, rows)))),
                         Ok(false) => self.fail(Outcome::OverBudget, OVER_BUDGET.to_owned()),
                         Err(error) => self.fail(Outcome::Failed, error.to_string()),
                     }
@@ -209,5 +215,6 @@ impl Body for ExportBody {
 impl Drop for ExportBody {
     fn drop(&mut self) {
         self.scan.task.abort();
+        self.scan.relay.let_go();
     }
 }

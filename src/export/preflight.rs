@@ -55,7 +55,7 @@ impl Exporter {
         Ok(Preflight {
             export: plan.profile.name.clone(),
             columns: plan.columns.iter().map(described).collect(),
-            filters: plan.summary(),
+            filters: self.audit.as_kept(plan.summary()),
             estimated_rows: estimate.rows,
             estimated_bytes: bytes,
             uses_index: estimate.uses_index,

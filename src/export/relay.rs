@@ -1,7 +1,9 @@
 //! What stands between a scan and its body, so that a slow client never holds the database: the body reads the scan itself as
 //! long as it keeps up; then a deputy in the scan's task does, at the speed of the scan, and keeps what the body has not taken.
+//! So it does with what is left when the scan is done.
 
 use super::reader::{Next, PartsReader, no_verdict};
+use super::slots::Slot;
 use super::spool::{Room, Spool, Spools, Stored, broken};
 use super::writer::Progress;
 use crate::source::SourceError;
@@ -13,7 +15,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, MissedTickBehavior, interval, timeout};
+use tokio::time::{Instant, MissedTickBehavior, interval};
 
 /// How often to look how the body keeps up.
 const TICK: Duration = Duration::from_millis(20);
@@ -27,6 +29,8 @@ pub(super) struct Relay {
     state: Mutex<State>,
     /// The body has taken all that waited.
     emptied: Notify,
+    /// The body has the verdict.
+    over: Notify,
     spools: Arc<Spools>,
 }
 
@@ -39,6 +43,12 @@ struct State {
     waker: Option<Waker>,
     /// Bytes that the body took from the reader since the last tick.
     taken: usize,
+    /// Whether the source is not read any more, and every row came.
+    is_scanned: bool,
+    /// Whether the body has the verdict.
+    is_over: bool,
+    /// What the export holds, until its body is gone: the right to read the source, or to wait for its client.
+    slot: Option<Slot>,
 }
 
 /// What the body takes.
@@ -50,8 +60,22 @@ pub(super) enum Waiting {
 impl Relay {
     pub(super) fn new(parts: mpsc::Receiver<Progress>, spools: Arc<Spools>) -> Arc<Self> {
         let reader = Some(PartsReader::new(parts));
-        let state = State { reader, waiting: VecDeque::new(), waker: None, taken: 0 };
-        Arc::new(Self { state: Mutex::new(state), emptied: Notify::new(), spools })
+        let waiting = VecDeque::new();
+        let state =
+            State { reader, waiting, waker: None, taken: 0, is_scanned: false, is_over: false, slot: None };
+        Arc::new(Self { state: Mutex::new(state), emptied: Notify::new(), over: Notify::new(), spools })
+    }
+
+    /// Keeps a slot until there is another one in its place, or the body is gone.
+    pub(super) fn hold(&self, slot: Slot) {
+        let former = self.state().slot.replace(slot);
+        drop(former);
+    }
+
+    /// The body is gone.
+    pub(super) fn let_go(&self) {
+        let slot = self.state().slot.take();
+        drop(slot);
     }
 
     /// The next that the scan gave, for the body.
@@ -69,7 +93,11 @@ impl Relay {
         match &next {
             Poll::Pending => state.waker = Some(context.waker().clone()),
             Poll::Ready(Waiting::Here(Next::Chunk { bytes, .. })) => state.taken += bytes.len(),
-            Poll::Ready(_) => {}
+            Poll::Ready(Waiting::Here(Next::Verdict(_))) => {
+                state.is_over = true;
+                self.over.notify_one();
+            }
+            Poll::Ready(Waiting::Spooled(_)) => {}
         }
         if state.reader.is_none() && state.waiting.is_empty() {
             self.emptied.notify_one();
@@ -77,24 +105,45 @@ impl Relay {
         next
     }
 
-    /// Runs a scan to its verdict. A good one follows its parts; a bad one does not wait for them.
+    /// Runs a scan to its verdict, and until what is left of it is with the body or in the spool. A good verdict follows the
+    /// parts; a bad one does not wait for them.
     pub(super) async fn run(
         &self,
         scan: impl Future<Output = Result<(), SourceError>>,
         progress: mpsc::Sender<Progress>,
     ) {
-        let mut scan = pin!(scan);
+        let mut scan = pin!(async {
+            scan.await?;
+            self.state().is_scanned = true;
+            // Nobody listens after the body is gone, and then nobody needs to.
+            let _ = progress.send(Progress::End).await;
+            self.over().await;
+            Ok::<_, SourceError>(())
+        });
         tokio::select! {
             biased;
-            verdict = &mut scan => match verdict {
-                // What is left of it holds nothing but the memory of its channels.
-                Ok(()) => end(&progress).await,
-                Err(error) => self.end(Err(error)),
+            verdict = &mut scan => if let Err(error) = verdict {
+                self.end(Err(error));
             },
             reader = self.slow_body() => {
                 let mut ending = Ending { relay: self, verdict: Err(no_verdict()) };
-                ending.verdict = self.deputise(scan, progress, reader).await;
+                ending.verdict = self.deputise(scan, reader).await;
             }
+        }
+    }
+
+    /// Waits, after the run, until of the scan nothing is in memory but the next chunk.
+    pub(super) async fn handed_over(&self) {
+        let has_deputy = self.state().reader.is_none();
+        if !has_deputy {
+            self.over().await;
+        }
+    }
+
+    /// Waits until the body has the verdict.
+    async fn over(&self) {
+        while !self.state().is_over {
+            self.over.notified().await;
         }
     }
 
@@ -125,18 +174,12 @@ impl Relay {
     async fn deputise(
         &self,
         scan: Pin<&mut impl Future<Output = Result<(), SourceError>>>,
-        progress: mpsc::Sender<Progress>,
         reader: PartsReader,
     ) -> Result<(), SourceError> {
         let mut reading = pin!(self.read(reader));
-        let scanning = async {
-            scan.await?;
-            end(&progress).await;
-            Ok(())
-        };
         tokio::select! {
             verdict = &mut reading => verdict,
-            scanned = scanning => match scanned {
+            scanned = scan => match scanned {
                 Ok(()) => reading.await,
                 Err(error) => Err(error),
             },
@@ -144,21 +187,37 @@ impl Relay {
     }
 
     async fn read(&self, mut reader: PartsReader) -> Result<(), SourceError> {
+        let mut next = poll_fn(|context| reader.poll_next(context)).await;
+        if let Next::Verdict(verdict) = next {
+            return verdict;
+        }
         let hold = self.spools.hold();
         let begun = Instant::now();
         let mut spool = Spool::open(&self.spools, hold).await;
         let mut left = hold.saturating_sub(begun.elapsed());
         loop {
-            let (bytes, rows) = match poll_fn(|context| reader.poll_next(context)).await {
+            let (bytes, rows) = match next {
                 Next::Chunk { bytes, rows } => (bytes, rows),
                 Next::Verdict(verdict) => return verdict,
             };
             // The time that a chunk takes at the pace is free, for its client and for the disk.
             let time = left.saturating_add(TICK.mul_f64(bytes.len() as f64 / PACE as f64));
             let begun = Instant::now();
-            let kept = timeout(time, self.keep(bytes, rows, &mut spool)).await;
-            kept.map_err(|_| SourceError::Failed(HELD_TOO_LONG.to_owned()))??;
+            tokio::select! {
+                biased;
+                kept = self.keep(bytes, rows, &mut spool) => kept?,
+                () = self.held_for(time) => return Err(SourceError::Failed(HELD_TOO_LONG.to_owned())),
+            }
             left = time.saturating_sub(begun.elapsed()).min(hold);
+            next = poll_fn(|context| reader.poll_next(context)).await;
+        }
+    }
+
+    /// Waits until the source was held for so long; for ever where it is not held any more.
+    async fn held_for(&self, time: Duration) {
+        tokio::time::sleep(time).await;
+        if self.state().is_scanned {
+            pending::<()>().await;
         }
     }
 
@@ -235,12 +294,6 @@ impl Drop for Ending<'_> {
     fn drop(&mut self) {
         self.relay.end(std::mem::replace(&mut self.verdict, Ok(())));
     }
-}
-
-/// Says that the scan ended well.
-async fn end(progress: &mpsc::Sender<Progress>) {
-    // Nobody listens after the body is gone, and then nobody needs to.
-    let _ = progress.send(Progress::End).await;
 }
 
 #[cfg(test)]

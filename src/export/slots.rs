@@ -1,5 +1,6 @@
 //! Who may export now: so many at a time, so many with one key, and a short queue before the rest are refused.
 
+use prometheus_client::metrics::gauge::Gauge;
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -10,7 +11,7 @@ use tokio::sync::oneshot;
 pub struct SlotLimits {
     /// Exports that run at the same time, 1 or more.
     pub exports: usize,
-    /// Those of one key, 1 or more; `None`: no limit of its own.
+    /// Those of one key, 1 or more; `None`: no limit of its own, but while others wait it gets no further than half of all.
     pub per_key: Option<usize>,
     /// Requests that wait for a slot. One key has at most half of the places, so that it does not fill them all.
     pub queue: usize,
@@ -31,6 +32,8 @@ pub(super) enum NoSlot {
 pub(super) struct Slots {
     limits: SlotLimits,
     state: Mutex<State>,
+    /// How many are taken.
+    taken: Gauge,
 }
 
 #[derive(Default)]
@@ -48,10 +51,18 @@ struct Waiting {
     grant: oneshot::Sender<Slot>,
 }
 
-/// The right to run one export. Dropped, it goes to the first in the queue whose key may run one more.
+/// The right to run one export. Dropped, it goes to the first in the queue whose key has less than its share, or else to the
+/// first whose key may run one more.
 pub(super) struct Slot {
     slots: Arc<Slots>,
     key: Option<String>,
+}
+
+impl Slot {
+    /// Whose it is.
+    pub(super) fn key(&self) -> Option<&str> {
+        self.key.as_deref()
+    }
 }
 
 /// A place in the queue. Dropped, it is free.
@@ -69,8 +80,9 @@ pub(super) enum Entry {
 }
 
 impl Slots {
-    pub(super) fn new(limits: SlotLimits) -> Arc<Self> {
-        Arc::new(Self { limits, state: Mutex::default() })
+    /// Shows in `taken` how many are taken.
+    pub(super) fn new(limits: SlotLimits, taken: Gauge) -> Arc<Self> {
+        Arc::new(Self { limits, state: Mutex::default(), taken })
     }
 
     /// A slot if one is free, else a place in the queue. Nobody with the same right to a slot is overtaken: while
@@ -79,7 +91,7 @@ impl Slots {
         let mut state = self.lock();
         let key = key.map(str::to_owned);
         if self.may_run(&state, key.as_deref()) {
-            state.run(key.as_deref());
+            self.run(&mut state, key.as_deref());
             return Ok(Entry::Slot(Slot { slots: Arc::clone(self), key }));
         }
         let is_same = |waiting: &&Waiting| key.is_some() && waiting.key == key;
@@ -99,8 +111,17 @@ impl Slots {
     }
 
     fn is_key_busy(&self, state: &State, key: Option<&str>) -> bool {
-        let running = key.and_then(|key| state.by_key.get(key)).copied().unwrap_or(0);
-        self.limits.per_key.is_some_and(|limit| running >= limit)
+        self.limits.per_key.is_some_and(|limit| state.running_with(key) >= limit)
+    }
+
+    /// Whether a key has all that it gets while others wait.
+    fn has_its_share(&self, state: &State, key: Option<&str>) -> bool {
+        state.running_with(key) >= self.limits.per_key.unwrap_or(self.limits.exports.div_ceil(2))
+    }
+
+    fn run(&self, state: &mut State, key: Option<&str>) {
+        state.run(key);
+        self.taken.inc();
     }
 
     fn reason(&self, state: &State, key: Option<&str>) -> NoSlot {
@@ -111,9 +132,13 @@ impl Slots {
     fn release(self: &Arc<Self>, key: Option<&str>) {
         let mut state = self.lock();
         state.stop(key);
-        let next = state.queue.iter().position(|waiting| self.may_run(&state, waiting.key.as_deref()));
+        self.taken.dec();
+        let may_run = |waiting: &Waiting| self.may_run(&state, waiting.key.as_deref());
+        let has_its_share = |waiting: &Waiting| self.has_its_share(&state, waiting.key.as_deref());
+        let first = state.queue.iter().position(|waiting| may_run(waiting) && !has_its_share(waiting));
+        let next = first.or_else(|| state.queue.iter().position(may_run));
         let Some(next) = next.and_then(|at| state.queue.remove(at)) else { return };
-        state.run(next.key.as_deref());
+        self.run(&mut state, next.key.as_deref());
         drop(state);
         // Whoever left in this moment drops the slot, which comes back here.
         let _ = next.grant.send(Slot { slots: Arc::clone(self), key: next.key });
@@ -125,6 +150,10 @@ impl Slots {
 }
 
 impl State {
+    fn running_with(&self, key: Option<&str>) -> usize {
+        key.and_then(|key| self.by_key.get(key)).copied().unwrap_or(0)
+    }
+
     fn run(&mut self, key: Option<&str>) {
         self.running += 1;
         if let Some(key) = key {
@@ -171,7 +200,8 @@ mod tests {
     use super::*;
 
     fn slots(exports: usize, per_key: Option<usize>, queue: usize) -> Arc<Slots> {
-        Slots::new(SlotLimits { exports, per_key, queue, patience: Duration::from_secs(600) })
+        let limits = SlotLimits { exports, per_key, queue, patience: Duration::from_secs(600) };
+        Slots::new(limits, Gauge::default())
     }
 
     fn slot(slots: &Arc<Slots>, key: &str) -> Slot {
@@ -222,6 +252,26 @@ mod tests {
         drop(running);
         assert!(is_granted(&mut waiting[0]).is_some());
         drop(third_slot);
+    }
+
+    #[test]
+    fn a_key_has_at_most_half_while_others_wait() {
+        let slots = slots(3, None, 8);
+        let mut running = vec![slot(&slots, "a"), slot(&slots, "a"), slot(&slots, "a")];
+        let mut own = place(&slots, "a");
+        let mut others = [place(&slots, "b"), place(&slots, "c")];
+        running.pop();
+        let first = is_granted(&mut others[0]).expect("a slot");
+        assert!(is_granted(&mut own).is_none());
+        running.pop();
+        let own = is_granted(&mut own).expect("a slot");
+        running.pop();
+        let second = is_granted(&mut others[1]).expect("a slot");
+
+        let (another, mut last) = (place(&slots, "a"), place(&slots, "a"));
+        drop((first, another));
+        assert!(is_granted(&mut last).is_some(), "nobody else waits");
+        drop((own, second));
     }
 
     #[test]

@@ -1,19 +1,33 @@
 //! What an export takes from the budget of its key, while it runs.
 
 use super::Exporter;
-use crate::store::budgets::Day;
+use crate::plan::Plan;
+use crate::store::budgets::{Claim, Day};
 use crate::store::{Store, StoreError};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 use tokio::task::JoinHandle;
 use tokio_util::task::TaskTracker;
 
 /// The most rows that are counted ahead of those that leave, so that not every chunk costs a write of the store.
 const AHEAD: i64 = 100_000;
+/// A page of no more rows is taken to be full: asking the database would cost more.
+const PAGE: i64 = 1000;
+/// How long the database may think about how many rows an export has.
+const ESTIMATE_TIMEOUT: Duration = Duration::from_secs(3);
 
-/// The budget of one export's key. Rows are counted before they leave, and what was counted ahead is given back at the
+/// The budget that an export may draw on.
+pub struct Allowance {
+    pub store: Store,
+    /// The id of the budget.
+    pub budget: String,
+    pub day: Day,
+}
+
+/// What one export takes from its budget. Rows are counted before they leave, and what was counted ahead is given back at the
 /// end, even if that comes early.
-pub struct Spending {
+pub(super) struct Spending {
     account: Account,
     /// Rows that left.
     spent: i64,
@@ -28,37 +42,51 @@ pub struct Spending {
 #[derive(Clone)]
 struct Account {
     store: Store,
-    key_id: String,
+    claim: Claim,
     day: Day,
 }
 
 impl Exporter {
-    /// The budget that the key has in this store on this day.
-    pub fn spending(&self, store: &Store, key_id: &str, day: Day) -> Spending {
-        let account = Account { store: store.clone(), key_id: key_id.to_owned(), day };
-        Spending { account, spent: 0, left: 0, counting: None, closing: self.closing.clone() }
+    /// Lets an export whose record is open draw on its budget. `None`: the rows that are left are those that running exports are
+    /// expected to need.
+    pub(super) async fn claim(
+        &self,
+        allowance: Allowance,
+        plan: &Plan,
+        export_id: &str,
+    ) -> Result<Option<Spending>, StoreError> {
+        let Allowance { store, budget, day } = allowance;
+        let expected = self.expected_rows(plan).await;
+        let Some(claim) = store.claim(&budget, export_id, day, expected).await? else { return Ok(None) };
+        let account = Account { store, claim, day };
+        Ok(Some(Spending { account, spent: 0, left: 0, counting: None, closing: self.closing.clone() }))
+    }
+
+    /// About how many rows the export has; `None` where the database cannot tell in time. If it does not answer at all, the
+    /// scan will say so.
+    async fn expected_rows(&self, plan: &Plan) -> Option<i64> {
+        if let Some(limit) = plan.limit.filter(|limit| *limit <= PAGE) {
+            return Some(limit);
+        }
+        let estimate = tokio::time::timeout(ESTIMATE_TIMEOUT, self.source.estimate(plan)).await;
+        let rows = estimate.ok()?.ok()?.rows?;
+        Some(i64::try_from(rows).unwrap_or(i64::MAX))
     }
 }
 
 impl Account {
-    /// Counts `needed` rows and, if there are so many, some ahead; says how many, or 0 if not even those needed are left.
     async fn count(self, needed: i64, ahead: i64) -> Result<i64, StoreError> {
-        for rows in [needed + ahead, needed] {
-            if self.store.spend(&self.key_id, self.day, rows).await? {
-                return Ok(rows);
-            }
-        }
-        Ok(0)
+        self.store.spend(&self.claim, self.day, needed, ahead).await
     }
 
     async fn give_back(self, rows: i64) -> Result<i64, StoreError> {
-        self.store.give_back(&self.key_id, self.day, rows).await?;
+        self.store.give_back(&self.claim.budget, self.day, rows).await?;
         Ok(0)
     }
 }
 
 impl Spending {
-    /// Whether so many rows may leave. If so, they are counted.
+    /// Whether so many rows may leave. If so, they are counted, and have to be [noted](Self::note_left) when they do.
     pub(super) fn poll_spend(
         &mut self,
         context: &mut Context<'_>,
@@ -80,9 +108,14 @@ impl Spending {
             }
             self.left += counted;
         }
+        Poll::Ready(Ok(true))
+    }
+
+    /// So many rows leave now.
+    pub(super) fn note_left(&mut self, rows: u64) {
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         self.left -= rows;
         self.spent += rows;
-        Poll::Ready(Ok(true))
     }
 
     /// Gives back what was counted ahead.

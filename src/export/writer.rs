@@ -26,6 +26,7 @@ const CHUNKS_IN_PART: usize = 9;
 pub(super) enum Message {
     Chunk {
         bytes: Bytes,
+        /// Those that begin in it.
         rows: u64,
     },
     /// The part is whole: one that does not say so did not end well.
@@ -98,12 +99,14 @@ pub(super) struct ChunkWriter {
 
 impl ChunkWriter {
     async fn send(&mut self, mut bytes: Bytes) -> Result<(), Closed> {
+        // Counted with their first bytes: a row of which something left has left. All of them begin in the first piece, because
+        // a buffer that is full takes none.
+        let mut rows = std::mem::take(&mut self.rows);
         // Large rows make large chunks. In pieces they fill the channel, which then holds no more of them than of others.
         while bytes.len() > 2 * CHUNK {
-            let piece = Message::Chunk { bytes: bytes.split_to(CHUNK), rows: 0 };
+            let piece = Message::Chunk { bytes: bytes.split_to(CHUNK), rows: std::mem::take(&mut rows) };
             self.sender.send(piece).await.map_err(|_| Closed)?;
         }
-        let rows = std::mem::take(&mut self.rows);
         self.sender.send(Message::Chunk { bytes, rows }).await.map_err(|_| Closed)
     }
 }

@@ -11,6 +11,9 @@ use std::sync::Arc;
 use std::time::Instant;
 use subtle::ConstantTimeEq;
 
+/// Hexadecimal digits that tell one value of a key in the environment from another.
+const STATIC_KEY_DIGITS: usize = 16;
+
 /// Somebody with a key that is valid now.
 pub(super) struct Caller {
     pub(super) key_id: String,
@@ -108,7 +111,7 @@ async fn identify(app: &App, key: &str, holder: &mut Option<Holder>) -> Result<C
         (KeyKind::Export, "HEADCOUNT_EXPORT_API_KEY", &static_keys.export),
     ] {
         if known.as_ref().is_some_and(|known| is_equal(known, &hash)) {
-            let key_id = format!("env:{}", kind.name());
+            let key_id = static_key_id(app, kind, &hash);
             *holder = Some(Holder { key_id: key_id.clone(), key_name: variable.to_owned() });
             return Ok(Caller { key_id, grants: kind.usual_grants() });
         }
@@ -120,6 +123,12 @@ async fn identify(app: &App, key: &str, holder: &mut Option<Holder>) -> Result<C
     *holder = Some(Holder { key_id: key.id.clone(), key_name: key.name.clone() });
     check(&key, Timestamp::now())?;
     Ok(Caller { key_id: key.id.clone(), grants: key.grants.clone() })
+}
+
+/// What a key of the environment is called: whoever has its value has its receipts, and nobody who had an earlier one. Keyed,
+/// because it may be a phrase that can be guessed.
+fn static_key_id(app: &App, kind: KeyKind, hash: &[u8; 32]) -> String {
+    format!("env:{}:{}", kind.name(), &app.static_keys.mac(hash)[..STATIC_KEY_DIGITS])
 }
 
 /// Asks the store for a key, and notes there that it is used.

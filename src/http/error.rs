@@ -29,6 +29,8 @@ pub(super) enum ApiError {
     KeyBusy,
     /// This key has no rows left for today.
     OverBudget,
+    /// Those that it has left are expected to be needed by its running exports.
+    RowsClaimed,
     Busy,
     SourceUnavailable,
     StoreUnavailable,
@@ -60,9 +62,11 @@ impl ApiError {
             Self::FlagOff | Self::MissingGrant(_) => StatusCode::FORBIDDEN,
             Self::InvalidKey(_) => StatusCode::UNAUTHORIZED,
             Self::Parameter(_) | Self::Form(_) => StatusCode::BAD_REQUEST,
-            Self::TooManyFailedKeys(_) | Self::TooManyRequests(_) | Self::KeyBusy | Self::OverBudget => {
-                StatusCode::TOO_MANY_REQUESTS
-            }
+            Self::TooManyFailedKeys(_)
+            | Self::TooManyRequests(_)
+            | Self::KeyBusy
+            | Self::OverBudget
+            | Self::RowsClaimed => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy | Self::SourceUnavailable | Self::StoreUnavailable | Self::NotReady(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
             }
@@ -90,6 +94,11 @@ impl ApiError {
                 "This API key runs as many exports at a time as it may; try again later".to_owned()
             }
             Self::OverBudget => "This API key has no rows left for today (UTC)".to_owned(),
+            Self::RowsClaimed => {
+                "This API key has no more rows left for today (UTC) than its running exports are \
+                                  expected to need; try again when they have ended"
+                    .to_owned()
+            }
             Self::Busy => "All export slots are busy; try again later".to_owned(),
             Self::SourceUnavailable => "The users source is not available".to_owned(),
             Self::StoreUnavailable => "The store of keys, flags and audit is not available".to_owned(),
@@ -130,6 +139,7 @@ impl ApiError {
             Self::TooManyRequests(_) => "too_many_requests",
             Self::KeyBusy => "key_busy",
             Self::OverBudget => "over_budget",
+            Self::RowsClaimed => "rows_claimed",
             Self::Busy => "busy",
             Self::SourceUnavailable => "source_unavailable",
             Self::StoreUnavailable => "store_unavailable",
@@ -148,6 +158,7 @@ impl ApiError {
             Self::TooManyFailedKeys(seconds) | Self::TooManyRequests(seconds) => Some(*seconds),
             Self::OverBudget => Some(Day::seconds_left(Timestamp::now())),
             Self::KeyBusy
+            | Self::RowsClaimed
             | Self::Busy
             | Self::SourceUnavailable
             | Self::StoreUnavailable
@@ -192,6 +203,7 @@ impl From<StartError> for ApiError {
             StartError::Busy => Self::Busy,
             StartError::KeyBusy => Self::KeyBusy,
             StartError::OverBudget => Self::OverBudget,
+            StartError::Claimed => Self::RowsClaimed,
             StartError::Store(error) | StartError::Uncounted(error) => error.into(),
             StartError::Source(SourceError::After(error)) => Self::Parameter(error),
             StartError::Source(

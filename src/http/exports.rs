@@ -7,7 +7,7 @@ use super::client;
 use super::error::ApiError;
 use super::headers::{RequestId, attachment};
 use super::trailers::{self, WithTrailers};
-use crate::export::{Draft, Spending, Stall, Terms};
+use crate::export::{Allowance, Draft, Stall, Terms};
 use crate::plan::{Plan, Profile};
 use crate::store::audit::{self, Outcome};
 use crate::store::budgets::Day;
@@ -35,8 +35,8 @@ pub(super) async fn export(State(app): State<Arc<App>>, profile: Arc<Profile>, r
     let is_head = request.method() == Method::HEAD;
     let stall = request.extensions().get::<Stall>().cloned().unwrap_or_default();
     let answered = match admit(&app, &profile, request, &mut draft).await {
-        Ok((plan, spending)) => {
-            answer(&app, &profile, plan, is_head, &mut draft, Terms { stall, spending }).await
+        Ok((plan, allowance)) => {
+            answer(&app, &profile, plan, is_head, &mut draft, Terms { stall, allowance }).await
         }
         Err(error) => Err(error),
     };
@@ -86,7 +86,7 @@ async fn admit(
     profile: &Arc<Profile>,
     request: Request,
     draft: &mut Draft,
-) -> Result<(Plan, Option<Spending>), ApiError> {
+) -> Result<(Plan, Option<Allowance>), ApiError> {
     if request.version() < Version::HTTP_11 {
         return Err(ApiError::HttpVersion);
     }
@@ -100,7 +100,7 @@ async fn admit(
         holder.map(|holder| (holder.key_id, holder.key_name)).unzip();
     caller?.require(&profile.permission)?;
     draft.admit();
-    let spending = spending(app, &draft.request).await?;
+    let allowance = allowance(app, &draft.request).await?;
 
     let query = request.uri().query().unwrap_or_default().to_owned();
     let form = read_form(request).await?;
@@ -108,17 +108,17 @@ async fn admit(
     let plan = Plan::parse(profile, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     draft.request.filters = plan.summary();
     draft.request.columns = plan.column_names();
-    Ok((plan, spending))
+    Ok((plan, allowance))
 }
 
 /// The budget of the key, if it has one and something is left of it.
-async fn spending(app: &App, record: &audit::Request) -> Result<Option<Spending>, ApiError> {
+async fn allowance(app: &App, record: &audit::Request) -> Result<Option<Allowance>, ApiError> {
     let Some(key_id) = &record.key_id else { return Ok(None) };
-    let today = Day::of(record.time);
-    match app.store.budget(key_id, today).await? {
+    let day = Day::of(record.time);
+    match app.store.budget(key_id, day).await? {
         None => Ok(None),
         Some(budget) if budget.is_used_up() => Err(ApiError::OverBudget),
-        Some(_) => Ok(Some(app.exporter.spending(&app.store, key_id, today))),
+        Some(budget) => Ok(Some(Allowance { store: app.store.clone(), budget: budget.id, day })),
     }
 }
 

@@ -211,6 +211,11 @@ fn schema(parameter: &Parameter, profile: &Profile) -> Value {
     schema
 }
 
+/// Values of an enumeration of names that may be missing.
+fn or_null<const N: usize>(names: [&str; N]) -> Vec<Value> {
+    names.into_iter().map(Value::from).chain([Value::Null]).collect()
+}
+
 fn probe_path(path: &str, summary: &str, answer: &Value, errors: &[&str]) -> Value {
     let properties: Map<_, _> = answer
         .as_object()

@@ -1,20 +1,22 @@
 //! How sensitive a column is, by its name: for those who decide what may leave, not for what may not.
 
 use super::{by_name, words};
+use crate::named::named;
 use serde::Serialize;
 
-/// How sensitive what a column holds is likely to be.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Sensitivity {
-    /// Lets somebody in. Exported only where the configuration allows it by name.
-    Credential,
-    /// Says who somebody is or how they are reached or live.
-    Personal,
-    /// Stands for a person in this system.
-    Identifier,
-    /// Nothing that its name tells.
-    Other,
+named! {
+    /// How sensitive what a column holds is likely to be.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+    pub enum Sensitivity {
+        /// Lets somebody in. Exported only where the configuration allows it by name.
+        Credential = "credential",
+        /// Says who somebody is or how they are reached or live.
+        Personal = "personal",
+        /// Stands for a person in this system.
+        Identifier = "identifier",
+        /// Nothing that its name tells.
+        Other = "other",
+    }
 }
 
 /// Words of which one in a name makes it personal.

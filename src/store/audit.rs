@@ -1,15 +1,18 @@
 //! The audit: one record for every request that reached an export endpoint, and for every export by command line.
 
+mod addresses;
 mod chain;
 mod records;
 mod verify;
 mod writer;
 
+pub use addresses::{AddressKey, Sought};
 pub use records::Record;
 pub use verify::{Flaw, Whole};
 
 use super::instance::{Instance, Kept};
 use super::{Store, StoreError, answered};
+use crate::named::named;
 use crate::timestamp::Timestamp;
 use chain::Head;
 use futures_util::TryStreamExt;
@@ -29,6 +32,7 @@ pub struct Request {
     /// An IP address, or `cli`.
     pub client: String,
     pub request_id: Option<String>,
+    /// An address in them only as its SHA-256, of which its HMAC is recorded.
     pub filters: serde_json::Map<String, serde_json::Value>,
     /// The names in the header; empty until the plan is known.
     pub columns: Vec<String>,
@@ -52,45 +56,22 @@ impl Request {
     }
 }
 
-/// How an export ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Outcome {
-    /// Every row was sent.
-    Completed,
-    /// Something broke on our side of the wire.
-    Failed,
-    /// The client left before the end.
-    Disconnected,
-    /// The process stopped or died before the end.
-    Interrupted,
-    /// The key had no rows left for the day.
-    #[serde(rename = "over_budget")]
-    OverBudget,
-    /// There was no export.
-    Denied,
-}
-
-impl Outcome {
-    const ALL: [Self; 6] = [
-        Self::Completed,
-        Self::Failed,
-        Self::Disconnected,
-        Self::Interrupted,
-        Self::OverBudget,
-        Self::Denied,
-    ];
-
-    /// As it stands in the store, in JSON and in metrics.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-            Self::Disconnected => "disconnected",
-            Self::Interrupted => "interrupted",
-            Self::OverBudget => "over_budget",
-            Self::Denied => "denied",
-        }
+named! {
+    /// How an export ended.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize)]
+    pub enum Outcome {
+        /// Every row was sent.
+        Completed = "completed",
+        /// Something broke on our side of the wire.
+        Failed = "failed",
+        /// The client left before the end.
+        Disconnected = "disconnected",
+        /// The process stopped or died before the end.
+        Interrupted = "interrupted",
+        /// The key had no rows left for the day.
+        OverBudget = "over_budget",
+        /// There was no export.
+        Denied = "denied",
     }
 }
 
@@ -112,20 +93,21 @@ pub struct Closing {
 /// The audit, open for writing by this process.
 pub struct AuditLog {
     writer: Writer,
+    addresses: AddressKey,
     // Held for its lock: while it lives, nobody takes this process for dead.
     _instance: Kept,
 }
 
 impl AuditLog {
-    /// Registers this process as the random `instance` and settles what dead ones left open.
+    /// Registers this process as the random `instance` and settles what dead ones left open. Addresses are kept under this key.
     ///
     /// # Errors
     ///
     /// The store cannot be reached.
-    pub async fn open(store: Store, instance: i64) -> Result<Self, StoreError> {
+    pub async fn open(store: Store, instance: i64, addresses: AddressKey) -> Result<Self, StoreError> {
         let mut instance = Instance::register(&store, instance).await?;
         mark_interrupted(&store, &mut instance).await?;
-        Ok(Self { writer: Writer::start(store, instance.id), _instance: instance.keep() })
+        Ok(Self { writer: Writer::start(store, instance.id), addresses, _instance: instance.keep() })
     }
 
     /// Writes the record of an export that is about to start.
@@ -134,7 +116,7 @@ impl AuditLog {
     ///
     /// The record could not be written: there must be no export.
     pub async fn begin(&self, request: &Request) -> Result<(), StoreError> {
-        self.writer.write(Write::New(Record::of(request, None))).await
+        self.writer.write(Write::New(self.record_of(request, None))).await
     }
 
     /// Writes how an export ended that [`AuditLog::begin`] wrote.
@@ -144,7 +126,7 @@ impl AuditLog {
     /// The export must not end well. The record is open until the store takes it, as that of an export that failed, or until
     /// this process is gone, and then becomes `interrupted`.
     pub async fn close(&self, request: &Request, closing: &Closing) -> Result<(), StoreError> {
-        self.writer.write(Write::Settled(Record::of(request, Some(closing)))).await
+        self.writer.write(Write::Settled(self.record_of(request, Some(closing)))).await
     }
 
     /// Writes the whole record of a request that streamed nothing.
@@ -153,7 +135,28 @@ impl AuditLog {
     ///
     /// The store cannot be reached.
     pub async fn record(&self, request: &Request, closing: &Closing) -> Result<(), StoreError> {
-        self.writer.write(Write::New(Record::of(request, Some(closing)))).await
+        self.writer.write(Write::New(self.record_of(request, Some(closing)))).await
+    }
+
+    fn record_of(&self, request: &Request, closing: Option<&Closing>) -> Record {
+        let mut request = request.clone();
+        request.filters = self.as_kept(request.filters);
+        let mut record = Record::of(&request, closing);
+        record.reason = record.reason.map(|reason| self.discreet(&reason));
+        record
+    }
+
+    /// A reason as it is recorded.
+    pub fn discreet(&self, reason: &str) -> String {
+        self.addresses.keyed(reason)
+    }
+
+    /// Filters as they are recorded.
+    pub fn as_kept(
+        &self,
+        filters: serde_json::Map<String, serde_json::Value>,
+    ) -> serde_json::Map<String, serde_json::Value> {
+        self.addresses.in_filters(filters)
     }
 
     /// Waits until everything that was to be written before is written, or has failed.

@@ -1,6 +1,8 @@
 //! API keys: how they look, what they allow, and where their hashes are.
 
+use super::budgets::inheritance;
 use super::{Statement, Store, StoreError, answered, in_time};
+use crate::named::named;
 use crate::timestamp::Timestamp;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
@@ -15,23 +17,16 @@ pub const EXPORT_FULL: &str = "users:export_full";
 /// The grant of all receipts, whoever made the export.
 pub const AUDIT_READ: &str = "audit:read";
 
-/// What a key is for, which decides its prefix and its usual grants.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
-#[serde(rename_all = "lowercase")]
-pub enum KeyKind {
-    Standard,
-    Export,
+named! {
+    /// What a key is for, which decides its prefix and its usual grants.
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+    pub enum KeyKind {
+        Standard = "standard",
+        Export = "export",
+    }
 }
 
 impl KeyKind {
-    /// As it stands in the store and in JSON.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Standard => "standard",
-            Self::Export => "export",
-        }
-    }
-
     /// The grants that a key of this kind has unless told otherwise.
     pub fn usual_grants(self) -> Vec<String> {
         match self {
@@ -119,7 +114,7 @@ impl fmt::Debug for Secret {
 
 /// Whether a text has the form of a generated key and its checksum fits: what a typing error does not survive.
 pub fn is_well_formed(key: &str) -> bool {
-    let prefixes = [KeyKind::Standard.prefix(), KeyKind::Export.prefix()];
+    let prefixes = KeyKind::ALL.map(KeyKind::prefix);
     let Some(rest) = prefixes.iter().find_map(|prefix| key.strip_prefix(prefix)) else {
         return false;
     };
@@ -156,7 +151,8 @@ impl Store {
         self.write(insertion(key, secret)).await.map(drop)
     }
 
-    /// Keeps `new` and revokes the key `old`, both or neither; `false` if `old` is not there or revoked already.
+    /// Keeps `new`, which draws on the budget of the key `old` if that has one, and revokes `old`, all or nothing; `false` if `old`
+    /// is not there or revoked already.
     ///
     /// # Errors
     ///
@@ -179,6 +175,7 @@ impl Store {
             return Ok(false);
         }
         insertion(new, secret).execute(&mut *transaction).await?;
+        inheritance(old, &new.id).execute(&mut *transaction).await?;
         transaction.commit().await?;
         Ok(true)
     }
@@ -263,15 +260,11 @@ fn insertion<'q>(key: &'q ApiKey, secret: &Secret) -> Statement<'q> {
 fn read_key(row: &AnyRow) -> Result<ApiKey, StoreError> {
     let kind: String = row.try_get("kind")?;
     let grants: String = row.try_get("grants")?;
-    let unreadable = |what: String| StoreError::Unreadable(what);
+    let known = KeyKind::ALL.into_iter().find(|known| known.name() == kind);
     Ok(ApiKey {
         id: row.try_get("id")?,
         name: row.try_get("name")?,
-        kind: match kind.as_str() {
-            "standard" => KeyKind::Standard,
-            "export" => KeyKind::Export,
-            _ => return Err(unreadable(format!("a key of kind {kind}"))),
-        },
+        kind: known.ok_or_else(|| StoreError::Unreadable(format!("a key of kind {kind}")))?,
         grants: grants.split_whitespace().map(str::to_owned).collect(),
         created_at: super::audit::time(row.try_get("created_at")?)?,
         expires_at: row.try_get::<Option<i64>, _>("expires_at")?.map(super::audit::time).transpose()?,

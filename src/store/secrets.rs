@@ -18,6 +18,15 @@ impl Store {
         Ok(PseudonymKey::new(&self.shared(PSEUDONYMS, fresh).await?))
     }
 
+    /// The same, if there is one: nothing is made.
+    ///
+    /// # Errors
+    ///
+    /// As for [`Store::pseudonym_key`].
+    pub async fn known_pseudonym_key(&self) -> Result<Option<PseudonymKey>, StoreError> {
+        Ok(self.known(PSEUDONYMS).await?.as_ref().map(PseudonymKey::new))
+    }
+
     /// The key that signs this deployment's receipts: made of `fresh`, which must be random, if there was none.
     ///
     /// # Errors
@@ -34,13 +43,21 @@ impl Store {
             "INSERT INTO headcount_secrets (name, value) VALUES ($1, $2) ON CONFLICT (name) DO NOTHING";
         self.write(sqlx::query(insert).bind(name).bind(crate::hex(fresh))).await?;
         // Of several instances that start at once, the first to insert decides.
+        self.known(name).await?.ok_or_else(|| unreadable(name))
+    }
+
+    async fn known(&self, name: &str) -> Result<Option<[u8; 32]>, StoreError> {
         let row = sqlx::query("SELECT value FROM headcount_secrets WHERE name = $1")
             .bind(name)
-            .fetch_one(&self.pool)
+            .fetch_optional(&self.pool)
             .await?;
-        let secret = parse_hex(&row.try_get::<String, _>("value")?);
-        secret.ok_or_else(|| StoreError::Unreadable(format!("a key of {name}")))
+        let value = row.map(|row| row.try_get::<String, _>("value")).transpose()?;
+        value.map(|value| parse_hex(&value).ok_or_else(|| unreadable(name))).transpose()
     }
+}
+
+fn unreadable(name: &str) -> StoreError {
+    StoreError::Unreadable(format!("a key of {name}"))
 }
 
 fn parse_hex(text: &str) -> Option<[u8; 32]> {

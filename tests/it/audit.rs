@@ -5,11 +5,15 @@ use reqwest::blocking::RequestBuilder;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::harness::{Answer, Db, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, eventually};
+use crate::harness::{
+    Answer, Db, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, eventually, is_keyed_hash,
+};
 
 both! {
     a_completed_export_is_recorded_in_full,
     filters_are_recorded_with_the_email_hashed,
+    requests_for_a_person_can_be_found,
+    an_address_that_is_an_id_is_hashed_where_it_breaks_an_export,
     an_address_looked_for_is_nowhere_in_the_clear,
     every_refusal_leaves_one_record_with_its_reason,
     requests_that_reach_no_export_leave_none,
@@ -18,6 +22,7 @@ both! {
     the_client_is_the_peer_unless_a_proxy_is_trusted,
     an_export_has_one_line_in_the_log,
     a_flood_of_denials_pushes_out_older_denials_and_no_export,
+    looks_leave_one_record_each_and_no_more_of_them_are_kept_than_of_denials,
 }
 
 fn sha256(bytes: impl AsRef<[u8]>) -> String {
@@ -71,14 +76,78 @@ fn filters_are_recorded_with_the_email_hashed(db: Db) {
     let site = Site::with_people(db);
     let server = site.serve();
     let target = format!("{MINIMAL}?email=ada@example.com&is_active=true");
-    let answer = server.get_with(STANDARD_KEY, &target);
-    assert_eq!(
-        site.settled(answer.header("x-export-id"))["filters"],
-        json!({
-            "email": format!("sha256:{}", sha256("ada@example.com")),
-            "is_active": true,
-        })
+    let filters = || {
+        let answer = server.get_with(STANDARD_KEY, &target);
+        site.settled(answer.header("x-export-id"))["filters"].clone()
+    };
+    let recorded = filters();
+    assert!(is_keyed_hash(&recorded["email"]), "{recorded}");
+    assert_eq!(recorded, json!({"email": recorded["email"], "is_active": true}));
+    assert_eq!(filters(), recorded);
+    let store = String::from_utf8_lossy(&site.store_content()).into_owned();
+    assert!(!store.contains(&sha256("ada@example.com")), "whoever has a list of addresses can make this");
+
+    // Another deployment has another key.
+    let elsewhere = Site::with_people(db);
+    elsewhere.done(&["export", "minimal", "--email", "ada@example.com"]);
+    assert_ne!(the_only_record(&elsewhere)["filters"]["email"], recorded["email"]);
+}
+
+fn requests_for_a_person_can_be_found(db: Db) {
+    let site = Site::with_people(db);
+    let found = |arguments: &[&str]| {
+        let list = [&["audit", "list", "--json", "--email", "ada@example.com"], arguments].concat();
+        let records = site.json(&list);
+        records
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|record| record["id"].as_str().unwrap().to_owned())
+            .collect::<Vec<_>>()
+    };
+    site.create_key(&["reader", "--kind", "standard"]);
+    assert!(found(&[]).is_empty(), "and nothing is made for looking");
+    assert!(site.store_column("SELECT name FROM headcount_secrets").is_empty());
+    let old = format!(r#"{{"email":"sha256:{}"}}"#, sha256("ada@example.com"));
+    site.store_sql(&format!(
+        "INSERT INTO headcount_audit (id, time, endpoint, client, filters, outcome, row_count, byte_count, instance) \
+         VALUES ('old', 1, '/', 'cli', '{old}', 'denied', 0, 0, 0)"
+    ));
+    assert_eq!(found(&[]), ["old"]);
+    let server = site.serve();
+    let mut expected = vec!["old".to_owned()];
+    for query in ["email=ada@example.com", "email=grace@example.com", "email=ada@example.com&limit=5", ""] {
+        let answer = server.get_with(STANDARD_KEY, &format!("{MINIMAL}?{query}"));
+        assert_eq!(answer.status, 200, "{}", answer.text());
+        if query.contains("ada") {
+            expected.insert(0, answer.header("x-export-id").to_owned());
+        }
+    }
+    site.audit_of(5);
+    assert_eq!(found(&[]), expected);
+    assert_eq!(found(&["--limit", "2"]), expected[..2]);
+    let lines = site.done(&["audit", "list", "--email", "grace@example.com"]);
+    assert_eq!(lines.lines().count(), 1, "{lines}");
+    assert!(!lines.contains("grace"), "{lines}");
+}
+
+fn an_address_that_is_an_id_is_hashed_where_it_breaks_an_export(db: Db) {
+    let site = Site::bare(db);
+    site.sql(
+        "CREATE TABLE users (id VARCHAR(40) PRIMARY KEY, email TEXT, name TEXT, created_at TEXT, updated_at TEXT, \
+         is_active BOOLEAN, is_admin BOOLEAN); \
+         INSERT INTO users (id, created_at) VALUES ('ada@example.com', 'yesterday')",
     );
+    site.configure("[source]\ntimestamps = \"text\"\n");
+    let finished = site.run(&["export", "full"]);
+    assert_eq!(finished.code, Some(1));
+    let record = the_only_record(&site);
+    assert_eq!(record["outcome"], "failed", "{record}");
+    let reason = record["reason"].as_str().unwrap();
+    assert!(reason.contains("created_at") && reason.contains("hmac-sha256:"), "{reason}");
+    assert!(!reason.contains("ada") && !reason.contains(&sha256("ada@example.com")), "{reason}");
+    let found = site.json(&["audit", "list", "--json", "--email", "ada@example.com"]);
+    assert_eq!(found.as_array().unwrap().len(), 1);
 }
 
 fn an_address_looked_for_is_nowhere_in_the_clear(db: Db) {
@@ -172,8 +241,8 @@ fn an_export_by_command_is_recorded(db: Db) {
     assert_eq!(record["bytes"], minimal.len());
     assert_eq!(record["sha256"], sha256(&minimal));
     assert!(record["key_id"].is_null() && record["key_name"].is_null());
-    let email = format!("sha256:{}", sha256("ada@example.com"));
-    assert_eq!(record["filters"], json!({"email": email}));
+    assert!(is_keyed_hash(&record["filters"]["email"]), "{record}");
+    assert_eq!(record["filters"].as_object().unwrap().len(), 1);
 
     site.done(&["export", "full", "-o", "users.csv"]);
     assert_eq!(site.audit()[0]["endpoint"], "cli export full");
@@ -261,4 +330,40 @@ fn a_flood_of_denials_pushes_out_older_denials_and_no_export(db: Db) {
     assert!((10_000..=10_001).contains(&records("denied")), "{}", records("denied"));
     assert_eq!(records("completed"), 1);
     site.done(&["audit", "verify"]);
+}
+
+/// Requests with a good key that are answered without an export.
+fn looks_leave_one_record_each_and_no_more_of_them_are_kept_than_of_denials(db: Db) {
+    let site = Site::with_people(db);
+    let server = site.serve();
+    server.get_with(EXPORT_KEY, MINIMAL).csv();
+    for outcome in ["completed", "failed", "disconnected"] {
+        site.store_sql(&format!(
+            "INSERT INTO headcount_audit (id, time, endpoint, client, filters, outcome, row_count, byte_count, instance) \
+             SELECT '{outcome}' || i, i, '/', '192.0.2.1', '{{}}', '{outcome}', 0, 0, 0 FROM {}",
+            db.series(4000)
+        ));
+    }
+    let head = Answer::to(server.request(Method::HEAD, MINIMAL).bearer_auth(STANDARD_KEY));
+    assert_eq!(head.status, 200);
+    server.get_with(STANDARD_KEY, &format!("{FULL}?preflight=true")).detail(403);
+    server.get_with(STANDARD_KEY, &format!("{MINIMAL}?preflight=true")).json();
+    let count = |sql: &str| {
+        site.store_column(&format!("SELECT count(*) FROM headcount_audit WHERE {sql}"))[0]
+            .parse::<i64>()
+            .unwrap()
+    };
+    // Each has one, in the order in which they came.
+    for (newer, outcome, reason) in
+        [(0, "completed", "preflight"), (1, "denied", ""), (2, "completed", "head")]
+    {
+        let record = &site.audit()[newer];
+        assert_eq!(record["outcome"], outcome, "{record}");
+        assert!(record["reason"].as_str().unwrap().contains(reason), "{record}");
+        assert!(record["sequence"].is_null(), "{record}");
+    }
+    let kept = count("sequence IS NULL AND outcome <> 'denied'");
+    assert!((10_000..=10_005).contains(&kept), "{kept}");
+    assert_eq!((count("sequence IS NOT NULL"), count("outcome = 'denied'")), (1, 1));
+    assert!(site.done(&["audit", "verify"]).contains("1 records"));
 }

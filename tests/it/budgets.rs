@@ -12,6 +12,9 @@ both! {
     what_did_not_leave_is_given_back,
     instances_share_a_budget,
     a_key_that_replaces_another_has_its_budget,
+    what_runs_while_its_key_is_replaced_is_counted,
+    a_large_row_lets_no_other_leave_uncounted,
+    exports_that_come_first_get_what_they_need,
 }
 
 const USERS: u32 = 30_000;
@@ -82,6 +85,9 @@ fn an_export_over_the_budget_is_broken_off(db: Db) {
             assert_eq!(receipt[member], record[member], "{receipt}");
         }
         assert!(receipt["signature"].is_string(), "{receipt}");
+        let document = server.get("/openapi.json").json();
+        let outcomes = &document["components"]["schemas"]["Receipt"]["properties"]["outcome"]["enum"];
+        assert!(outcomes.as_array().unwrap().contains(&receipt["outcome"]), "{outcomes}");
     }
     assert!((server.metric("headcount_exports_total", &["over_budget"]) - 2.0).abs() < f64::EPSILON);
 }
@@ -140,6 +146,86 @@ fn a_key_that_replaces_another_has_its_budget(db: Db) {
         let arguments = ["keys", "create", "x", "--kind", "standard", "--rows-per-day", nonsense];
         assert_eq!(site.run(&arguments).code, Some(2), "{nonsense}");
     }
+}
+
+fn what_runs_while_its_key_is_replaced_is_counted(db: Db) {
+    let site = Site::with_wide_users(db);
+    let old = with_budget(&site, 5000);
+    let server = site.serve();
+    let running = Download::stalled(&server, FULL, &old);
+    site.done(&["keys", "rotate", &site.key_id("frugal")]);
+    assert!(running.rest().complete);
+    eventually("what left is counted", || budget(&site) == (3000, 5000));
+    let new = site.done(&["keys", "rotate", &newest(&site)]).trim_end().to_owned();
+    assert_eq!(server.get_with(&new, &format!("{MINIMAL}?fields=id&limit=2000")).ids().len(), 2000);
+    assert_eq!(budget(&site), (5000, 5000));
+    assert_used_up(&server.get_with(&new, MINIMAL));
+}
+
+/// The id of the key that replaced the others.
+fn newest(site: &Site) -> String {
+    let keys = site.keys();
+    let key = keys.iter().find(|key| key["revoked_at"].is_null()).unwrap();
+    key["id"].as_str().unwrap().to_owned()
+}
+
+fn a_large_row_lets_no_other_leave_uncounted(db: Db) {
+    let site = Site::with_users(db, 6000);
+    let large = match db {
+        Db::Sqlite => "hex(zeroblob(500000))",
+        Db::Postgres => "repeat('0', 1000000)",
+    };
+    site.sql(&format!("UPDATE users SET name = {large} WHERE id = 6000"));
+    let key = with_budget(&site, 500);
+    let server = site.serve();
+    let cut = Download::stalled(&server, MINIMAL, &key);
+    let export = cut.export_id();
+    let received = cut.rest();
+    assert!(!received.complete);
+    let left = received.body.iter().filter(|byte| **byte == b'\n').count() as u64;
+    let record = site.settled(&export);
+    assert_eq!(record["outcome"], "over_budget", "{record}");
+    let counted = record["rows"].as_u64().unwrap();
+    // One line is the header.
+    assert!((1..=500).contains(&counted) && left <= counted + 1, "{left}: {record}");
+    eventually("what did not leave is given back", || budget(&site).0 == counted);
+    let receipt = server.get_with(&key, &format!("/api/v1/users/exports/{export}")).json();
+    assert_eq!(receipt["rows"], counted);
+}
+
+fn exports_that_come_first_get_what_they_need(db: Db) {
+    let site = Site::with_wide_users(db);
+    if db == Db::Postgres {
+        site.sql("ANALYZE users");
+    }
+    let key = with_budget(&site, 7000);
+    let servers = [site.serve(), site.serve()];
+    let first = [0, 1].map(|n| Download::stalled(&servers[n], FULL, &key));
+    for server in &servers {
+        let refused = server.get_with(&key, FULL);
+        assert!(refused.detail(429).contains("running exports"), "{}", refused.text());
+        let seconds: u32 = refused.header("retry-after").parse().unwrap();
+        assert!((1..=60).contains(&seconds), "{seconds}");
+    }
+    assert_eq!(servers[0].get_with(&key, &format!("{MINIMAL}?fields=id&limit=1000")).ids().len(), 1000);
+    for export in first {
+        assert!(export.rest().complete);
+    }
+    eventually("what left is counted", || budget(&site) == (7000, 7000));
+    let denied = site.audit().into_iter().filter(|record| record["outcome"] == "denied");
+    assert!(denied.inspect(|record| assert!(record["sequence"].is_null(), "{record}")).count() == 2);
+}
+
+#[test]
+fn a_key_that_cannot_be_replaced_leaves_no_budget() {
+    let site = Site::with_people(Db::Sqlite);
+    with_budget(&site, 10);
+    let id = site.key_id("frugal");
+    site.done(&["keys", "revoke", &id]);
+    assert_eq!(site.run(&["keys", "rotate", &id]).code, Some(1));
+    let budgets =
+        "SELECT (SELECT count(*) FROM headcount_budgets) + (SELECT count(*) FROM headcount_budget_heirs)";
+    assert_eq!(site.store_column(budgets), ["1"]);
 }
 
 #[test]

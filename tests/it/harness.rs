@@ -115,6 +115,11 @@ macro_rules! each_framework {
 
 /// Generous, so that it passes in vain only where something is wrong.
 const EVENTUALLY: Duration = Duration::from_secs(30);
+/// Whether this is how the audit holds an address: hashed under a key of the deployment.
+pub(crate) fn is_keyed_hash(value: &serde_json::Value) -> bool {
+    let digest = value.as_str().and_then(|text| text.strip_prefix("hmac-sha256:"));
+    digest.is_some_and(|digest| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
+}
 
 /// Polls until `attempt` yields something; panics when a generous deadline has passed.
 pub(crate) fn wait_for<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {

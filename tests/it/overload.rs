@@ -5,7 +5,8 @@ use std::net::TcpStream;
 use std::thread::{Scope, ScopedJoinHandle};
 
 use crate::harness::{
-    ALIVE, Answer, Db, Download, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, connect, eventually,
+    ALIVE, Answer, Db, Download, EXPORT_KEY, FULL, HELD, MINIMAL, STANDARD_KEY, Server, Site, connect,
+    eventually,
 };
 
 both! {
@@ -15,6 +16,9 @@ both! {
     who_leaves_the_queue_gives_the_place_back,
     who_waits_too_long_is_refused,
     a_key_may_have_a_limit_of_its_own,
+    a_key_has_half_of_the_slots_while_others_wait,
+    slow_clients_keep_no_slots,
+    one_key_fills_no_more_than_half_of_the_parking,
     everything_else_is_answered_under_load,
 }
 
@@ -22,7 +26,7 @@ const PAGE: &str = "/api/v1/users/export?limit=1&fields=id";
 
 fn with_one_slot(db: Db, more: &str) -> Site {
     let site = Site::with_wide_users(db);
-    site.configure(&format!("[limits]\nconcurrent_exports = 1\nqueue_timeout = \"1h\"\n{more}"));
+    site.configure(&format!("{HELD}concurrent_exports = 1\nqueue_timeout = \"1h\"\n{more}"));
     site
 }
 
@@ -124,7 +128,7 @@ fn assert_denied(site: &Site, reason: &str) {
 
 fn who_waits_too_long_is_refused(db: Db) {
     let site = Site::with_wide_users(db);
-    site.configure("[limits]\nconcurrent_exports = 1\nqueue_timeout = \"50ms\"\n");
+    site.configure(&format!("{HELD}concurrent_exports = 1\nqueue_timeout = \"50ms\"\n"));
     let server = site.serve();
     let running = Download::stalled(&server, FULL, EXPORT_KEY);
     let answer = server.get_with(STANDARD_KEY, PAGE);
@@ -137,7 +141,7 @@ fn who_waits_too_long_is_refused(db: Db) {
 
 fn a_key_may_have_a_limit_of_its_own(db: Db) {
     let site = Site::with_wide_users(db);
-    site.configure("[limits]\nconcurrent_exports_per_key = 1\nqueue_timeout = \"50ms\"\n");
+    site.configure(&format!("{HELD}concurrent_exports_per_key = 1\nqueue_timeout = \"50ms\"\n"));
     let server = site.serve();
     let running = Download::stalled(&server, FULL, EXPORT_KEY);
     let answer = server.get_with(EXPORT_KEY, PAGE);
@@ -147,6 +151,72 @@ fn a_key_may_have_a_limit_of_its_own(db: Db) {
     assert_eq!(server.status_with(STANDARD_KEY, PAGE), 200);
     assert!(running.rest().complete);
     eventually("the key may export again", || server.status_with(EXPORT_KEY, PAGE) == 200);
+}
+
+fn a_key_has_half_of_the_slots_while_others_wait(db: Db) {
+    let site = Site::with_wide_users(db);
+    site.configure(&format!("{HELD}concurrent_exports = 2\nqueue_timeout = \"1h\"\n"));
+    let server = site.serve();
+    let [first, second] = [0, 1].map(|_| Download::stalled(&server, FULL, EXPORT_KEY));
+    std::thread::scope(|scope| {
+        let own = scope.spawn(|| Download::stalled(&server, FULL, EXPORT_KEY));
+        eventually_wait(&server, 1.0);
+        let other = ask(scope, &server, STANDARD_KEY);
+        eventually_wait(&server, 2.0);
+        drop(first);
+        assert_eq!(other.join().unwrap().ids(), ["1"]);
+        // Then nobody else waits.
+        let own = own.join().unwrap();
+        drop((own, second));
+    });
+}
+
+fn taken(server: &Server, metric: &str, n: f64) -> bool {
+    (server.metric(metric, &[]) - n).abs() < f64::EPSILON
+}
+
+fn slow_clients_keep_no_slots(db: Db) {
+    let site = Site::with_wide_users(db);
+    site.configure("[limits]\nconcurrent_exports = 2\nqueue_timeout = \"30s\"\n");
+    let server = site.serve();
+    let slow: Vec<_> = (0..5).map(|_| Download::stalled(&server, FULL, EXPORT_KEY)).collect();
+    assert_eq!(server.get_with(STANDARD_KEY, PAGE).ids(), ["1"]);
+    eventually("no slot is taken", || taken(&server, "headcount_slots_taken", 0.0));
+    assert!(
+        taken(&server, "headcount_exports_parked", 5.0) && taken(&server, "headcount_exports_in_flight", 5.0)
+    );
+    let exports: Vec<_> = slow.iter().map(Download::export_id).collect();
+    for slow in slow {
+        assert!(slow.rest().complete);
+    }
+    for export in exports {
+        let record = site.settled(&export);
+        assert_eq!((&record["outcome"], &record["rows"]), (&"completed".into(), &3000.into()));
+    }
+    eventually("nobody waits", || taken(&server, "headcount_exports_parked", 0.0));
+    site.done(&["audit", "verify"]);
+}
+
+fn one_key_fills_no_more_than_half_of_the_parking(db: Db) {
+    let site = Site::with_wide_users(db);
+    site.configure("[limits]\nconcurrent_exports = 1\nqueue_timeout = \"30s\"\n");
+    let server = site.serve();
+    let mut slow: Vec<_> = (0..5).map(|_| Download::stalled(&server, FULL, EXPORT_KEY)).collect();
+    eventually("half of the places are taken", || taken(&server, "headcount_exports_parked", 4.0));
+    std::thread::scope(|scope| {
+        let waiting = ask(scope, &server, STANDARD_KEY);
+        eventually_wait(&server, 1.0);
+        assert!(taken(&server, "headcount_slots_taken", 1.0));
+        slow.pop();
+        assert_eq!(waiting.join().unwrap().ids(), ["1"]);
+        slow.push(Download::stalled(&server, FULL, EXPORT_KEY));
+        let waiting = ask(scope, &server, STANDARD_KEY);
+        eventually_wait(&server, 1.0);
+        // Whoever has the slot takes the place that comes free.
+        drop(slow.remove(0));
+        assert_eq!(waiting.join().unwrap().ids(), ["1"]);
+    });
+    eventually("no slot is taken", || taken(&server, "headcount_slots_taken", 0.0));
 }
 
 fn everything_else_is_answered_under_load(db: Db) {

@@ -4,7 +4,8 @@ use reqwest::Method;
 use serde_json::{Value, json};
 
 use crate::harness::{
-    APP_READER, Answer, Db, Download, EXPORT_KEY, FULL, MINIMAL, PEOPLE_FULL, STANDARD_KEY, Site,
+    APP_READER, Answer, Db, Download, EXPORT_KEY, FULL, HELD, MINIMAL, PEOPLE_FULL, STANDARD_KEY, Site,
+    is_keyed_hash,
 };
 
 both! {
@@ -174,9 +175,7 @@ fn filters_are_shown_as_the_audit_keeps_them(db: Db) {
     let answer = server.get_with(EXPORT_KEY, &full(query));
     assert_eq!(answer.status, 200, "{}", answer.text());
     let filters = answer.json()["filters"].clone();
-    // printf ada@example.com | sha256sum
-    let hash = "sha256:b5fc85e55755f9e0d030a10ab4429b6b2944855f9a0d60077fe832becbc41d72";
-    assert_eq!(filters["email"], hash);
+    assert!(is_keyed_hash(&filters["email"]), "{filters}");
     assert_eq!(filters["created_after"], "2025-01-01T00:00:00Z");
     assert_eq!(filters["is_admin"], false);
     assert_eq!(filters["fields"], "name,id");
@@ -224,6 +223,7 @@ fn a_source_out_of_reach_is_503(db: Db) {
 
 fn busy_slots_are_503(db: Db) {
     let mut site = Site::with_wide_users(db);
+    site.configure(HELD);
     site.set("HEADCOUNT_CONCURRENT_EXPORTS", "1");
     let server = site.serve();
     let running = Download::stalled(&server, FULL, EXPORT_KEY);

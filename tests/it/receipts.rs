@@ -5,14 +5,15 @@ use sha2::{Digest, Sha256};
 
 use crate::faults::{BAD_ROW, ROWS, with_a_bad_row};
 use crate::harness::{
-    Answer, Db, Download, EXPORT_KEY, FULL, MEMBERS, MINIMAL, STANDARD_KEY, SUPPORT, Server, Site, profile,
-    within_a_second,
+    Answer, Db, Download, EXPORT_KEY, FULL, MEMBERS, MINIMAL, STANDARD_KEY, SUPPORT, Server, Site,
+    is_keyed_hash, profile, within_a_second,
 };
 
 both! {
     a_receipt_says_what_the_export_was,
     columns_and_filters_are_those_of_the_request,
     only_the_maker_and_auditors_see_a_receipt,
+    another_value_of_a_fixed_key_is_another_maker,
     a_key_for_receipts_exports_nothing,
     a_running_export_has_a_receipt_without_signature,
     exports_that_did_not_complete_say_so,
@@ -103,10 +104,35 @@ fn columns_and_filters_are_those_of_the_request(db: Db) {
     let (id, _) = export(&server, &key, &target);
     let receipt = receipt(&server, &key, &id);
     assert_eq!(receipt["columns"], json!(["name", "id"]));
-    let email = format!("sha256:{}", sha256("ada@example.com"));
+    let email = receipt["filters"]["email"].clone();
+    assert!(is_keyed_hash(&email), "{receipt}");
     // Not every reader of JSON has such large integers.
     let filters = json!({"fields": "name,id", "email": email, "limit": i64::MAX.to_string()});
     assert_eq!(receipt["filters"], filters);
+}
+
+fn another_value_of_a_fixed_key_is_another_maker(db: Db) {
+    const NEXT: &str = "static-standard-key-of-next-year";
+    let mut site = Site::with_people(db);
+    let server = site.serve();
+    let (id, _) = export(&server, STANDARD_KEY, MINIMAL);
+    assert_eq!(server.status_with(STANDARD_KEY, &path(&id)), 200);
+    drop(server);
+    site.set("HEADCOUNT_API_KEY", NEXT);
+    let server = site.serve();
+    assert_eq!(server.status_with(NEXT, &path(&id)), 404);
+    assert_eq!(server.status_with(STANDARD_KEY, &path(&id)), 401);
+    let (next, _) = export(&server, NEXT, MINIMAL);
+    let [old, new] = [&id, &next].map(|id| site.audit_record(id)["key_id"].as_str().unwrap().to_owned());
+    let digits = |id: &str| id.strip_prefix("env:standard:").unwrap().to_owned();
+    assert_ne!(digits(&old), digits(&new));
+    // A phrase could be found by what anybody can make of it.
+    assert!(!sha256(STANDARD_KEY).starts_with(&digits(&old)));
+    // The auditor still sees it, and so does whoever has the old value where that is set.
+    assert!(site.done(&["receipts", "show", &id]).contains(&id));
+    drop(server);
+    site.set("HEADCOUNT_API_KEY", STANDARD_KEY);
+    assert_eq!(site.serve().status_with(STANDARD_KEY, &path(&id)), 200);
 }
 
 fn only_the_maker_and_auditors_see_a_receipt(db: Db) {

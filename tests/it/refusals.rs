@@ -3,8 +3,8 @@
 use reqwest::Method;
 
 use crate::harness::{
-    ALIVE, APP_READER, Answer, Db, Download, EXPORT_KEY, FULL, MINIMAL, PEOPLE_FULL, SIMPLE, STANDARD_KEY,
-    Site, eventually,
+    ALIVE, APP_READER, Answer, Db, Download, EXPORT_KEY, FULL, HELD, MINIMAL, PEOPLE_FULL, SIMPLE,
+    STANDARD_KEY, Site, eventually,
 };
 
 both! {
@@ -60,6 +60,7 @@ fn without_the_grant_nothing_is_said_of_parameters(db: Db) {
 
 fn parameters_are_refused_before_capacity(db: Db) {
     let mut site = Site::with_wide_users(db);
+    site.configure(HELD);
     site.set("HEADCOUNT_CONCURRENT_EXPORTS", "1");
     let server = site.serve();
     let running = Download::stalled(&server, FULL, EXPORT_KEY);
@@ -72,6 +73,7 @@ fn parameters_are_refused_before_capacity(db: Db) {
 
 fn capacity_is_refused_before_the_source_is_asked(db: Db) {
     let mut site = Site::with_wide_users(db);
+    site.configure(HELD);
     site.set("HEADCOUNT_CONCURRENT_EXPORTS", "1");
     let server = site.serve();
     let running = Download::stalled(&server, FULL, EXPORT_KEY);

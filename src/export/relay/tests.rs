@@ -3,6 +3,7 @@ use crate::export::SpoolLimits;
 use crate::export::writer::Message;
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::oneshot;
+use tokio::time::timeout;
 
 /// A relay whose exports may hold their source for a second, without a disk; and what a scan tells it.
 fn relay() -> (Arc<Relay>, mpsc::Sender<Progress>) {

@@ -1,5 +1,8 @@
 //! What the document says of preflights.
 
+use super::or_null;
+use crate::encode::mask::Mask;
+use crate::sensitive::Sensitivity;
 use serde_json::{Value, json};
 
 /// What `preflight=true` answers.
@@ -21,8 +24,8 @@ pub(super) fn schema() -> Value {
                     "required": ["name", "sensitivity", "mask"],
                     "properties": {
                         "name": {"type": "string"},
-                        "sensitivity": {"enum": ["credential", "personal", "identifier", "other"]},
-                        "mask": {"enum": ["pseudonym", "partial", "redact", null]},
+                        "sensitivity": {"enum": Sensitivity::ALL.map(Sensitivity::name)},
+                        "mask": {"enum": or_null(Mask::ALL.map(Mask::name))},
                     },
                 },
             },
@@ -33,4 +36,39 @@ pub(super) fn schema() -> Value {
             "sorts": truth("Whether no index has the order of the ids: the first byte comes after the last row is read."),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::export::{DescribedColumn, Preflight};
+
+    /// All that an object has, in order, is what its schema has.
+    fn assert_documents(schema: &Value, object: &Value) {
+        let names: Vec<_> = object.as_object().expect("an object").keys().collect();
+        let documented: Vec<_> = schema["properties"].as_object().expect("an object").keys().collect();
+        assert_eq!(documented, names);
+        let mut required: Vec<_> =
+            schema["required"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+        required.sort_unstable();
+        assert_eq!(required, names);
+    }
+
+    #[test]
+    fn every_member_of_a_preflight_is_documented() {
+        let column =
+            DescribedColumn { name: "id".to_owned(), sensitivity: Sensitivity::Identifier, mask: None };
+        let preflight = Preflight {
+            export: "minimal".to_owned(),
+            columns: vec![column],
+            filters: serde_json::Map::new(),
+            estimated_rows: None,
+            estimated_bytes: None,
+            uses_index: true,
+            sorts: false,
+        };
+        let preflight = serde_json::to_value(preflight).expect("JSON");
+        assert_documents(&schema(), &preflight);
+        assert_documents(&schema()["properties"]["columns"]["items"], &preflight["columns"][0]);
+    }
 }

@@ -1,7 +1,9 @@
 //! What the document says of receipts.
 
-use super::error_response;
+use super::{error_response, or_null};
 use crate::http::receipts::{PUBLIC_KEY, RECEIPT};
+use crate::receipt;
+use crate::store::audit::Outcome;
 use crate::store::keys::AUDIT_READ;
 use serde_json::{Value, json};
 
@@ -75,7 +77,7 @@ pub(super) fn schema() -> Value {
             "rows", "bytes", "sha256"
         ],
         "properties": {
-            "type": {"const": "headcount-receipt-v1"},
+            "type": {"const": receipt::TYPE},
             "id": text("The X-Export-Id."),
             "endpoint": text("The path, or the command."),
             "columns": {
@@ -89,7 +91,7 @@ pub(super) fn schema() -> Value {
             "snapshot_at": maybe_time("Just before the database's snapshot was taken."),
             "ended_at": maybe_time("When the export ended."),
             "outcome": {
-                "enum": ["completed", "failed", "disconnected", "interrupted", "denied", null],
+                "enum": or_null(Outcome::ALL.map(Outcome::name)),
                 "description": "Null while the export runs.",
             },
             "rows": maybe_count("Users."),
@@ -99,4 +101,30 @@ pub(super) fn schema() -> Value {
             "signature": text("Ed25519 over all other members as canonical JSON, in Base64; not there while the export runs."),
         },
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::signature::SigningKey;
+    use crate::store::audit::Record;
+
+    fn members(outcome: Option<Outcome>) -> Vec<String> {
+        let key = SigningKey::from_seed(&[7; 32]).expect("a key");
+        let receipt = receipt::issue(Record::sample(outcome), &key).expect("a receipt");
+        let receipt: Value = serde_json::from_str(&receipt).expect("JSON");
+        receipt.as_object().expect("an object").keys().cloned().collect()
+    }
+
+    #[test]
+    fn every_member_of_a_receipt_is_documented() {
+        let schema = schema();
+        let properties: Vec<_> =
+            schema["properties"].as_object().expect("an object").keys().cloned().collect();
+        assert_eq!(properties, members(Some(Outcome::Completed)));
+        let mut required: Vec<_> =
+            schema["required"].as_array().expect("a list").iter().filter_map(Value::as_str).collect();
+        required.sort_unstable();
+        assert_eq!(required, members(None), "those of an export that runs");
+    }
 }

@@ -1,4 +1,4 @@
-//! The chain: every settled record but a denial has a number and holds the hash of the one before it, so that none can
+//! The chain: every settled record of an export has a number and holds the hash of the one before it, so that none can
 //! be changed, removed or put in unseen. `docs/audit.md` describes the format.
 
 use super::records::{Record, read_record};

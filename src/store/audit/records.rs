@@ -25,7 +25,7 @@ pub struct Record {
     pub bytes: i64,
     pub sha256: Option<String>,
     pub duration_ms: Option<i64>,
-    /// Its number in the chain, from 1 on; `None` while the export runs, and of a denial.
+    /// Its number in the chain, from 1 on; `None` while the export runs, and of a request without one.
     pub sequence: Option<i64>,
     /// The hash of the record before it, 64 zeros for the first.
     pub previous: Option<String>,
@@ -66,11 +66,13 @@ impl Record {
             ended_at: closing.map(|closing| closing.ended_at),
         }
     }
+}
 
-    /// Whether it is to be a link of the chain. Denials are not: a flood of them is pruned, and what may go without
-    /// leaving a trace cannot be proved to be there.
-    pub(super) fn is_chained(&self) -> bool {
-        self.outcome.is_some_and(|outcome| outcome != Outcome::Denied)
+#[cfg(test)]
+impl Record {
+    /// One of nobody's, for nothing.
+    pub(crate) fn sample(outcome: Option<Outcome>) -> Self {
+        Self { outcome, ..Self::of(&Request::sample("sample"), None) }
     }
 }
 

@@ -122,10 +122,10 @@ fn self_consistent(row: &AnyRow) -> Option<String> {
     (is_as_written && record.hash.as_ref() == Some(&hash)).then_some(hash)
 }
 
-/// A settled record outside of the chain, where only denials may be.
+/// A settled record outside of the chain, where only those of requests without an export may be: they have no content.
 async fn stray(connection: &mut AnyConnection) -> Result<Option<AnyRow>, StoreError> {
     let sql = "SELECT * FROM headcount_audit WHERE sequence IS NULL AND outcome IS NOT NULL AND outcome <> 'denied' \
-               ORDER BY time, id LIMIT 1";
+               AND (sha256 IS NOT NULL OR row_count <> 0 OR byte_count <> 0) ORDER BY time, id LIMIT 1";
     Ok(sqlx::query(sql).fetch_optional(connection).await?)
 }
 

@@ -19,10 +19,19 @@ const BATCH: usize = 128;
 const QUEUE: usize = 1024;
 /// How long what the store would not take waits for the next try, unless something else is written before.
 const RETRY: Duration = Duration::from_secs(2);
-/// How many records of denied requests are kept: a flood of them pushes out older denials, never an export.
-const DENIED_KEPT: i64 = 10_000;
-/// Denials between two clean-ups.
-const DENIED_BETWEEN_PRUNES: usize = 256;
+/// How many records of denied requests are kept, and as many of others without an export: a flood of them pushes out older ones
+/// of their kind, never an export.
+const KEPT: i64 = 10_000;
+/// Records of either kind between two clean-ups.
+const BETWEEN_PRUNES: usize = 256;
+/// The oldest denials.
+const PRUNE_DENIALS: &str = "DELETE FROM headcount_audit WHERE outcome = 'denied' AND time < \
+     (SELECT time FROM headcount_audit WHERE outcome = 'denied' ORDER BY time DESC LIMIT 1 OFFSET $1)";
+/// The oldest of the others: `HEAD`, preflights, and those who left before there was an export.
+const PRUNE_LOOKS: &str = "DELETE FROM headcount_audit \
+     WHERE sequence IS NULL AND sha256 IS NULL AND outcome <> 'denied' AND time < \
+     (SELECT time FROM headcount_audit WHERE sequence IS NULL AND sha256 IS NULL AND outcome <> 'denied' \
+      ORDER BY time DESC LIMIT 1 OFFSET $1)";
 
 /// One thing to write.
 pub(super) enum Write {
@@ -34,13 +43,30 @@ pub(super) enum Write {
     Nothing,
 }
 
+/// What a record is worth: how long it is kept, and what gives way to it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Rank {
+    /// Anybody can be denied, as often as they like.
+    Denial,
+    /// A request with a good key that got no export, of which there can be as many.
+    Look,
+    /// A link of the chain. Others are pruned, and what may go without leaving a trace cannot be proved to be there.
+    Export,
+}
+
 impl Write {
-    fn is_chained(&self) -> bool {
-        matches!(self, Self::New(record) | Self::Settled(record) if record.is_chained())
+    /// `None`: nothing ended.
+    fn rank(&self) -> Option<Rank> {
+        let (Self::New(record) | Self::Settled(record)) = self else { return None };
+        match (record.outcome?, self) {
+            (Outcome::Denied, _) => Some(Rank::Denial),
+            (_, Self::Settled(_)) => Some(Rank::Export),
+            _ => Some(Rank::Look),
+        }
     }
 
-    fn is_denial(&self) -> bool {
-        matches!(self, Self::New(record) | Self::Settled(record) if record.outcome == Some(Outcome::Denied))
+    fn is_chained(&self) -> bool {
+        self.rank() == Some(Rank::Export)
     }
 }
 
@@ -113,8 +139,8 @@ struct Task {
 impl Task {
     async fn run(mut self, mut queue: mpsc::Receiver<Job>) {
         let mut waiting = Vec::new();
-        // The first denial of a process prunes, for those that never live to see their 256th.
-        let mut denied = DENIED_BETWEEN_PRUNES;
+        // The first of a process prunes, for those that never live to see their 256th.
+        let mut prunable = BETWEEN_PRUNES;
         loop {
             let received = tokio::select! {
                 received = queue.recv_many(&mut waiting, BATCH) => received,
@@ -129,12 +155,13 @@ impl Task {
             }
             let (writes, callers): (Vec<_>, Vec<_>) =
                 waiting.drain(..).map(|job| (job.write, job.done)).unzip();
-            denied += writes.iter().filter(|write| write.is_denial()).count();
+            prunable +=
+                writes.iter().filter(|write| write.rank().is_some_and(|rank| rank < Rank::Export)).count();
             let written = self.write_all(&writes).await;
-            if denied > DENIED_BETWEEN_PRUNES {
-                denied = 0;
-                if let Err(error) = in_time(self.prune_denied()).await {
-                    tracing::error!(%error, "old denials could not be removed from the audit");
+            if prunable > BETWEEN_PRUNES {
+                prunable = 0;
+                if let Err(error) = in_time(self.prune()).await {
+                    tracing::error!(%error, "old records without an export could not be removed from the audit");
                 }
             }
             let is_answering = written.iter().any(Result::is_ok);
@@ -266,10 +293,11 @@ impl Task {
         Ok(Ok(()))
     }
 
-    async fn prune_denied(&self) -> Result<(), StoreError> {
-        let sql = "DELETE FROM headcount_audit WHERE outcome = 'denied' AND time < \
-                   (SELECT time FROM headcount_audit WHERE outcome = 'denied' ORDER BY time DESC LIMIT 1 OFFSET $1)";
-        self.store.write(sqlx::query(sql).bind(DENIED_KEPT)).await.map(drop)
+    async fn prune(&self) -> Result<(), StoreError> {
+        for sql in [PRUNE_DENIALS, PRUNE_LOOKS] {
+            self.store.write(sqlx::query(sql).bind(KEPT)).await?;
+        }
+        Ok(())
     }
 }
 

@@ -56,12 +56,13 @@ impl Owed {
         }
     }
 
-    /// Anybody can be denied, as often as they like: a denial gives way to whatever is none.
+    /// What is worth less gives way.
     fn keep(&mut self, write: Write) {
         if self.writes.len() == ROOM {
             self.lost += 1;
-            match self.writes.iter().position(Write::is_denial) {
-                Some(denial) if !write.is_denial() => drop(self.writes.remove(denial)),
+            let least = self.writes.iter().enumerate().min_by_key(|(_, kept)| kept.rank());
+            match least.map(|(at, kept)| (at, kept.rank())) {
+                Some((at, rank)) if rank < write.rank() => drop(self.writes.remove(at)),
                 _ => return,
             }
         }
