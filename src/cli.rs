@@ -1,5 +1,4 @@
 //! The command line. Data goes to stdout, everything for people to stderr; 0 is done, 1 failed, 2 bad usage.
-#![expect(clippy::print_stderr, reason = "this is the room that talks to people")]
 
 mod audit;
 mod check;
@@ -11,7 +10,9 @@ mod keys;
 mod open_files;
 mod receipts;
 mod serve;
+mod signals;
 mod table;
+mod terminal;
 mod users;
 mod verify;
 
@@ -201,7 +202,7 @@ fn print(text: &str) -> anyhow::Result<()> {
 }
 
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    print(&(serde_json::to_string_pretty(value)? + "\n"))
+    print(&(crate::visible_json(&serde_json::to_string_pretty(value)?) + "\n"))
 }
 
 async fn open_store(config: &Config) -> anyhow::Result<Store> {

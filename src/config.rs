@@ -26,6 +26,8 @@ use std::sync::Arc;
 /// Everything that can be set, validated.
 #[derive(Debug)]
 pub struct Config {
+    /// The configuration file, if a password stands in it.
+    pub file_with_password: Option<PathBuf>,
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
     pub flags: Flags,
@@ -115,13 +117,14 @@ impl Config {
         let environment = Environment::of(environment)?;
         let (path, file) = file::read_file(overrides.config.as_deref())?;
         let layers = Layers { path: &path, environment: &environment };
+        let file_with_password = file.has_password().then(|| path.clone());
 
         let data_dir = overrides
             .data_dir
             .or_else(|| environment.get("data_dir").map(PathBuf::from))
             .or(file.data_dir)
             .unwrap_or_else(|| PathBuf::from("headcount-data"));
-        let source_url: Option<DatabaseUrl> = layers.pick("source.url", file.source.url.clone())?;
+        let source_url = layers.pick_with("source.url", file.source.url.clone(), DatabaseUrl::of_source)?;
         if source_url.is_none() && file.source.describes_a_table() {
             let problem = "[source] describes a table of an application, but not where it is";
             let remedy = "set source.url, or the environment variable HEADCOUNT_SOURCE_URL";
@@ -140,6 +143,7 @@ impl Config {
         let log_format: Option<LogFormatText> = layers.pick("log.format", None)?;
 
         Ok(Self {
+            file_with_password,
             listen: match overrides.listen {
                 Some(listen) => listen,
                 None => layers
@@ -155,7 +159,7 @@ impl Config {
                 allow_sensitive,
             },
             store: layers
-                .pick("store.url", file.store.url)?
+                .pick_with("store.url", file.store.url, DatabaseUrl::of_store)?
                 .unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.join("headcount.db"))),
             profiles,
             log_format: log_format.map(|format| format.0).or(file.log.format),

@@ -1,7 +1,9 @@
 //! Where a database is: `sqlite:PATH` or `postgres://…`, never shown with its password.
 
 pub(crate) mod encryption;
+pub(crate) mod options;
 
+use options::Owner;
 use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -35,6 +37,31 @@ impl FromStr for DatabaseUrl {
 }
 
 impl DatabaseUrl {
+    /// Reads where a source is, options included.
+    ///
+    /// # Errors
+    ///
+    /// What was expected instead; without the text, in which a password may stand.
+    pub fn of_source(text: &str) -> Result<Self, String> {
+        text.parse::<Self>()?.checked(Owner::Source)
+    }
+
+    /// Reads where a store is, options included.
+    ///
+    /// # Errors
+    ///
+    /// As for [`DatabaseUrl::of_source`].
+    pub fn of_store(text: &str) -> Result<Self, String> {
+        text.parse::<Self>()?.checked(Owner::Store)
+    }
+
+    fn checked(self, owner: Owner) -> Result<Self, String> {
+        if let Self::Postgres(url) = &self {
+            options::check(url, owner)?;
+        }
+        Ok(self)
+    }
+
     /// Whether a password is part of it.
     pub fn has_password(&self) -> bool {
         let Self::Postgres(url) = self else { return false };

@@ -1,5 +1,6 @@
 //! Looks at everything that an export needs and says what is wrong, why that matters, and what to do.
 
+mod files;
 mod source;
 mod spool;
 mod store;
@@ -71,6 +72,7 @@ pub async fn examine(
         Ok(source) => source::examine(config, &source, now).await,
         Err(reason) => vec![Finding::problem("source", reason, source::UNREACHABLE, "correct source.url")],
     };
+    findings.extend(files::examine(config));
     findings.extend(config.tls.as_ref().map(tls::examine));
     findings.extend(spool::examine(config));
     findings.extend(match store {

@@ -45,6 +45,8 @@ pub mod telemetry;
 pub mod timestamp;
 // Enums with names.
 mod named;
+// Where a path leads that is to be written.
+mod links;
 
 /// Lower-case hexadecimal.
 fn hex(bytes: &[u8]) -> String {
@@ -57,11 +59,26 @@ fn hex(bytes: &[u8]) -> String {
 
 /// A text from elsewhere that stays on its line and cannot steer a terminal, nor turn its letters around.
 fn visible(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
     text.chars().map(|c| if steers(c) { '\u{fffd}' } else { c }).collect()
+}
+
+/// The same for JSON, which stays what it is: only what ends its lines is no part of a text, and is left.
+fn visible_json(json: &str) -> String {
+    use std::fmt::Write;
+    json.chars().fold(String::with_capacity(json.len()), |mut text, c| {
+        if steers(c) && c != '\n' {
+            // All of them have four digits at most.
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+        text
+    })
+}
+
+fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A fresh ULID of this time: sorts by time, 80 random bits.

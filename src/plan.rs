@@ -4,7 +4,7 @@
 mod parameters;
 mod profile;
 
-pub use parameters::{PARAMETERS, Parameter, ParameterError};
+pub use parameters::{PARAMETERS, Parameter, ParameterError, filterable_columns};
 pub use profile::{Profile, ProfileColumn};
 
 use crate::timestamp::Timestamp;

@@ -12,6 +12,7 @@ mod turns;
 
 use crate::database_url::DatabaseUrl;
 use crate::database_url::encryption::remedy;
+use crate::links;
 use sqlx::any::{AnyArguments, AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::MigrateError;
 use sqlx::query::Query;
@@ -208,6 +209,7 @@ fn open_file(path: &Path) -> Result<File, StoreError> {
     if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
         DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(problem)?;
     }
+    let path = links::follow(path).map_err(problem)?;
     OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path).map_err(problem)
 }
 

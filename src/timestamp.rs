@@ -49,6 +49,16 @@ impl Timestamp {
         Self::from_micros(parsed.micros + i64::from(parsed.has_finer_digits))
     }
 
+    /// Parses where a span of time begins or ends: an RFC 3339 `date-time` as [`Timestamp::parse_rfc3339`] does, or a date or a
+    /// month, which stand for their first moment in UTC.
+    pub fn parse_bound(text: &str) -> Option<Self> {
+        match text.len() {
+            7 => Self::parse_database_text(format!("{text}-01").as_bytes()),
+            10 => Self::parse_database_text(text.as_bytes()),
+            _ => Self::parse_rfc3339(text),
+        }
+    }
+
     /// Parses the text forms that applications keep in SQLite: a date, optionally followed by `T` or a space
     /// and a time with or without seconds, fraction and offset. Without an offset it is UTC. Digits finer than a
     /// microsecond are cut off.
@@ -392,6 +402,32 @@ mod tests {
         assert!(Timestamp::parse_rfc3339("2025-01-08t10:30:00.1+02:00").is_some());
         for text in ["2025-01-08", "2025-01-08T10:30Z", "2025-01-08T10:30:00", "2025-01-08T10:30:00+02"] {
             assert!(Timestamp::parse_rfc3339(text).is_none(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_date_or_a_month_is_its_first_moment() {
+        for (bound, first) in [
+            ("2024-02-29", "2024-02-29T00:00:00Z"),
+            ("2024-12", "2024-12-01T00:00:00Z"),
+            ("2025-01-08T12:30:00+02:00", "2025-01-08T10:30:00Z"),
+        ] {
+            let parsed = Timestamp::parse_bound(bound).map(|time| time.to_string());
+            assert_eq!(parsed.as_deref(), Some(first));
+        }
+        for bound in [
+            "2025",
+            "2025-1",
+            "2025-13",
+            "2025-00",
+            "2025-02-29",
+            "2025-1-08",
+            "202501",
+            "20250108",
+            "2025-01-",
+            "é025-0",
+        ] {
+            assert!(Timestamp::parse_bound(bound).is_none(), "{bound}");
         }
     }
 

@@ -21,7 +21,8 @@ PROTOCOLS = list(exchange.PROTOCOLS)
 
 def fast(site: Deployment, choice: random.Random) -> None:
     ask = any_ask(choice, site.users)
-    key = site.keys["minimal" if ask.export == "minimal" else "good"]
+    # Who is active only a key for the full export may ask.
+    key = site.keys["minimal" if ask.export == "minimal" and "is_active" not in ask.query else "good"]
     exchange.make(site, ask, "fast", key, choice.choice(PROTOCOLS), choice.choice(CODINGS))
     time.sleep(choice.random() / 4)
 

@@ -77,7 +77,7 @@ async fn list(store: &Store, json: bool, limit: Option<i64>, sought: Option<&Sou
             }
             left -= 1;
             if json {
-                write!(out, "{separator}{}", serde_json::to_string(&record)?)?;
+                write!(out, "{separator}{}", crate::visible_json(&serde_json::to_string(&record)?))?;
                 separator = ",\n  ";
             } else {
                 writeln!(out, "{}", line(&record))?;

@@ -1,9 +1,9 @@
 //! `check`
 
+use super::terminal::tell;
 use super::{open_source, open_store, print_json};
 use crate::config::Config;
 use crate::doctor::{self, Finding, Level};
-use crate::init::mask::visible;
 use crate::timestamp::Timestamp;
 use anyhow::bail;
 
@@ -29,15 +29,15 @@ pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<()> {
 
 fn summary(config: &Config) {
     let https = if config.tls.is_some() { ", HTTPS" } else { "" };
-    eprintln!("listen     {}{https}", config.listen);
-    eprintln!("data_dir   {}", config.data_dir.display());
+    tell!("listen     {}{https}", config.listen);
+    tell!("data_dir   {}", config.data_dir.display());
     let embedded = if config.source.embedded.is_some() { " (embedded)" } else { "" };
     let source = format!("{}, table {}", config.source.url, config.source.mapping.table);
-    eprintln!("source     {}{embedded}", visible(&source));
-    eprintln!("store      {}", visible(&config.store.to_string()));
+    tell!("source     {source}{embedded}");
+    tell!("store      {}", config.store);
     let names: Vec<_> = config.profiles.iter().map(|profile| profile.name.as_str()).collect();
-    eprintln!("exports    {}; {} at the same time", names.join(", "), config.limits.concurrent_exports);
-    eprintln!();
+    tell!("exports    {}; {} at the same time", names.join(", "), config.limits.concurrent_exports);
+    tell!("");
 }
 
 fn report(finding: &Finding) {
@@ -46,11 +46,11 @@ fn report(finding: &Finding) {
         Level::Warning => "warning",
         Level::Problem => "problem",
     };
-    eprintln!("{level:<8} {}: {}", finding.check, visible(&finding.finding));
+    tell!("{level:<8} {}: {}", finding.check, finding.finding);
     if let Some(why) = finding.why {
-        eprintln!("         why: {why}");
+        tell!("         why: {why}");
     }
     if let Some(remedy) = &finding.remedy {
-        eprintln!("         do:  {}", visible(remedy));
+        tell!("         do:  {remedy}");
     }
 }

@@ -1,5 +1,6 @@
 //! `demo`: everything that a newcomer needs to see users come out.
 
+use super::terminal::{self, tell};
 use super::{keys, open_embedded, open_store, serve};
 use crate::config::Config;
 use crate::sample;
@@ -24,7 +25,7 @@ pub(super) async fn run(config: Config, count: u32) -> anyhow::Result<()> {
     };
     let mut users = open_embedded(&config, embedded)?;
     if users.is_empty()? {
-        eprintln!("making {count} sample users in {}", config.data_dir.display());
+        tell!("making {count} sample users in {}", config.data_dir.display());
         sample::fill(&mut users, count)?;
     }
     drop(users);
@@ -48,9 +49,9 @@ pub(super) async fn run(config: Config, count: u32) -> anyhow::Result<()> {
             .await?;
     drop(store);
 
-    let data_dir = config.data_dir.display().to_string();
+    let data_dir = crate::visible(&config.data_dir.display().to_string());
     serve::serve(config, |address, _| {
-        eprintln!(
+        terminal::lines(&format!(
             "
 Headcount is ready on {address}
 
@@ -68,7 +69,7 @@ The API: {address}/docs   Stop with Ctrl-C. The keys last seven days.
 ",
             standard = standard.reveal(),
             export = export.reveal(),
-        );
+        ));
     })
     .await
 }

@@ -1,8 +1,10 @@
 //! `export minimal|full`
 
-use super::{Usage, open_exporter, open_store, print_json, receipts, verify};
+use super::terminal::{self, tell};
+use super::{Usage, open_exporter, open_store, print_json, receipts, signals, verify};
 use crate::config::Config;
 use crate::export::{ExportBody, Exporter, StartError, Terms};
+use crate::links;
 use crate::plan::Plan;
 use crate::source::SourceError;
 use crate::store::Store;
@@ -18,7 +20,6 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::NamedTempFile;
-use tokio::signal::unix::{SignalKind, signal};
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
@@ -50,7 +51,8 @@ struct Parameters {
     /// Which columns, separated by commas, in the order wanted
     #[arg(long, value_name = "NAME,…")]
     fields: Option<String>,
-    /// Only users created at this time or later, as in 2025-01-08T10:30:00Z
+    /// Only users created at this time or later, as in 2025-01-08T10:30:00Z, or from a day (2025-01-08) or month (2025-01) on, in
+    /// UTC
     #[arg(long, value_name = "TIME")]
     created_after: Option<String>,
     /// Only users created before this time
@@ -105,6 +107,7 @@ impl Parameters {
 }
 
 const UNWRITTEN: &str = "the export cannot be written";
+const STOPPED: &str = "stopped by a signal; the export is not complete";
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 
 pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
@@ -117,30 +120,57 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     let mut plan =
         Plan::parse(profile, arguments.parameters.pairs()).map_err(|error| Usage(error.to_string()))?;
     plan.preflight = arguments.preflight;
-    let stopped = stopped()?;
+    // Caught before anything is begun.
+    let mut stopped = std::pin::pin!(signals::stop_or_hangup()?);
     if let Some(file) = config.source.embedded.as_deref().filter(|file| !file.exists()) {
         let file = file.display();
-        eprintln!("warning: no source.url is set and there is no {file} yet; this export will be empty");
+        tell!("warning: no source.url is set and there is no {file} yet; this export will be empty");
     }
-    let store = open_store(&config).await?;
-    let exporter = Arc::new(open_exporter(&config, &store).await?);
-    if arguments.preflight {
-        return preflight(&exporter, &plan).await;
+    let opened = async {
+        let store = open_store(&config).await?;
+        let exporter = open_exporter(&config, &store).await?;
+        anyhow::Ok((store, Arc::new(exporter)))
+    };
+    let (store, exporter) = tokio::select! {
+        opened = opened => opened?,
+        () = &mut stopped => bail!(STOPPED),
+    };
+    let receipts = arguments.receipt.then_some(store);
+    let mut running = tokio::spawn(perform(Arc::clone(&exporter), plan, arguments.output, receipts));
+    let ended = tokio::select! {
+        ended = &mut running => Some(ended),
+        () = &mut stopped => None,
+    };
+    if ended.is_none() {
+        exporter.break_off();
+        running.abort();
     }
-    let receipts = arguments.receipt.then(|| store.clone());
-    let exporting = tokio::spawn(export(Arc::clone(&exporter), plan, arguments.output, receipts));
-    let abort = exporting.abort_handle();
-    let result = tokio::select! {
-        result = exporting => result.context("the export died")?,
-        () = stopped => {
-            exporter.break_off();
-            abort.abort();
-            Err(anyhow::anyhow!("stopped by a signal; the export is not complete"))
+    let settling = async {
+        if ended.is_none() {
+            // With it goes the file that is not complete.
+            let _ = running.await;
         }
+        exporter.settled().await;
     };
     // An export that is stuck in writing to a pipe cannot be waited for; its record is settled by the next start.
-    let _ = tokio::time::timeout(SETTLE_TIMEOUT, exporter.settled()).await;
-    result
+    let _ = tokio::time::timeout(SETTLE_TIMEOUT, settling).await;
+    match ended {
+        Some(ended) => ended.context("the export died")?,
+        None => bail!(STOPPED),
+    }
+}
+
+/// Does what the plan asks for.
+async fn perform(
+    exporter: Arc<Exporter>,
+    plan: Plan,
+    output: Option<PathBuf>,
+    receipts: Option<Store>,
+) -> anyhow::Result<()> {
+    if plan.preflight {
+        return preflight(&exporter, &plan).await;
+    }
+    export(exporter, plan, output, receipts).await
 }
 
 async fn preflight(exporter: &Arc<Exporter>, plan: &Plan) -> anyhow::Result<()> {
@@ -158,18 +188,6 @@ async fn preflight(exporter: &Arc<Exporter>, plan: &Plan) -> anyhow::Result<()> 
     }
 }
 
-/// Resolves at the signals that would otherwise end the process without a record.
-fn stopped() -> anyhow::Result<impl Future<Output = ()>> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    Ok(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    })
-}
-
 /// Writes the export to `output`, and its receipt out of the store `receipts`, if there is one.
 async fn export(
     exporter: Arc<Exporter>,
@@ -184,20 +202,20 @@ async fn export(
     let id = draft.request.id.clone();
     let body = exporter.start(plan, &mut draft, Terms::default()).await.map_err(refused)?;
     let Some(mut target) = target else {
-        return copy(body, &mut std::io::stdout(), &bar).await.map(|_| ());
+        return copy(body, &mut terminal::stdout(), &bar).await.map(|_| ());
     };
     let rows = copy(body, target.file.as_file_mut(), &bar).await?;
-    let name = target.path.display().to_string();
+    let name = target.name.display().to_string();
     let receipt = match (receipts, output) {
         (Some(store), Some(output)) => Some(receipt(&store, &id, &output).await?),
         _ => None,
     };
     target.finish()?;
-    eprintln!("wrote {rows} users to {name}");
+    tell!("wrote {rows} users to {name}");
     if let Some(receipt) = receipt {
-        let name = receipt.path.display().to_string();
+        let name = receipt.name.display().to_string();
         receipt.finish()?;
-        eprintln!("wrote the receipt of export {id} to {name}");
+        tell!("wrote the receipt of export {id} to {name}");
     }
     Ok(())
 }
@@ -278,30 +296,33 @@ async fn progress_bar(exporter: &Exporter, plan: &Plan, to_file: bool) -> Progre
 /// A file that appears under its name only when it is complete.
 struct Target {
     file: NamedTempFile,
+    /// As it was given.
+    name: PathBuf,
+    /// Where that leads.
     path: PathBuf,
 }
 
 impl Target {
-    fn beside(path: &Path) -> anyhow::Result<Self> {
-        // Through a link, to what it points at: the link should stay.
-        let path = path.canonicalize().unwrap_or_else(|_| path.to_owned());
-        if path.exists() && !path.is_file() {
+    fn beside(name: &Path) -> anyhow::Result<Self> {
+        if name.exists() && !name.is_file() {
             bail!(
                 "{} is not a regular file, so it cannot be replaced; write to stdout instead",
-                path.display()
+                name.display()
             );
         }
-        let directory = path.parent().filter(|directory| !directory.as_os_str().is_empty());
+        let unwritable = || format!("{} cannot be written", name.display());
+        // To what a link of ours points at: the link should stay.
+        let path = links::follow(name).with_context(unwritable)?;
         let file = tempfile::Builder::new()
             .prefix(".headcount-")
             .suffix(".part")
-            .tempfile_in(directory.unwrap_or(Path::new(".")))
-            .map_err(|error| anyhow::anyhow!("{} cannot be written: {}", path.display(), error.kind()))?;
-        Ok(Self { file, path })
+            .tempfile_in(path.parent().unwrap_or(Path::new("/")))
+            .map_err(|error| anyhow::anyhow!("{}: {}", unwritable(), error.kind()))?;
+        Ok(Self { file, name: name.to_owned(), path })
     }
 
     fn finish(self) -> anyhow::Result<()> {
-        let problem = || format!("{} cannot be written", self.path.display());
+        let problem = || format!("{} cannot be written", self.name.display());
         self.file.as_file().sync_all().with_context(problem)?;
         self.file.persist(&self.path).with_context(problem)?;
         Ok(())

@@ -1,6 +1,7 @@
 //! `flags list`, `flags enable`, `flags disable`
 
 use super::table::table;
+use super::terminal::tell;
 use super::{Usage, open_store, print, print_json};
 use crate::config::Config;
 use crate::store::flags::SetBy;
@@ -53,6 +54,6 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
         Command::Disable { name } => (name, false),
     };
     store.set_flag(&flag, enabled, Timestamp::now()).await?;
-    eprintln!("{flag} is {}", if enabled { "on" } else { "off" });
+    tell!("{flag} is {}", if enabled { "on" } else { "off" });
     Ok(())
 }

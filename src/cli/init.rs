@@ -4,6 +4,7 @@ mod dialogue;
 mod address;
 mod show;
 
+use super::terminal::{self, tell};
 use super::{Usage, print};
 use crate::database_url::DatabaseUrl;
 use crate::init::mask::visible;
@@ -61,7 +62,7 @@ pub(super) async fn run(
         return Err(exists(&output));
     }
     let (url, from_environment) = address::find(arguments.url.as_deref(), config, data_dir)?;
-    eprintln!(
+    tell!(
         "reading the catalogue of {url} and, as a sample, at most {SAMPLE} rows of the users table; no more"
     );
     let mut dialogue = Dialogue::new(arguments.yes);
@@ -81,8 +82,10 @@ pub(super) async fn run(
     let rows = rows(&url, &mut proposal, subject).await;
     show::proposal(&proposal, &rows);
     if let Some(statements) = grants::statements(&proposal, subject, &catalogue) {
-        eprintln!("\nA role that may read this and nothing else (choose a password, run it as the owner):\n");
-        statements.lines().for_each(|line| eprintln!("{}", visible(line)));
+        tell!("");
+        tell!("A role that may read this and nothing else (choose a password, run it as the owner):");
+        tell!("");
+        terminal::lines(&statements);
     }
 
     let address = match from_environment {
@@ -97,13 +100,14 @@ pub(super) async fn run(
     if arguments.print {
         return print(&text);
     }
-    eprintln!();
+    tell!("");
     if !dialogue.agrees(&format!("Write {}?", output.display()))? {
         bail!("nothing is written; see --table, --preset and --column for other mappings");
     }
     create(&output, &text, matches!(address, Address::Written { has_password: true, .. }))?;
-    eprintln!("wrote {}; next:\n", output.display());
-    eprint!("{}", write::next_commands(&options).replace("#   ", "  "));
+    tell!("wrote {}; next:", output.display());
+    tell!("");
+    terminal::lines(&write::next_commands(&options).replace("#   ", "  "));
     Ok(())
 }
 
@@ -203,7 +207,7 @@ async fn sample(url: &DatabaseUrl, catalogue: &Catalogue, table: &Table) -> Samp
     match catalogue::sample(url, &request).await {
         Ok(rows) => Samples::of(catalogue.database, table, &rows),
         Err(error) => {
-            eprintln!("warning: no sample of table {}: {error}", table.name);
+            tell!("warning: no sample of table {}: {error}", table.name);
             Samples::default()
         }
     }

@@ -1,6 +1,7 @@
 //! `keys create`, `keys list`, `keys revoke`, `keys rotate`
 
 use super::table::{or_dash, table};
+use super::terminal::tell;
 use super::{Usage, open_store, print, print_json};
 use crate::config::Config;
 use crate::store::Store;
@@ -72,7 +73,7 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             }
             store.add_key(&key, &secret).await?;
             let (id, grants) = (&key.id, key.grants.join(", "));
-            eprintln!("made key {id} '{name}' with {grants} in {}; it is not shown again", config.store);
+            tell!("made key {id} '{name}' with {grants} in {}; it is not shown again", config.store);
             print(&format!("{}\n", secret.reveal()))
         }
         Command::List { json } => list(&open_store(config).await?, json).await,
@@ -81,7 +82,7 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             if !store.revoke_key(&id, Timestamp::now()).await? {
                 bail!(no_such_key(&id));
             }
-            eprintln!("revoked {id}");
+            tell!("revoked {id}");
             Ok(())
         }
         Command::Rotate { id } => rotate(&open_store(config).await?, &id).await,
@@ -178,7 +179,7 @@ async fn rotate(store: &Store, id: &str) -> anyhow::Result<()> {
     if !store.replace_key(id, &key, &secret, key.created_at).await? {
         bail!(no_such_key(id));
     }
-    eprintln!("made key {} '{}' and revoked {id}; it is not shown again", key.id, key.name);
+    tell!("made key {} '{}' and revoked {id}; it is not shown again", key.id, key.name);
     print(&format!("{}\n", secret.reveal()))
 }
 

@@ -21,7 +21,7 @@ pub(super) enum Command {
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     let store = open_store(config).await?;
     match command {
-        Command::Show { id } => print(&of_export(&store, &id).await?),
+        Command::Show { id } => print(&crate::visible_json(&of_export(&store, &id).await?)),
         Command::PublicKey => print(&receipt_key(&store).await?.public().to_pem()),
     }
 }

@@ -1,6 +1,7 @@
 //! `serve`
 
-use super::{open_exporter, open_files, open_store, receipt_key};
+use super::terminal::tell;
+use super::{open_exporter, open_files, open_store, receipt_key, signals};
 use crate::config::{Config, TlsFiles};
 use crate::http::{App, router, server};
 use crate::store::flags::FlagState;
@@ -8,7 +9,7 @@ use crate::tls::Tls;
 use anyhow::Context;
 use std::sync::Arc;
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 pub(super) async fn run(config: Config) -> anyhow::Result<()> {
     serve(config, |_, _| {}).await
@@ -18,10 +19,11 @@ pub(super) async fn run(config: Config) -> anyhow::Result<()> {
 pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagState])) -> anyhow::Result<()> {
     super::telemetry::start_logging(config.log_format, "info,sqlx=warn,tokio_postgres=warn");
     // Registered first, so that a signal during the start is not lost.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+    let stop = signals::stop()?;
+    let hangup = signal(SignalKind::hangup())?;
 
     let tls = config.tls.clone().map(https).transpose()?;
+    tokio::spawn(read_again(hangup, tls.clone()));
     let store = open_store(&config).await?;
     let exporter = Arc::new(open_exporter(&config, &store).await?);
     let receipt_key = receipt_key(&store).await?;
@@ -31,14 +33,15 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
     })?;
     let scheme = if tls.is_some() { "https" } else { "http" };
     let address = format!("{scheme}://{}", listener.local_addr()?);
-    let places = format!(
+    tell!(
         "users from {}, table {}; keys, flags and audit in {}",
-        config.source.url, config.source.mapping.table, config.store
+        config.source.url,
+        config.source.mapping.table,
+        config.store
     );
-    eprintln!("{}", crate::visible(&places));
     print_flags(&flags);
     announce(&address, &flags);
-    eprintln!("listening on {address}");
+    tell!("listening on {address}");
 
     let bounds = server::Bounds {
         connections: open_files::connections(&config.limits),
@@ -46,17 +49,11 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
         grace: config.limits.shutdown_grace,
     };
     let router = router(App::new(config, store, Arc::clone(&exporter), receipt_key));
-    let stop = async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    };
     server::serve(listener, router, exporter, tls, bounds, stop).await;
     Ok(())
 }
 
-/// Reads the certificate, and reads it again at every SIGHUP.
+/// Reads the certificate.
 fn https(files: TlsFiles) -> anyhow::Result<Arc<Tls>> {
     if Tls::is_key_exposed(&files) {
         tracing::warn!(
@@ -64,27 +61,30 @@ fn https(files: TlsFiles) -> anyhow::Result<Arc<Tls>> {
             files.key.display()
         );
     }
-    let tls = Arc::new(Tls::load(files)?);
-    let mut hangup = signal(SignalKind::hangup())?;
-    let reloaded = Arc::clone(&tls);
-    tokio::spawn(async move {
-        while hangup.recv().await.is_some() {
-            match reloaded.reload() {
-                Ok(()) => tracing::info!("the certificate was read again"),
-                Err(error) => tracing::error!(%error, "the old certificate is kept"),
-            }
+    Ok(Arc::new(Tls::load(files)?))
+}
+
+/// Reads the certificate again at every SIGHUP. One who sends that without a certificate, or whose terminal goes away, does not
+/// end the service.
+async fn read_again(mut hangup: Signal, tls: Option<Arc<Tls>>) {
+    while hangup.recv().await.is_some() {
+        match tls.as_ref().map(|tls| tls.reload()) {
+            None => tracing::info!(
+                "SIGHUP: there is no certificate to read again; the rest is read at the start only"
+            ),
+            Some(Ok(())) => tracing::info!("the certificate was read again"),
+            Some(Err(error)) => tracing::error!(%error, "the old certificate is kept"),
         }
-    });
-    Ok(tls)
+    }
 }
 
 fn print_flags(flags: &[FlagState]) {
     for flag in flags {
         let (name, state) = (&flag.name, if flag.enabled { "on" } else { "off" });
         if flag.enabled {
-            eprintln!("{name}: {state}");
+            tell!("{name}: {state}");
         } else {
-            eprintln!("{name}: {state}; switch it on with: headcount flags enable {name}");
+            tell!("{name}: {state}; switch it on with: headcount flags enable {name}");
         }
     }
 }

@@ -1,6 +1,7 @@
 //! `users import`
 
 use super::open_embedded;
+use super::terminal::tell;
 use crate::config::Config;
 use crate::import;
 use anyhow::{Context, bail};
@@ -32,6 +33,6 @@ pub(super) fn run(config: &Config, command: &Command) -> anyhow::Result<()> {
     let mut users = open_embedded(config, embedded)?;
     let count = import::import(file, &mut users, *exact)
         .with_context(|| format!("{} is refused and nothing is loaded", path.display()))?;
-    eprintln!("imported {count} users");
+    tell!("imported {count} users");
     Ok(())
 }

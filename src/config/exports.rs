@@ -4,7 +4,7 @@ use super::environment::Layers;
 use super::file::ExportSection;
 use crate::encode::csv::starts_like_formula;
 use crate::encode::mask::Mask;
-use crate::plan::{Column, Profile, ProfileColumn};
+use crate::plan::{Column, Profile, ProfileColumn, filterable_columns};
 use crate::source::{MAX_COLUMNS, Mapping};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -38,7 +38,7 @@ pub(super) fn profiles(
     Ok(profiles)
 }
 
-/// Sets the file name and the masks.
+/// Sets the file name, the masks and what may be asked about though it is not shown.
 fn complete(
     layers: &Layers<'_>,
     key: &str,
@@ -52,7 +52,17 @@ fn complete(
         let key = format!("{key}.mask.{name}");
         layers.in_file(&key, set_mask(&mut profile.columns, &name, mask))?;
     }
+    let filters = section.filters.iter().map(|name| filterable(name)).collect();
+    profile.filters = layers.in_file(&format!("{key}.filters"), filters)?;
     Ok(profile)
+}
+
+/// The column of this name, if there is a parameter that asks about it.
+fn filterable(name: &str) -> Result<Column, String> {
+    filterable_columns().find(|column| column.name() == name).ok_or_else(|| {
+        let known: Vec<_> = filterable_columns().map(|column| column.name().to_owned()).collect();
+        format!("no parameter filters by '{}'; expected some of {}", name.escape_debug(), known.join(", "))
+    })
 }
 
 fn check_name(name: &str) -> Result<(), String> {

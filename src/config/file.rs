@@ -1,6 +1,7 @@
 //! `headcount.toml` as it is written.
 
 use super::LogFormat;
+use crate::database_url::DatabaseUrl;
 use crate::encode::mask::Mask;
 use crate::source::Timestamps;
 use anyhow::Context;
@@ -26,6 +27,14 @@ pub(super) struct ConfigFile {
     pub(super) log: LogSection,
     pub(super) limits: LimitsSection,
     pub(super) tls: TlsSection,
+}
+
+impl ConfigFile {
+    /// Whether a password stands in it, used or not.
+    pub(super) fn has_password(&self) -> bool {
+        let urls = [&self.source.url, &self.store.url].into_iter().flatten();
+        urls.filter_map(|url| url.parse::<DatabaseUrl>().ok()).any(|url| url.has_password())
+    }
 }
 
 #[derive(Default, Deserialize)]
@@ -74,6 +83,7 @@ pub(super) struct ExportSection {
     pub(super) columns: Option<Vec<toml::Value>>,
     pub(super) filename: Option<String>,
     pub(super) mask: BTreeMap<String, Mask>,
+    pub(super) filters: Vec<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -1,12 +1,12 @@
 //! What Headcount keeps for itself: flags that are on, keys that will do tomorrow, files that nobody else reads.
 
 use super::Finding;
+use super::files::exposed;
 use crate::config::Config;
 use crate::database_url::DatabaseUrl;
 use crate::store::Store;
 use crate::store::keys::ApiKey;
 use crate::timestamp::Timestamp;
-use std::os::unix::fs::PermissionsExt;
 
 /// How long before its end a key is worth a warning, in microseconds: two weeks.
 const SOON: i64 = 14 * 86_400 * 1_000_000;
@@ -24,16 +24,7 @@ pub(super) async fn examine(config: &Config, store: &Store, now: Timestamp) -> V
 
 fn file_mode(url: &DatabaseUrl) -> Option<Finding> {
     let DatabaseUrl::Sqlite(path) = url else { return None };
-    let mode = std::fs::metadata(path).ok()?.permissions().mode();
-    (mode & 0o077 != 0).then(|| {
-        let path = path.display();
-        Finding::warning(
-            "store",
-            format!("{path} can be read by other users of this machine"),
-            "it holds the audit, and the key of the pseudonyms",
-            format!("chmod 600 {path}"),
-        )
-    })
+    exposed("store", path, "it holds the audit, and the key of the pseudonyms")
 }
 
 async fn flags(config: &Config, store: &Store) -> Finding {

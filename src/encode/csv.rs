@@ -30,7 +30,8 @@ impl CsvEncoder {
             if index > 0 {
                 out.push(b',');
             }
-            append_text(out, name.as_bytes(), has_marks(name.as_bytes()), false);
+            let name = name.as_bytes();
+            append_text(out, name, has_marks(name) || ends_copy(name), false);
         }
         out.extend_from_slice(b"\r\n");
     }
@@ -64,7 +65,17 @@ impl CsvEncoder {
 
     #[inline]
     fn text(&self, out: &mut Vec<u8>, text: &[u8], has_marks: bool) {
-        append_text(out, text, has_marks, self.sanitize && starts_like_formula(text));
+        if starts_usually(text) {
+            append_text(out, text, has_marks, false);
+        } else {
+            self.unusual_text(out, text, has_marks);
+        }
+    }
+
+    /// Text whose first byte does not say by itself that it needs nothing but what is in it.
+    #[cold]
+    fn unusual_text(&self, out: &mut Vec<u8>, text: &[u8], has_marks: bool) {
+        append_text(out, text, has_marks || ends_copy(text), self.sanitize && starts_like_formula(text));
     }
 }
 
@@ -84,17 +95,46 @@ fn join(out: &mut Vec<u8>, values: &[Value<'_>], mut field: impl FnMut(&mut Vec<
     out.extend_from_slice(b"\r\n");
 }
 
+/// The first bytes of texts that have to be looked at again: [`FORMULA`] and `'`, the first byte of [`WIDE_FORMULA`], and `\`.
+const UNUSUAL: [bool; 256] = {
+    let mut unusual = [false; 256];
+    let mut at = 0;
+    while at < FORMULA.len() {
+        unusual[FORMULA[at] as usize] = true;
+        at += 1;
+    }
+    unusual[b'\'' as usize] = true;
+    unusual[WIDE_FORMULA[0][0] as usize] = true;
+    unusual[b'\\' as usize] = true;
+    unusual
+};
+
+/// What a spreadsheet takes for the start of a formula, or leaves out before one (OWASP, "CSV Injection").
+const FORMULA: [u8; 7] = *b"=+-@\t\r\n";
+
+/// The full-width signs, which East Asian spreadsheets read like the others: `＝＋－＠`.
+const WIDE_FORMULA: [[u8; 3]; 4] = [*b"\xef\xbc\x9d", *b"\xef\xbc\x8b", *b"\xef\xbc\x8d", *b"\xef\xbc\xa0"];
+
+/// Whether the first byte of a text says that it gets neither a `'` nor quotes because of its start: all that is asked of
+/// nearly every text, one byte in a table.
+#[inline]
+fn starts_usually(text: &[u8]) -> bool {
+    text.first().is_none_or(|&first| !UNUSUAL[usize::from(first)])
+}
+
 /// Whether sanitized text gets a `'` in front: it starts with a formula character, or with a run of `'` before one,
 /// which keeps the marking reversible.
 pub fn starts_like_formula(text: &[u8]) -> bool {
-    match text.first() {
-        Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r') => true,
-        Some(b'\'') => text
-            .iter()
-            .find(|&&byte| byte != b'\'')
-            .is_some_and(|byte| matches!(byte, b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r')),
-        _ => false,
-    }
+    let quotes = text.iter().take_while(|&&byte| byte == b'\'').count();
+    let rest = &text[quotes..];
+    rest.first().is_some_and(|first| FORMULA.contains(first))
+        || WIDE_FORMULA.iter().any(|sign| rest.starts_with(sign))
+}
+
+/// Whether PostgreSQL's `COPY` would take an unquoted field for the end of the data, where it stands alone on its line
+/// (PostgreSQL manual, "COPY", section "CSV Format").
+fn ends_copy(text: &[u8]) -> bool {
+    text == b"\\."
 }
 
 /// Takes off the `'` that sanitizing put in front; text without one is returned as it is.
@@ -178,6 +218,9 @@ mod tests {
             ("two\rlines", "\"two\rlines\""),
             ("", ""),
             (" ", " "),
+            ("\\.", "\"\\.\""),
+            ("\\.x", "\\.x"),
+            ("x\\.", "x\\."),
         ] {
             assert_eq!(
                 record(true, &[Value::Int(1), Value::Text(text.as_bytes())]),
@@ -195,6 +238,15 @@ mod tests {
             ("@home", "'@home"),
             ("\tx", "'\tx"),
             ("\rx", "\"'\rx\""),
+            ("\nx", "\"'\nx\""),
+            ("＝1", "'＝1"),
+            ("＋49", "'＋49"),
+            ("－x", "'－x"),
+            ("＠home", "'＠home"),
+            ("''＝1", "'''＝1"),
+            ("！", "！"),
+            ("ａ＝", "ａ＝"),
+            ("\u{feff}=1", "\u{feff}=1"),
             ("=a,b", "\"'=a,b\""),
             ("=\"a\"", "\"'=\"\"a\"\"\""),
             ("'=1", "''=1"),
@@ -223,12 +275,15 @@ mod tests {
         let mut out = Vec::new();
         CsvEncoder::new(true, true).header(&mut out, ["id", "email"].into_iter());
         assert_eq!(out, b"\xef\xbb\xbfid,email\r\n");
+        out.clear();
+        CsvEncoder::new(false, true).header(&mut out, ["\\."].into_iter());
+        assert_eq!(out, b"\"\\.\"\r\n");
     }
 
     proptest! {
         #[test]
         fn an_independent_reader_sees_the_same_cells(
-            rows in proptest::collection::vec(proptest::collection::vec(".*|[,\"\r\n'=+@a-]{0,6}", 3), 0..20),
+            rows in proptest::collection::vec(proptest::collection::vec(".*|[,\"\r\n'=+@a＝－\\\\.-]{0,6}", 3), 0..20),
             sanitize: bool,
         ) {
             let encoder = CsvEncoder::new(false, sanitize);
@@ -256,11 +311,12 @@ mod tests {
         }
 
         #[test]
-        fn sanitized_text_never_starts_a_formula(text in "['=+@\t\r-]{0,4}.*") {
+        fn sanitized_text_never_starts_a_formula(text in "['=+@\t\r\n＝＋－＠-]{0,4}.*") {
             let mut out = Vec::new();
             CsvEncoder::new(false, true).field(&mut out, &Value::Text(text.as_bytes()));
-            let field = out.strip_prefix(b"\"").unwrap_or(&out);
-            prop_assert!(!matches!(field.first(), Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r')));
+            let field = String::from_utf8(out).expect("records are UTF-8");
+            let field = field.strip_prefix('"').unwrap_or(&field);
+            prop_assert!(!field.starts_with(['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠']));
         }
     }
 }

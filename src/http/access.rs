@@ -3,6 +3,7 @@
 use super::App;
 use super::client::counted_as;
 use super::error::{ApiError, KeyProblem};
+use crate::plan::{Column, Profile};
 use crate::store::keys::{self, ApiKey, KeyKind};
 use crate::timestamp::Timestamp;
 use axum::http::{HeaderMap, header};
@@ -34,6 +35,25 @@ impl Caller {
         } else {
             Err(ApiError::MissingGrant(grant.to_owned()))
         }
+    }
+
+    /// Lets the caller ask an export about a column that it shows as it is, or that another does for which the key has the grant.
+    /// Answers about any other would tell what is not shown: who is an administrator, or, asked often enough, a time to the
+    /// microsecond. Whether the flag of that other export is on is not asked: it switches an endpoint, not what a key may know.
+    pub(super) fn require_sight(
+        &self,
+        column: &Column,
+        profile: &Profile,
+        all: &[Arc<Profile>],
+    ) -> Result<(), ApiError> {
+        if profile.answers_about(column) {
+            return Ok(());
+        }
+        let showing = || all.iter().filter(move |other| other.shows(column)).map(|other| &other.permission);
+        if showing().any(|grant| self.grants.contains(grant)) {
+            return Ok(());
+        }
+        Err(ApiError::HiddenColumn { column: column.name().to_owned(), grants: showing().cloned().collect() })
     }
 }
 

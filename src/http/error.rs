@@ -18,6 +18,12 @@ pub(super) enum ApiError {
     FlagOff,
     InvalidKey(KeyProblem),
     MissingGrant(String),
+    /// A parameter asks about a column that the export does not show as it is, nor another for which the key has the grant;
+    /// and the grants of those that do.
+    HiddenColumn {
+        column: String,
+        grants: Vec<String>,
+    },
     Parameter(ParameterError),
     /// What is wrong with the form.
     Form(String),
@@ -59,7 +65,7 @@ impl ApiError {
             Self::NotFound => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            Self::FlagOff | Self::MissingGrant(_) => StatusCode::FORBIDDEN,
+            Self::FlagOff | Self::MissingGrant(_) | Self::HiddenColumn { .. } => StatusCode::FORBIDDEN,
             Self::InvalidKey(_) => StatusCode::UNAUTHORIZED,
             Self::Parameter(_) | Self::Form(_) => StatusCode::BAD_REQUEST,
             Self::TooManyFailedKeys(_)
@@ -85,7 +91,11 @@ impl ApiError {
             }
             Self::FlagOff => "Export feature not enabled".to_owned(),
             Self::InvalidKey(_) => "Invalid or missing API key".to_owned(),
+            Self::HiddenColumn { column, grants } => hidden_column(column, grants),
             Self::MissingGrant(grant) => format!("API key lacks the grant '{grant}'"),
+            Self::Parameter(error @ ParameterError::Spaced { .. }) => {
+                format!("{error} If the space was a +, write it as %2B.")
+            }
             Self::Parameter(error) => error.to_string(),
             Self::Form(problem) => problem.clone(),
             Self::TooManyFailedKeys(_) => "Too many failed API keys from this address".to_owned(),
@@ -110,8 +120,13 @@ impl ApiError {
     /// What the audit says of a refused request. Holds nothing that the caller wrote.
     pub(super) fn audit_reason(&self) -> String {
         match self {
+            Self::HiddenColumn { column, .. } => format!("hidden column {column}"),
             Self::MissingGrant(grant) => format!("missing grant {grant}"),
-            Self::Parameter(ParameterError::Repeated(name) | ParameterError::Invalid { name, .. }) => {
+            Self::Parameter(
+                ParameterError::Repeated(name)
+                | ParameterError::Invalid { name, .. }
+                | ParameterError::Spaced { name, .. },
+            ) => {
                 format!("bad parameter {name}")
             }
             Self::Parameter(ParameterError::Format) => "bad parameter format".to_owned(),
@@ -133,6 +148,7 @@ impl ApiError {
             Self::InvalidKey(KeyProblem::Expired) => "expired_key",
             Self::InvalidKey(KeyProblem::Revoked) => "revoked_key",
             Self::MissingGrant(_) => "missing_grant",
+            Self::HiddenColumn { .. } => "hidden_column",
             Self::Parameter(_) => "bad_parameter",
             Self::Form(_) => "bad_form",
             Self::TooManyFailedKeys(_) => "too_many_failed_keys",
@@ -166,6 +182,16 @@ impl ApiError {
             _ => None,
         }
     }
+}
+
+fn hidden_column(column: &str, grants: &[String]) -> String {
+    let remedy = match grants {
+        [] => "no export shows it".to_owned(),
+        grants => format!("it needs an API key with the grant of one that does: '{}'", grants.join("' or '")),
+    };
+    format!(
+        "This export does not show the column '{column}' as it is, so that it cannot be asked about; {remedy}"
+    )
 }
 
 impl IntoResponse for ApiError {

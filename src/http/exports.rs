@@ -2,13 +2,13 @@
 //! request leaves its record, but for those that find no place for a draft of it.
 
 use super::App;
-use super::access::{authenticate, is_enabled};
+use super::access::{Caller, authenticate, is_enabled};
 use super::client;
 use super::error::ApiError;
 use super::headers::{RequestId, attachment};
 use super::trailers::{self, WithTrailers};
 use crate::export::{Allowance, Draft, Stall, Terms};
-use crate::plan::{Plan, Profile};
+use crate::plan::{PARAMETERS, Plan, Profile};
 use crate::store::audit::{self, Outcome};
 use crate::store::budgets::Day;
 use crate::timestamp::Timestamp;
@@ -18,6 +18,8 @@ use axum::extract::{Request, State};
 use axum::http::{HeaderMap, HeaderValue, Method, Version, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use http_body::Body as _;
+use http_body_util::BodyExt;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -98,17 +100,34 @@ async fn admit(
     let caller = authenticate(app, request.headers(), client, &mut holder).await;
     (draft.request.key_id, draft.request.key_name) =
         holder.map(|holder| (holder.key_id, holder.key_name)).unzip();
-    caller?.require(&profile.permission)?;
+    let caller = caller?;
+    caller.require(&profile.permission)?;
     draft.admit();
     let allowance = allowance(app, &draft.request).await?;
 
     let query = request.uri().query().unwrap_or_default().to_owned();
     let form = read_form(request).await?;
     let pairs = [decode(query.as_bytes())?, decode(&form)?].concat();
+    check_sight(app, profile, &caller, &pairs)?;
     let plan = Plan::parse(profile, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     draft.request.filters = plan.summary();
     draft.request.columns = plan.column_names();
     Ok((plan, allowance))
+}
+
+/// Whether the caller may ask about all that the parameters ask about, whatever their values.
+fn check_sight(
+    app: &App,
+    profile: &Profile,
+    caller: &Caller,
+    pairs: &[(String, String)],
+) -> Result<(), ApiError> {
+    let is_given = |name: &str| pairs.iter().any(|(given, _)| given == name);
+    PARAMETERS
+        .iter()
+        .filter(|parameter| is_given(parameter.name))
+        .filter_map(|parameter| parameter.column.as_ref())
+        .try_for_each(|column| caller.require_sight(column, profile, &app.config.profiles))
 }
 
 /// The budget of the key, if it has one and something is left of it.
@@ -137,9 +156,17 @@ fn audit_request(app: &App, profile: &Arc<Profile>, request: &Request) -> audit:
     }
 }
 
-/// The body of a `POST`, which holds parameters like a query string does.
+/// The body of a `POST`, which holds parameters like a query string does. Nothing else may have one: whoever sends it means it
+/// to filter.
 async fn read_form(request: Request) -> Result<Bytes, ApiError> {
     if request.method() != Method::POST {
+        let method = request.method().clone();
+        if has_content(request.into_body()).await {
+            return Err(ApiError::Form(format!(
+                "A {method} takes its parameters from the query string, and must have no body: put them there, or send them \
+                 with POST."
+            )));
+        }
         return Ok(Bytes::new());
     }
     let is_form = has_form_type(request.headers());
@@ -156,6 +183,23 @@ async fn read_form(request: Request) -> Result<Bytes, ApiError> {
         return Err(ApiError::Form(problem.to_owned()));
     }
     Ok(form)
+}
+
+/// Whether a body has any content, or does not say in time that it has none. At most one piece of it is read.
+async fn has_content(mut body: Body) -> bool {
+    if body.size_hint().lower() > 0 {
+        return true;
+    }
+    let first = async {
+        while let Some(frame) = body.frame().await {
+            // In chunks, and in HTTP/2, what has no length yet may turn out to be nothing.
+            if !frame.is_ok_and(|frame| frame.data_ref().is_none_or(Bytes::is_empty)) {
+                return true;
+            }
+        }
+        false
+    };
+    tokio::time::timeout(FORM_TIMEOUT, first).await.unwrap_or(true)
 }
 
 fn has_form_type(headers: &HeaderMap) -> bool {

@@ -89,7 +89,7 @@ pub(super) fn document(profiles: &[Arc<Profile>]) -> Value {
 
 fn export_path(profile: &Profile) -> Value {
     // Where ids are masked there is nothing to give as `after`.
-    let taken = |parameter: &&Parameter| parameter.name != "after" || !profile.shows_masked_id();
+    let taken = |parameter: &&Parameter| parameter.name != "after" || profile.takes_after();
     let parameters: Vec<_> = PARAMETERS
         .iter()
         .filter(taken)
@@ -97,7 +97,7 @@ fn export_path(profile: &Profile) -> Value {
             json!({
                 "name": parameter.name,
                 "in": "query",
-                "description": parameter.description,
+                "description": described(parameter, profile),
                 "schema": schema(parameter, profile),
             })
         })
@@ -107,7 +107,7 @@ fn export_path(profile: &Profile) -> Value {
         .filter(taken)
         .map(|parameter| {
             let mut schema = schema(parameter, profile);
-            schema["description"] = parameter.description.into();
+            schema["description"] = described(parameter, profile).into();
             (parameter.name.to_owned(), schema)
         })
         .collect();
@@ -127,6 +127,18 @@ fn export_path(profile: &Profile) -> Value {
     let mut post = export_operation(profile, "post");
     post["requestBody"] = form;
     json!({"get": get, "head": head, "post": post})
+}
+
+/// What a parameter does, and who may give it.
+fn described(parameter: &Parameter, profile: &Profile) -> String {
+    match parameter.column.as_ref().filter(|column| !profile.answers_about(column)) {
+        None => parameter.description.to_owned(),
+        Some(column) => format!(
+            "{} Needs a key with the grant of an export that shows `{}` as it is.",
+            parameter.description,
+            column.name()
+        ),
+    }
 }
 
 fn export_operation(profile: &Profile, method: &str) -> Value {
@@ -149,9 +161,12 @@ fn export_operation(profile: &Profile, method: &str) -> Value {
         },
     });
     for (status, description) in [
-        ("400", "A parameter is unknown, repeated or has a bad value."),
+        ("400", "A parameter is unknown, repeated or has a bad value, or a `GET` has a body."),
         ("401", "No key, or one that is unknown, malformed, expired or revoked."),
-        ("403", "The feature is switched off, or the key lacks the grant."),
+        (
+            "403",
+            "The feature is switched off, the key lacks the grant, or a parameter asks about a column that the key may not see.",
+        ),
         (
             "429",
             "Too many failed keys from this address, too many requests or exports at a time with this key, or no rows left for it today.",
@@ -186,6 +201,11 @@ fn schema(parameter: &Parameter, profile: &Profile) -> Value {
     if let Some(format) = parameter.schema.1 {
         schema["format"] = format.into();
     }
+    if parameter.schema.1 == Some("date-time") {
+        let date = json!({"type": "string", "format": "date"});
+        let month = json!({"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"});
+        return json!({"anyOf": [schema, date, month]});
+    }
     match parameter.name {
         "format" => {
             schema["pattern"] = "^([cC][sS][vV])?$".into();
@@ -201,7 +221,7 @@ fn schema(parameter: &Parameter, profile: &Profile) -> Value {
             schema["minimum"] = 1.into();
             schema["maximum"] = i64::MAX.into();
         }
-        "email" => schema["pattern"] = "^[^\\u0000]*$".into(),
+        "email" => schema["pattern"] = "^[^\\u0000 ]+$".into(),
         // How ids look is the table's affair; digits fit integers and text.
         "after" => schema["pattern"] = "^[0-9]{1,18}$".into(),
         "bom" | "preflight" => schema["default"] = false.into(),

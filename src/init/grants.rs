@@ -1,5 +1,6 @@
 //! The least that a PostgreSQL role needs for the exports: statements for somebody who may grant it.
 
+use super::mask::visible;
 use super::{Mapped, Origin, Proposal, Subject};
 use crate::sensitive;
 use crate::source::catalogue::{Catalogue, Database, Table};
@@ -13,10 +14,10 @@ pub fn statements(proposal: &Proposal, subject: Subject<'_>, catalogue: &Catalog
     let bypass = if subject.table.has_row_security { " BYPASSRLS" } else { "" };
     let mut statements = format!(
         "CREATE ROLE headcount LOGIN{bypass} PASSWORD '...';\nGRANT CONNECT ON DATABASE {} TO headcount;\n",
-        quote(database)
+        visible(&quote(database))
     );
     if let Some(schema) = table.schema() {
-        statements.push_str(&format!("GRANT USAGE ON SCHEMA {} TO headcount;\n", quote(schema)));
+        statements.push_str(&format!("GRANT USAGE ON SCHEMA {} TO headcount;\n", visible(&quote(schema))));
     }
     statements.push_str(&select(table, &columns(proposal, subject.table)));
     for (other, columns) in proposal.preset.map_or(&[][..], |preset| preset.reads) {
@@ -26,9 +27,10 @@ pub fn statements(proposal: &Proposal, subject: Subject<'_>, catalogue: &Catalog
     Some(statements)
 }
 
+/// Names stay on their line, whatever is in them: what follows could look like a statement of ours.
 fn select(table: &TableName, columns: &[&str]) -> String {
-    let columns: Vec<_> = columns.iter().map(|column| quote(column)).collect();
-    format!("GRANT SELECT ({}) ON {} TO headcount;\n", columns.join(", "), table.quoted())
+    let columns: Vec<_> = columns.iter().map(|column| visible(&quote(column))).collect();
+    format!("GRANT SELECT ({}) ON {} TO headcount;\n", columns.join(", "), visible(&table.quoted()))
 }
 
 /// The table's columns that the mapping and its condition name, in the order of the table.

@@ -2,11 +2,11 @@
 
 /// A string, in the form that is the easiest to read.
 pub(super) fn string(text: &str) -> String {
-    let is_plain = !text.contains(['"', '\\']) && !text.chars().any(char::is_control);
+    let is_plain = !text.contains(['"', '\\']) && !text.chars().any(crate::steers);
     if is_plain {
         return format!("\"{text}\"");
     }
-    if !text.contains('\'') && !text.chars().any(char::is_control) {
+    if !text.contains('\'') && !text.chars().any(crate::steers) {
         return format!("'{text}'");
     }
     let mut quoted = String::from("\"");
@@ -14,7 +14,7 @@ pub(super) fn string(text: &str) -> String {
         match c {
             '"' => quoted.push_str("\\\""),
             '\\' => quoted.push_str("\\\\"),
-            c if c.is_control() => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
+            c if crate::steers(c) => quoted.push_str(&format!("\\u{:04X}", u32::from(c))),
             c => quoted.push(c),
         }
     }
@@ -29,7 +29,7 @@ pub(super) fn comment(text: &str) -> String {
     for paragraph in text.split('\n') {
         let mut line = String::from("#");
         // What comes from a database must not end a comment.
-        let safe: String = paragraph.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect();
+        let safe = crate::visible(paragraph);
         for word in safe.split(' ').filter(|word| !word.is_empty()) {
             if line.chars().count() + 1 + word.chars().count() > WIDTH && line.len() > 1 {
                 out.push_str(&line);
@@ -56,7 +56,7 @@ mod tests {
             "\"My Schema\".\"Users\"",
             "nullif(trim(a || ' ' || b), '')",
             "e.\"primary\" = 'x\\y'",
-            "a\nb\u{7f}\u{1}\t",
+            "a\nb\u{7f}\u{1}\t\u{202e}",
             "größe",
             "",
         ] {

@@ -12,6 +12,8 @@ pub struct Parameter {
     pub description: &'static str,
     /// The JSON Schema type and, where there is one, the format (OpenAPI 3.1 section 4.4).
     pub schema: (&'static str, Option<&'static str>),
+    /// The column that it asks about: its answer tells of every user how their value compares.
+    pub column: Option<Column>,
 }
 
 /// Every parameter that an export takes. One that is not here is refused.
@@ -20,71 +22,85 @@ pub const PARAMETERS: &[Parameter] = &[
         name: "format",
         description: "The format of the export: `csv`, in any letter case.",
         schema: ("string", None),
+        column: None,
     },
     Parameter {
         name: "email",
         description: "Only the users with exactly this address, case included.",
         schema: ("string", None),
+        column: Some(Column::EMAIL),
     },
     Parameter {
         name: "fields",
         description: "Which of the endpoint's columns to show, separated by commas, in the order wanted.",
         schema: ("string", None),
+        column: None,
     },
     Parameter {
         name: "created_after",
-        description: "Only users created at this time or later (RFC 3339 with offset).",
+        description: "Only users created at this time or later: RFC 3339 with offset, or a date or month (UTC).",
         schema: ("string", Some("date-time")),
+        column: Some(Column::CREATED_AT),
     },
     Parameter {
         name: "created_before",
-        description: "Only users created before this time (RFC 3339 with offset).",
+        description: "Only users created before this time: RFC 3339 with offset, or a date or month (UTC).",
         schema: ("string", Some("date-time")),
+        column: Some(Column::CREATED_AT),
     },
     Parameter {
         name: "updated_after",
-        description: "Only users last changed at this time or later (RFC 3339 with offset).",
+        description: "Only users last changed at this time or later: RFC 3339 with offset, or a date or month (UTC).",
         schema: ("string", Some("date-time")),
+        column: Some(Column::UPDATED_AT),
     },
     Parameter {
         name: "updated_before",
-        description: "Only users last changed before this time (RFC 3339 with offset).",
+        description: "Only users last changed before this time: RFC 3339 with offset, or a date or month (UTC).",
         schema: ("string", Some("date-time")),
+        column: Some(Column::UPDATED_AT),
     },
     Parameter {
         name: "is_active",
         description: "Only active (`true`) or only inactive (`false`) users.",
         schema: ("boolean", None),
+        column: Some(Column::IS_ACTIVE),
     },
     Parameter {
         name: "is_admin",
         description: "Only administrators (`true`) or only others (`false`).",
         schema: ("boolean", None),
+        column: Some(Column::IS_ADMIN),
     },
     Parameter {
         name: "limit",
         description: "At most so many users. Without it there is no limit.",
         schema: ("integer", Some("int64")),
+        column: None,
     },
     Parameter {
         name: "after",
         description: "Only users whose id is greater than this: the last id of the page before.",
         schema: ("string", None),
+        column: Some(Column::ID),
     },
     Parameter {
         name: "bom",
         description: "`true` starts the file with a byte order mark, for Excel.",
         schema: ("boolean", None),
+        column: None,
     },
     Parameter {
         name: "sanitize",
         description: "`false` leaves out the `'` in front of text that a spreadsheet would take for a formula.",
         schema: ("boolean", None),
+        column: None,
     },
     Parameter {
         name: "preflight",
         description: "`true` answers with what the export would be, as JSON, instead of the export.",
         schema: ("boolean", None),
+        column: None,
     },
 ];
 
@@ -99,6 +115,9 @@ pub enum ParameterError {
     Repeated(&'static str),
     #[error("Parameter '{name}' {problem}.")]
     Invalid { name: &'static str, problem: String },
+    /// As before, of a value with a space: where it was in a URL or a form, that is what an unescaped `+` becomes.
+    #[error("Parameter '{name}' {problem}.")]
+    Spaced { name: &'static str, problem: String },
 }
 
 impl ParameterError {
@@ -111,6 +130,13 @@ impl ParameterError {
 fn known_names() -> String {
     let names: Vec<_> = PARAMETERS.iter().map(|parameter| parameter.name).collect();
     names.join(", ")
+}
+
+/// The columns that some parameter asks about, in the order of the full export.
+pub fn filterable_columns() -> impl Iterator<Item = Column> {
+    let is_asked_about =
+        |column: &Column| PARAMETERS.iter().any(|parameter| parameter.column.as_ref() == Some(column));
+    Column::CONTRACT.into_iter().filter(is_asked_about)
 }
 
 impl Plan {
@@ -135,14 +161,36 @@ impl Plan {
             seen.push(name);
             plan.take(name, value)?;
         }
-        if plan.after.is_some() && profile.shows_masked_id() {
+        if plan.after.is_some() && !profile.takes_after() {
             return Err(ParameterError::invalid("after", "cannot be used here, where ids are masked"));
         }
         if plan.sanitize {
             // A page's last id is given back as it was shown.
             plan.after = plan.after.map(|after| unsanitized(&after).to_owned());
         }
+        plan.check_bounds()?;
         Ok(plan)
+    }
+
+    /// Bounds that are the wrong way round match nobody, which looks like an answer.
+    fn check_bounds(&self) -> Result<(), ParameterError> {
+        for (column, after, before) in [
+            (Column::CREATED_AT, "created_after", "created_before"),
+            (Column::UPDATED_AT, "updated_after", "updated_before"),
+        ] {
+            let lower = self.filters.iter().find_map(|filter| match filter {
+                Filter::AtOrAfter(of, time) if *of == column => Some(time),
+                _ => None,
+            });
+            let upper = self.filters.iter().find_map(|filter| match filter {
+                Filter::Before(of, time) if *of == column => Some(time),
+                _ => None,
+            });
+            if lower.zip(upper).is_some_and(|(lower, upper)| lower >= upper) {
+                return Err(ParameterError::invalid(after, format!("must be earlier than '{before}'")));
+            }
+        }
+        Ok(())
     }
 
     fn take(&mut self, name: &'static str, value: &str) -> Result<(), ParameterError> {
@@ -153,8 +201,7 @@ impl Plan {
         match name {
             "format" if value.is_empty() || value.eq_ignore_ascii_case("csv") => {}
             "format" => return Err(ParameterError::Format),
-            "email" if value.is_empty() => {}
-            "email" => self.filters.push(Filter::Email(value.to_owned())),
+            "email" => self.filters.push(Filter::Email(email(value)?)),
             "fields" => self.columns = fields(&self.profile, value)?,
             "created_after" => self.filters.push(Filter::AtOrAfter(Column::CREATED_AT, time(name, value)?)),
             "created_before" => self.filters.push(Filter::Before(Column::CREATED_AT, time(name, value)?)),
@@ -198,13 +245,30 @@ fn fields(profile: &Profile, value: &str) -> Result<Vec<ProfileColumn>, Paramete
     Ok(columns)
 }
 
+/// An address as it was given. No filter at all and one that nobody can match would both look like an answer.
+fn email(value: &str) -> Result<String, ParameterError> {
+    if value.is_empty() {
+        return Err(ParameterError::invalid("email", "is empty; leave it out to export everybody"));
+    }
+    if value.contains(' ') {
+        return Err(ParameterError::Spaced {
+            name: "email",
+            problem: "must not have a space in it".to_owned(),
+        });
+    }
+    Ok(value.to_owned())
+}
+
 fn time(name: &'static str, value: &str) -> Result<Timestamp, ParameterError> {
-    Timestamp::parse_rfc3339(value).ok_or_else(|| {
-        // In a query string an unescaped + is a space.
-        let looks_unescaped = value.bytes().skip(10).any(|byte| byte == b' ');
-        let hint = if looks_unescaped { "; write the + of an offset as %2B" } else { "" };
-        let problem = format!("must be a time with offset as in 2025-01-08T10:30:00Z (RFC 3339){hint}");
-        ParameterError::invalid(name, problem)
+    Timestamp::parse_bound(value).ok_or_else(|| {
+        let problem = "must be a time with offset as in 2025-01-08T10:30:00Z (RFC 3339), or a date or month in UTC as in \
+                       2025-01-08 or 2025-01"
+            .to_owned();
+        // Where an offset stands, not between date and time.
+        if value.bytes().skip("2025-01-08T".len()).any(|byte| byte == b' ') {
+            return ParameterError::Spaced { name, problem };
+        }
+        ParameterError::Invalid { name, problem }
     })
 }
 
@@ -265,6 +329,19 @@ mod tests {
     }
 
     #[test]
+    fn a_space_may_have_been_a_plus() {
+        for (name, value) in
+            [("email", "ada news@example.com"), ("created_after", "2025-01-08T10:30:00 02:00")]
+        {
+            let refused = Plan::parse(&Arc::new(Profile::full()), [(name, value)]);
+            assert!(
+                matches!(refused, Err(ParameterError::Spaced { name: of, .. }) if of == name),
+                "{refused:?}"
+            );
+        }
+    }
+
+    #[test]
     fn the_summary_hashes_the_email() {
         let plan =
             parse(&[("email", "a@b.c"), ("created_after", "2025-01-08T12:30:00+02:00"), ("bom", "true")]);
@@ -291,10 +368,10 @@ mod tests {
                 "Parameter 'limit' must be a whole number from 1 to 9223372036854775807.",
             ),
             (vec![("fields", "id,id")], "Parameter 'fields' names 'id' more than once."),
+            (vec![("email", "")], "Parameter 'email' is empty; leave it out to export everybody."),
             (
-                vec![("created_after", "2025-01-08T10:30:00 02:00")],
-                "Parameter 'created_after' must be a time with offset as in 2025-01-08T10:30:00Z (RFC 3339); \
-                 write the + of an offset as %2B.",
+                vec![("created_after", "2025-02"), ("created_before", "2025-02-01")],
+                "Parameter 'created_after' must be earlier than 'created_before'.",
             ),
         ] {
             assert_eq!(parse(&query), Err(message.to_owned()));

@@ -12,6 +12,8 @@ pub struct Profile {
     pub path: String,
     /// In their default order; never empty, no name twice.
     pub columns: Vec<ProfileColumn>,
+    /// Columns that anybody with its grant may ask about, though it does not show them as they are.
+    pub filters: Vec<Column>,
     /// What a download is called.
     pub filename: String,
     /// The name of its feature flag and of its grant: they are the same.
@@ -37,6 +39,7 @@ impl Profile {
             name: "minimal".to_owned(),
             path: format!("{BASE}/export"),
             columns: [Column::ID, Column::EMAIL, Column::NAME].map(ProfileColumn::from).to_vec(),
+            filters: Vec::new(),
             filename: "users_export.csv".to_owned(),
             permission: "users:export".to_owned(),
         }
@@ -48,6 +51,7 @@ impl Profile {
             name: "full".to_owned(),
             path: format!("{BASE}/export-full"),
             columns: Column::CONTRACT.map(ProfileColumn::from).to_vec(),
+            filters: Vec::new(),
             filename: "users_full_export.csv".to_owned(),
             permission: "users:export_full".to_owned(),
         }
@@ -59,6 +63,7 @@ impl Profile {
             name: name.to_owned(),
             path: format!("{BASE}/exports/profiles/{name}"),
             columns,
+            filters: Vec::new(),
             filename: format!("users_{name}_export.csv"),
             permission: format!("users:export_{name}"),
         }
@@ -69,9 +74,21 @@ impl Profile {
         self.columns.iter().find(|column| column.shown_name() == name)
     }
 
-    /// Whether ids are shown, but not as they are: what is shown cannot be given back as `after`.
-    pub fn shows_masked_id(&self) -> bool {
-        self.columns.iter().any(|shown| shown.column == Column::ID && shown.mask.is_some())
+    /// Whether a column is shown as it is.
+    pub fn shows(&self, column: &Column) -> bool {
+        self.columns.iter().any(|shown| shown.column == *column && shown.mask.is_none())
+    }
+
+    /// Whether everybody who may have the export may ask about a column: its answers say no more than what it shows, or the
+    /// configuration has it so.
+    pub fn answers_about(&self, column: &Column) -> bool {
+        self.shows(column) || self.filters.contains(column)
+    }
+
+    /// Whether `after` is of use: what is shown of a masked id cannot be given back.
+    pub fn takes_after(&self) -> bool {
+        let is_masked = |shown: &ProfileColumn| shown.column == Column::ID && shown.mask.is_some();
+        self.filters.contains(&Column::ID) || !self.columns.iter().any(is_masked)
     }
 
     /// The names in the header.

@@ -2,6 +2,7 @@
 
 use super::TableName;
 use super::table::quote;
+use crate::links;
 use crate::timestamp::Timestamp;
 use rusqlite::{Connection, ErrorCode, Transaction, params};
 use std::fs::{DirBuilder, OpenOptions};
@@ -50,7 +51,7 @@ impl EmbeddedUsers {
             DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
         }
         // Made here for its mode, which SQLite then gives to the files beside it.
-        OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path)?;
+        OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(links::follow(path)?)?;
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         // A scan reads the whole file: larger pages are fewer reads. Has no effect on a file that has pages.

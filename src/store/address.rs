@@ -1,22 +1,8 @@
 //! The address of a store in PostgreSQL, as its driver takes it to mean what `sslmode` means elsewhere.
 
 use crate::database_url::encryption::{self, Encryption, Mode};
+use crate::database_url::options::{self, Owner};
 use std::fs::File;
-
-/// The other options that the driver knows. It would log an unknown one with its value, which may be secret.
-const OPTIONS: [&str; 11] = [
-    "host",
-    "hostaddr",
-    "port",
-    "dbname",
-    "user",
-    "password",
-    "application_name",
-    "options",
-    "sslcert",
-    "sslkey",
-    "statement-cache-capacity",
-];
 
 /// A file without a certificate.
 const NO_CERTIFICATE: &str = "/dev/null";
@@ -24,17 +10,17 @@ const NO_CERTIFICATE: &str = "/dev/null";
 /// The URL for the driver. That trusts the system's roots beside `sslrootcert`, so that a certificate without the host's name
 /// proves nothing: `verify-ca` is `verify-full` here.
 pub(super) fn for_driver(url: &str) -> Result<String, String> {
+    options::check(url, Owner::Store)?;
     let (Encryption { mode, root_certificate }, url) = encryption::split(url)?;
     let (address, options) = url.split_once('?').unwrap_or((&url, ""));
     let mut for_driver = form_urlencoded::Serializer::new(String::new());
     for (name, value) in form_urlencoded::parse(options.as_bytes()) {
-        if OPTIONS.contains(&&*name) || name.starts_with("options[") {
+        if Owner::Store.takes(&name) {
             for_driver.append_pair(&name, &value);
-        } else if name.starts_with("ssl") {
-            return Err("an option that begins with ssl is not known; there are sslmode, sslrootcert, sslcert and sslkey".to_owned());
         } else {
-            // Not even its name: behind a ? that was not percent-encoded is the rest of a password.
-            tracing::warn!("an option of store.url has no effect; there are {}", OPTIONS.join(", "));
+            // The driver would log it with its value. Not even its name: behind a ? that was not percent-encoded is the rest of a
+            // password.
+            tracing::warn!("an option of store.url has no effect; there are {}", Owner::Store.known());
         }
     }
     let mode = match mode {

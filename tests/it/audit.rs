@@ -77,7 +77,7 @@ fn filters_are_recorded_with_the_email_hashed(db: Db) {
     let server = site.serve();
     let target = format!("{MINIMAL}?email=ada@example.com&is_active=true");
     let filters = || {
-        let answer = server.get_with(STANDARD_KEY, &target);
+        let answer = server.get_with(EXPORT_KEY, &target);
         site.settled(answer.header("x-export-id"))["filters"].clone()
     };
     let recorded = filters();

@@ -197,3 +197,36 @@ fn a_spool_that_cannot_be_made_is_a_warning() {
     site.configure("[limits]\nspool_bytes = 0\n");
     site.findings().assert_well_but(&[]);
 }
+
+#[test]
+fn a_configuration_with_a_password_that_others_may_read_is_a_warning() {
+    let site = Site::with_people(Db::Sqlite);
+    let set = |mode: u32, text: &str| {
+        site.configure(text);
+        let file = std::fs::Permissions::from_mode(mode);
+        std::fs::set_permissions(site.path("headcount.toml"), file).unwrap();
+        site.findings()
+    };
+    // The environment says where the source is; the password is there all the same.
+    let secret = "[source]\nurl = \"postgres://me:hush-hush@127.0.0.1/app\"\n";
+    for mode in [0o644, 0o604, 0o646] {
+        let findings = set(mode, secret);
+        findings.assert_one("warning", "config", &["headcount.toml", "chmod"]);
+        findings.assert_well_but(&["config"]);
+        assert!(!format!("{findings:?}").contains("hush-hush"));
+    }
+    set(0o640, secret).assert_well_but(&[]);
+    set(0o644, "[source]\nurl = \"postgres://me@127.0.0.1/app\"\n").assert_well_but(&[]);
+}
+
+#[test]
+fn embedded_users_that_others_may_read_are_a_warning() {
+    let site = Site::embedded();
+    site.done(&["export", "minimal"]);
+    site.findings().assert_well_but(&[]);
+    let users = site.data_dir().join("users.db");
+    std::fs::set_permissions(users, std::fs::Permissions::from_mode(0o644)).unwrap();
+    let findings = site.findings();
+    findings.assert_one("warning", "source", &["users.db", "chmod 600"]);
+    findings.assert_well_but(&["source"]);
+}

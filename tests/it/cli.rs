@@ -215,3 +215,50 @@ fn only_a_regular_file_is_replaced() {
     assert_eq!(std::fs::read_to_string(site.path("target.csv")).unwrap(), PEOPLE_MINIMAL);
     assert!(std::fs::symlink_metadata(site.path("link.csv")).unwrap().is_symlink());
 }
+
+/// As root, which alone can give a link away.
+#[test]
+fn a_link_of_another_user_is_not_followed() {
+    use std::os::unix::fs::{PermissionsExt, lchown, symlink};
+
+    let site = Site::with_people(Db::Sqlite);
+    std::fs::create_dir(site.path("shared")).unwrap();
+    std::fs::set_permissions(site.path("shared"), std::fs::Permissions::from_mode(0o1777)).unwrap();
+    std::fs::create_dir(site.path("private")).unwrap();
+    std::fs::write(site.path("private/precious"), "precious").unwrap();
+    for (link, target) in [
+        ("shared/users.csv", "../private/precious"),
+        ("shared/new.csv", "../private/new"),
+        ("shared/users.csv.receipt.json", "../private/precious"),
+        ("shared/out", "../private"),
+    ] {
+        symlink(target, site.path(link)).unwrap();
+        if lchown(site.path(link), Some(65_534), Some(65_534)).is_err() {
+            return;
+        }
+    }
+    let is_refused = |arguments: &[&str]| {
+        let finished = site.run(arguments);
+        assert_eq!(finished.code, Some(1), "{arguments:?}");
+        assert!(finished.stderr.contains("symbolic link of another user"), "{}", finished.stderr);
+        assert_eq!(std::fs::read_dir(site.path("private")).unwrap().count(), 1, "{arguments:?}");
+        assert_eq!(std::fs::read_to_string(site.path("private/precious")).unwrap(), "precious");
+    };
+    for output in ["shared/users.csv", "shared/new.csv", "shared/out/users.csv"] {
+        is_refused(&["export", "minimal", "-o", output]);
+    }
+    let store = |path: &str| format!("sqlite:{}", site.path(path).display());
+    let mut other = Site::with_people(Db::Sqlite);
+    other.set("HEADCOUNT_STORE_URL", &store("shared/new.csv"));
+    let finished = other.run(&["keys", "list"]);
+    assert!(finished.stderr.contains("symbolic link of another user"), "{}", finished.stderr);
+    assert_eq!(std::fs::read_dir(site.path("private")).unwrap().count(), 1);
+
+    std::fs::remove_file(site.path("shared/users.csv")).unwrap();
+    is_refused(&["export", "minimal", "-o", "shared/users.csv", "--receipt"]);
+    assert!(!site.path("shared/users.csv").exists());
+    // One of root's is as good as one's own, wherever it is.
+    symlink("../private/precious", site.path("shared/mine.csv")).unwrap();
+    site.done(&["export", "minimal", "-o", "shared/mine.csv"]);
+    assert_eq!(std::fs::read_to_string(site.path("private/precious")).unwrap(), PEOPLE_MINIMAL);
+}

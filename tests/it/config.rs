@@ -246,3 +246,37 @@ fn the_log_is_json_where_it_is_asked_for_and_where_nobody_watches() {
         assert_eq!(parsed.is_ok(), json, "{format:?}: {line}");
     }
 }
+
+#[test]
+fn options_that_other_programs_know_are_named_with_what_to_do() {
+    for (variable, options, words) in [
+        ("HEADCOUNT_SOURCE_URL", "schema=public", ["schema", "public.users"]),
+        ("HEADCOUNT_SOURCE_URL", "sslmode=require&pgbouncer=true", ["pgbouncer", "take it out"]),
+        ("HEADCOUNT_SOURCE_URL", "connection_limit=1", ["connection_limit", "source.parallelism"]),
+        ("HEADCOUNT_SOURCE_URL", "sslcert=client.crt&sslkey=client.key", ["sslcert", "password"]),
+        ("HEADCOUNT_SOURCE_URL", "speed=high", ["speed", "connect_timeout"]),
+        ("HEADCOUNT_STORE_URL", "schema=headcount", ["schema", "search_path"]),
+        ("HEADCOUNT_STORE_URL", "pgbouncer=true", ["pgbouncer", "connect directly"]),
+        ("HEADCOUNT_STORE_URL", "connection_limit=5", ["connection_limit", "take it out"]),
+    ] {
+        let mut site = site();
+        site.set(variable, &format!("postgres://me:hush-hush@127.0.0.1:1/app?{options}"));
+        for arguments in [&["check"][..], &["export", "minimal"]] {
+            let finished = site.run(arguments);
+            assert_refused(&finished, &[&[variable], &words[..]].concat());
+            assert!(!finished.stderr.contains("hush-hush"), "{}", finished.stderr);
+        }
+    }
+    let mut site = site();
+    site.unset("HEADCOUNT_SOURCE_URL");
+    site.configure("[source]\nurl = 'postgres://me:hush-hush@127.0.0.1:1/app?schema=public'\n");
+    assert_refused(&site.run(&["check"]), &["headcount.toml", "source.url", "option schema"]);
+    let url = "postgres://me:hush-hush@127.0.0.1:1/app?schema=public";
+    let finished = site.run_exactly(&["init", url, "--yes", "--print"]);
+    assert_eq!(finished.code, Some(2), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("option schema") && !finished.stderr.contains("hush-hush"),
+        "{}",
+        finished.stderr
+    );
+}

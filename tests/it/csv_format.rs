@@ -7,6 +7,7 @@ both! {
     every_record_ends_with_crlf,
     null_and_the_empty_text_are_an_empty_field,
     a_record_of_one_empty_field_is_quoted,
+    a_field_that_would_end_a_copy_is_quoted,
     integers_are_plain_and_in_numeric_order,
     uuids_are_canonical_and_in_order,
     text_ids_are_in_the_order_of_the_databases_own_index,
@@ -220,5 +221,17 @@ fn columns_beyond_the_declared_ones_never_leave(db: Db) {
     for column in ["password_hash", "token", "otp_secret"] {
         let target = format!("{FULL}?fields=id,{column}");
         server.get_with(EXPORT_KEY, &target).detail(400);
+    }
+}
+
+/// PostgreSQL's `\copy` takes it for the end of the data.
+fn a_field_that_would_end_a_copy_is_quoted(db: Db) {
+    let site = Site::with_empty_table(db);
+    site.sql("INSERT INTO users (id, name) VALUES (1, '\\.'), (2, '\\.x'), (3, 'x')");
+    let server = site.serve();
+    for sanitize in [true, false] {
+        let target = format!("{MINIMAL}?fields=name&sanitize={sanitize}");
+        let csv = server.get_with(STANDARD_KEY, &target).csv();
+        assert_eq!(csv, "name\r\n\"\\.\"\r\n\\.x\r\nx\r\n", "{sanitize}");
     }
 }

@@ -8,10 +8,14 @@ both! {
     taking_the_quote_off_gives_the_text_back,
     without_sanitising_the_text_is_untouched,
     a_sanitised_cell_is_quoted_only_where_the_dialect_asks,
+    text_ids_are_guarded_and_taken_back,
 }
 
+/// What starts a formula.
+const STARTS: [char; 11] = ['=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠'];
+
 /// What a name is, and what its cell shows.
-const CELLS: [(&str, &str); 24] = [
+const CELLS: [(&str, &str); 31] = [
     ("=1+1", "'=1+1"),
     ("+49 30 1", "'+49 30 1"),
     ("-1", "'-1"),
@@ -31,9 +35,16 @@ const CELLS: [(&str, &str); 24] = [
     ("a=b", "a=b"),
     ("a'=b", "a'=b"),
     (" =1", " =1"),
-    ("\n=1", "\n=1"),
-    ("'\n=1", "'\n=1"),
-    ("\u{ff1d}1", "\u{ff1d}1"),
+    ("\n=1", "'\n=1"),
+    ("'\n=1", "''\n=1"),
+    ("＝1", "'＝1"),
+    ("＋49", "'＋49"),
+    ("－1", "'－1"),
+    ("＠SUM(A1)", "'＠SUM(A1)"),
+    ("''＝1", "'''＝1"),
+    ("！=1", "！=1"),
+    ("\\.", "\\."),
+    ("\u{feff}=1", "\u{feff}=1"),
     ("\"=1\"", "\"=1\""),
     (",=1", ",=1"),
 ];
@@ -82,7 +93,7 @@ fn taking_the_quote_off_gives_the_text_back(db: Db) {
     let (_site, server) = with_cells(db);
     let raw = names(&server, "").into_iter().map(|cell| {
         let inner = cell.trim_start_matches('\'');
-        let guarded = inner.len() < cell.len() && inner.starts_with(['=', '+', '-', '@', '\t', '\r']);
+        let guarded = inner.len() < cell.len() && inner.starts_with(STARTS);
         if guarded { cell[1..].to_owned() } else { cell }
     });
     assert_eq!(raw.collect::<Vec<_>>(), CELLS.map(|(raw, _)| raw));
@@ -100,4 +111,20 @@ fn a_sanitised_cell_is_quoted_only_where_the_dialect_asks(db: Db) {
         server.get_with(STANDARD_KEY, &target).csv(),
         "name\r\n'=1+1\r\n'+49 30 1\r\n'-1\r\n'@SUM(A1)\r\n'\tx\r\n\"'\rx\"\r\n'=\r\n''=1\r\n"
     );
+}
+
+/// A page's last id is given back as it was shown.
+fn text_ids_are_guarded_and_taken_back(db: Db) {
+    let site = Site::bare(db);
+    let collation = if db == Db::Postgres { "COLLATE \"C\"" } else { "" };
+    site.sql(&format!(
+        "CREATE TABLE users (id TEXT {collation} PRIMARY KEY, email TEXT, name TEXT);
+         INSERT INTO users (id) VALUES ('\n1'), ('a'), ('＝1'), ('＠2')"
+    ));
+    let server = site.serve();
+    let page = |query: &str| server.get_with(STANDARD_KEY, &format!("{MINIMAL}?fields=id{query}")).ids();
+    assert_eq!(page(""), ["'\n1", "a", "'＝1", "'＠2"]);
+    assert_eq!(page("&after='%0A1"), ["a", "'＝1", "'＠2"]);
+    assert_eq!(page("&after='＝1"), ["'＠2"]);
+    assert_eq!(page("&sanitize=false&after=＝1"), ["＠2"]);
 }

@@ -47,7 +47,7 @@ pub(super) fn text(url: &DatabaseUrl) -> String {
 fn parse(text: &str) -> Result<DatabaseUrl, String> {
     let expected = match text.parse() {
         Ok(DatabaseUrl::Sqlite(path)) => return existing(path),
-        Ok(url) => return Ok(url),
+        Ok(_) => return DatabaseUrl::of_source(text),
         Err(expected) => expected,
     };
     let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);

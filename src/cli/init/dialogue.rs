@@ -1,9 +1,10 @@
 //! Questions, on a terminal; elsewhere nobody is asked.
 
 use crate::cli::Usage;
+use crate::cli::terminal::{self, tell};
 use crate::init::mask::visible;
 use anyhow::{Context, bail};
-use std::io::{BufRead, IsTerminal, Write};
+use std::io::{BufRead, IsTerminal};
 
 /// How often somebody may answer what cannot be understood.
 const TRIES: usize = 3;
@@ -28,15 +29,16 @@ impl Dialogue {
             let list = answers.iter().map(|answer| format!("\n  {}", visible(answer))).collect::<String>();
             return Err(Usage(format!("{problem}; say which with {remedy}:{list}")).into());
         }
-        eprintln!("\n{problem}. Which one is it?");
+        tell!("");
+        tell!("{problem}. Which one is it?");
         for (number, answer) in (1..).zip(answers) {
-            eprintln!("  {number}  {}", visible(answer));
+            tell!("  {number}  {answer}");
         }
         for _ in 0..TRIES {
             let answer = ask(&format!("1 to {}: ", answers.len()))?;
             match answer.parse::<usize>() {
                 Ok(number) if (1..=answers.len()).contains(&number) => return Ok(number - 1),
-                _ => eprintln!("expected a number from 1 to {}", answers.len()),
+                _ => tell!("expected a number from 1 to {}", answers.len()),
             }
         }
         bail!("no answer that could be understood; answer with {remedy}")
@@ -53,9 +55,7 @@ impl Dialogue {
 }
 
 fn ask(prompt: &str) -> anyhow::Result<String> {
-    let mut stderr = std::io::stderr();
-    write!(stderr, "{prompt}")?;
-    stderr.flush()?;
+    terminal::prompt(prompt)?;
     let mut line = String::new();
     let read = std::io::stdin().lock().read_line(&mut line).context("the answer cannot be read")?;
     if read == 0 {

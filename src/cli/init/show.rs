@@ -1,7 +1,8 @@
 //! What init found, for people.
 
 use crate::cli::table::table;
-use crate::init::mask::{masked, visible};
+use crate::cli::terminal::{self, tell};
+use crate::init::mask::masked;
 use crate::init::rank::Candidate;
 use crate::init::{Origin, Proposal, write};
 use crate::source::catalogue::Row;
@@ -20,36 +21,37 @@ pub(super) fn candidate(candidate: &Candidate<'_>) -> String {
 
 /// The mapping with its reasons, a masked sample, what is left alone, and what is wrong.
 pub(super) fn proposal(proposal: &Proposal, rows: &[Row]) {
-    eprintln!("recognised {}", visible(&write::recognised(proposal)));
-    let table = visible(&proposal.table.to_string());
-    eprintln!("\ntable {table}, timestamps {}", proposal.timestamps.name());
+    tell!("recognised {}", write::recognised(proposal));
+    tell!("");
+    tell!("table {}, timestamps {}", proposal.table, proposal.timestamps.name());
     if let Some(condition) = &proposal.condition {
-        eprintln!("where {}", condition.sql);
+        tell!("where {}", condition.sql);
     }
-    eprintln!();
+    tell!("");
     for mapped in &proposal.columns {
-        let (field, reason) = (mapped.field.name(), visible(&mapped.reason));
+        let (field, reason) = (mapped.field.name(), &mapped.reason);
         match &mapped.from {
             Origin::Column(from) | Origin::Sql(from) => {
-                let from = visible(from);
-                eprintln!("  {field:10}  {from}  ({}: {reason})", mapped.confidence.name());
+                tell!("  {field:10}  {from}  ({}: {reason})", mapped.confidence.name());
             }
-            Origin::Nothing => eprintln!("  {field:10}  -  ({reason})"),
+            Origin::Nothing => tell!("  {field:10}  -  ({reason})"),
         }
     }
     sample(proposal, rows);
     if !proposal.left_alone.is_empty() {
-        let left = proposal.left_alone.iter().map(|left| format!("{} ({})", visible(&left.column), left.why));
-        eprintln!("\nleft alone: {}", left.collect::<Vec<_>>().join(", "));
+        let left = proposal.left_alone.iter().map(|left| format!("{} ({})", left.column, left.why));
+        tell!("");
+        tell!("left alone: {}", left.collect::<Vec<_>>().join(", "));
     }
     for warning in &proposal.warnings {
-        eprintln!("warning: {}", visible(warning));
+        tell!("warning: {warning}");
     }
 }
 
 fn sample(proposal: &Proposal, rows: &[Row]) {
     if rows.is_empty() {
-        eprintln!("\nno rows to show");
+        tell!("");
+        tell!("no rows to show");
         return;
     }
     let fields = || proposal.columns.iter().map(|mapped| mapped.field);
@@ -59,5 +61,7 @@ fn sample(proposal: &Proposal, rows: &[Row]) {
         lines.push(cells.collect());
     }
     lines.iter_mut().filter_map(|line| line.first_mut()).for_each(|first| first.insert_str(0, "  "));
-    eprint!("\nthe first users, masked:\n{}", table(&lines));
+    tell!("");
+    tell!("the first users, masked:");
+    terminal::lines(&table(&lines));
 }

@@ -1,0 +1,41 @@
+//! Files of ours that other users of this machine should not read.
+
+use super::Finding;
+use crate::config::Config;
+use std::os::unix::fs::PermissionsExt;
+use std::path::Path;
+
+/// Looks at the configuration, where a password stands in it, and at the embedded users. Who is in the group of a configuration
+/// is for its administrator to say: the service has to read it somehow.
+pub(super) fn examine(config: &Config) -> Vec<Finding> {
+    let file = config.file_with_password.as_deref().filter(|file| has_mode(file, 0o007)).map(|file| {
+        let file = file.display();
+        Finding::warning(
+            "config",
+            format!("{file} holds a password, and other users of this machine can read it"),
+            "whoever has the password gets into the database as Headcount does",
+            format!("chmod o-rwx {file}"),
+        )
+    });
+    let users =
+        config.source.embedded.as_deref().and_then(|file| exposed("source", file, "it holds the users"));
+    file.into_iter().chain(users).collect()
+}
+
+/// A warning of a file that is its owner's alone, if others may do anything with it.
+pub(super) fn exposed(check: &'static str, file: &Path, why: &'static str) -> Option<Finding> {
+    has_mode(file, 0o077).then(|| {
+        let file = file.display();
+        Finding::warning(
+            check,
+            format!("{file} can be read by other users of this machine"),
+            why,
+            format!("chmod 600 {file}"),
+        )
+    })
+}
+
+/// Whether a file is there and has any of these permissions.
+fn has_mode(file: &Path, permissions: u32) -> bool {
+    std::fs::metadata(file).is_ok_and(|metadata| metadata.permissions().mode() & permissions != 0)
+}

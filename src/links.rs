@@ -1,0 +1,104 @@
+//! Symbolic links on a machine with other users: one that somebody else has planted is not followed to a place where we write.
+
+use std::ffi::OsString;
+use std::fs::Metadata;
+use std::io::{Error, ErrorKind};
+use std::os::unix::fs::MetadataExt;
+use std::path::{Component, Path, PathBuf};
+
+/// As many as the kernel follows (path_resolution(7)).
+const MAX_LINKS: usize = 40;
+
+/// Where a path leads that is to be written. Nothing of it need be there.
+///
+/// # Errors
+///
+/// A link on the way is not to be trusted. The last part may be a link of ours, or of root's; before it those are fine, too,
+/// that stand in a directory in which only its owner can put any.
+pub(crate) fn follow(path: &Path) -> std::io::Result<PathBuf> {
+    let mut to_go = parts(&std::path::absolute(path)?);
+    let (mut at, mut links) = (PathBuf::from("/"), 0);
+    while let Some(part) = to_go.pop() {
+        if part == ".." {
+            at.pop();
+            continue;
+        }
+        let next = at.join(part);
+        let metadata = match next.symlink_metadata() {
+            Ok(metadata) => metadata,
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                // There is nothing to follow in what is not there.
+                to_go.push(next.into());
+                return Ok(to_go.iter().rev().collect());
+            }
+            Err(error) => return Err(error),
+        };
+        if !metadata.is_symlink() {
+            at = next;
+            continue;
+        }
+        links += 1;
+        if links > MAX_LINKS {
+            return Err(Error::other(format!("{} leads through too many symbolic links", path.display())));
+        }
+        if !is_trusted(&metadata) && (to_go.is_empty() || others_write_in(&at)?) {
+            return Err(planted(&next, &metadata));
+        }
+        let target = next.read_link()?;
+        if target.is_absolute() {
+            at = PathBuf::from("/");
+        }
+        to_go.extend(parts(&target));
+    }
+    Ok(at)
+}
+
+/// The names in a path, the last one first.
+fn parts(path: &Path) -> Vec<OsString> {
+    let is_name = |part: &Component<'_>| matches!(part, Component::Normal(_) | Component::ParentDir);
+    path.components().filter(is_name).map(|part| part.as_os_str().to_owned()).rev().collect()
+}
+
+/// Root may do as it likes in any case.
+fn is_trusted(link: &Metadata) -> bool {
+    [rustix::process::geteuid().as_raw(), 0].contains(&link.uid())
+}
+
+fn others_write_in(directory: &Path) -> std::io::Result<bool> {
+    Ok(directory.metadata()?.mode() & 0o022 != 0)
+}
+
+fn planted(link: &Path, metadata: &Metadata) -> Error {
+    let problem = format!(
+        "{} is a symbolic link of another user (uid {}), which is not followed; name the file itself, or another one",
+        link.display(),
+        metadata.uid()
+    );
+    Error::new(ErrorKind::PermissionDenied, problem)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::symlink;
+
+    #[test]
+    fn our_own_links_are_followed() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let real = directory.path().canonicalize().expect("a path");
+        std::fs::create_dir(real.join("out")).expect("a directory");
+        symlink("out", real.join("in")).expect("a link");
+        symlink(real.join("out/far.csv"), real.join("out/near.csv")).expect("a link");
+        symlink("loop.csv", real.join("loop.csv")).expect("a link");
+        for (path, expected) in [
+            ("out/new.csv", "out/new.csv"),
+            ("in/new.csv", "out/new.csv"),
+            ("in/near.csv", "out/far.csv"),
+            ("in/../new.csv", "new.csv"),
+            ("no/such/../place", "no/such/../place"),
+        ] {
+            assert_eq!(follow(&real.join(path)).expect(path), real.join(expected), "{path}");
+        }
+        assert!(follow(&real.join("loop.csv")).is_err());
+    }
+}

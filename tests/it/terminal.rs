@@ -1,0 +1,58 @@
+//! Names and values that would steer a terminal.
+
+use std::process::{Command, Stdio};
+
+use crate::harness::{Db, Site};
+
+both! {
+    a_table_that_cannot_be_read_is_named_and_does_not_steer,
+}
+
+fn assert_harmless(said: &str) {
+    for steering in ['\u{1b}', '\u{7}', '\u{9b}', '\u{202e}'] {
+        assert!(!said.contains(steering), "{steering:?}: {said:?}");
+    }
+}
+
+fn a_table_that_cannot_be_read_is_named_and_does_not_steer(db: Db) {
+    let site = Site::bare(db);
+    let name = "\"users\u{1b}[2J\u{9b}31m\u{202e}\"";
+    let fails = if db == Db::Postgres { "1 / (SELECT 0) > 0" } else { "json('x') IS NOT NULL" };
+    site.sql(&format!("CREATE VIEW {name} AS SELECT 1 AS id, 'ada@example.com' AS email WHERE {fails}"));
+    let finished = site.init(&["--print", "--table", name]);
+    assert!(finished.stderr.contains("users\u{fffd}[2J\u{fffd}31m"), "{:?}", finished.stderr);
+    assert_harmless(&finished.everything());
+}
+
+#[test]
+fn json_says_what_it_was() {
+    let mut site = Site::with_people(Db::Sqlite);
+    site.set("HEADCOUNT_SOURCE_TABLE", "\"us\u{1b}[2J\u{9b}31m\u{202e}ers\"");
+    let finished = site.run(&["check", "--json"]);
+    assert_harmless(&finished.everything());
+    let findings: serde_json::Value = serde_json::from_slice(&finished.stdout).unwrap();
+    assert!(findings.to_string().contains("us\\u001b[2J\u{9b}31m\u{202e}ers"), "{findings}");
+    assert_harmless(&site.run(&["check"]).everything());
+}
+
+/// A file or a pipe gets every byte.
+#[test]
+fn users_do_not_steer_the_terminal_that_an_export_is_shown_on() {
+    let site = Site::with_empty_table(Db::Sqlite);
+    site.sql("INSERT INTO users (id, name) VALUES (1, '\u{1b}[2JAda\u{9b}31m ä')");
+    let command = site.command();
+    let environment = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
+    let shown = Command::new("python3")
+        .args(["-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"])
+        .arg(command.get_program())
+        .args(["--data-dir", "data", "export", "minimal"])
+        .envs(environment)
+        .current_dir(command.get_current_dir().unwrap())
+        .stdin(Stdio::null())
+        .output()
+        .unwrap();
+    let shown = String::from_utf8(shown.stdout).unwrap();
+    assert!(shown.contains("1,,\u{fffd}[2JAda\u{fffd}31m ä"), "{shown:?}");
+    assert_harmless(&shown);
+    assert!(site.done(&["export", "minimal"]).ends_with("1,,\u{1b}[2JAda\u{9b}31m ä\r\n"));
+}
