@@ -124,7 +124,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     };
     // Some need no configuration: one makes it, the other works where there is none.
     match arguments.command {
-        Command::Init(init) => in_runtime(0, init::run(arguments.config, arguments.data_dir, *init))?,
+        Command::Init(init) => in_runtime(init::run(arguments.config, arguments.data_dir, *init))?,
         Command::Verify(arguments) => return verify::run(&arguments),
         command => run_configured(command, arguments.config, arguments.data_dir, listen)?,
     }
@@ -143,7 +143,7 @@ fn run_configured(
         Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
     });
     let config = Config::load(overrides, environment)?;
-    in_runtime(config.limits.concurrent_exports, async {
+    in_runtime(async {
         match command {
             Command::Demo { users, .. } => demo::run(config, users).await,
             Command::Serve { .. } => serve::run(config).await,
@@ -165,14 +165,10 @@ fn shown(error: &str) -> String {
     error.split("\n  ").map(crate::visible).collect::<Vec<_>>().join("\n  ")
 }
 
-/// Threads that may do what blocks, beside one for each export, which waits for its client.
-const BLOCKING_THREADS: usize = 512;
-
-/// Runs a command to its end, which makes at most so many exports at the same time.
-fn in_runtime(exports: usize, command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+/// Runs a command to its end.
+fn in_runtime(command: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(workers())
-        .max_blocking_threads(BLOCKING_THREADS + exports)
         .enable_all()
         .build()
         .context("the runtime cannot be started")?;
@@ -215,8 +211,12 @@ fn open_source(config: &Config) -> anyhow::Result<Source> {
         open_embedded(config, file)?;
     }
     let (url, mapping) = (&config.source.url, config.source.mapping.clone());
-    Source::new(url, mapping, config.source.parallelism, config.limits.source_stall)
-        .map_err(|expected| anyhow::anyhow!("source.url: {expected}"))
+    let mut source = Source::new(url, mapping, config.source.parallelism, config.limits.source_stall)
+        .map_err(|expected| anyhow::anyhow!("source.url: {expected}"))?;
+    if config.source.is_immutable {
+        source.set_immutable();
+    }
+    Ok(source)
 }
 
 /// Our own table in `file`, which is made where it is missing.

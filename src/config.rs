@@ -52,6 +52,8 @@ pub struct SourceConfig {
     pub mapping: Mapping,
     /// Readers that share a large scan, threads or connections, 1 or more.
     pub parallelism: usize,
+    /// Whether nobody writes the SQLite file, so that nothing beside it has to be written.
+    pub is_immutable: bool,
     /// Columns that may leave though they look like credentials.
     pub allow_sensitive: Vec<String>,
     /// The file of our own table, which we may create and fill; `None` where a URL is set.
@@ -133,6 +135,11 @@ impl Config {
         let own_users = data_dir.join("users.db");
         let parallelism: Option<Threads> =
             layers.pick("source.parallelism", file.source.parallelism.map(|count| count.to_string()))?;
+        let is_immutable = file.source.immutable;
+        if is_immutable && !matches!(source_url, Some(DatabaseUrl::Sqlite(_))) {
+            let expected = "expected only where source.url is sqlite:PATH";
+            layers.in_file("source.immutable", Err::<(), _>(expected.to_owned()))?;
+        }
         let allow_sensitive = file.source.allow_sensitive.clone();
         let mapping = mapping::mapping(&layers, file.source)?;
         let profiles = exports::profiles(&layers, file.exports, &mapping)?;
@@ -156,6 +163,7 @@ impl Config {
                 url: source_url.unwrap_or(DatabaseUrl::Sqlite(own_users)),
                 mapping,
                 parallelism: parallelism.map_or_else(default_parallelism, |count| count.0),
+                is_immutable,
                 allow_sensitive,
             },
             store: layers
@@ -242,7 +250,7 @@ impl FromStr for Threads {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        // Threads that wait for a client must leave others to those that write what it does not take.
+        // Each holds a few MiB, and a connection or a core.
         let count = text.parse().ok().filter(|count| (1..=16).contains(count));
         count.map(Self).ok_or_else(|| "expected a whole number from 1 to 16".to_owned())
     }

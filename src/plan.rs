@@ -84,6 +84,16 @@ pub enum Filter {
     Is(Column, bool),
 }
 
+impl Filter {
+    /// The column that it is about.
+    pub fn column(&self) -> Column {
+        match self {
+            Self::Email(_) => Column::EMAIL,
+            Self::AtOrAfter(column, _) | Self::Before(column, _) | Self::Is(column, _) => column.clone(),
+        }
+    }
+}
+
 /// One export, decided: which columns of which rows, in which dialect. The order is always ascending by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {

@@ -6,7 +6,7 @@ mod sql;
 
 pub use content::by_content;
 pub use personal::{Sensitivity, sensitivity};
-pub use sql::{identifiers, is_balanced, takes_whole_row};
+pub use sql::{called, identifiers, is_balanced, takes_whole_row};
 
 /// Words that make a name a credential's, with the rule that a finding names.
 const RULES: [(&str, &str); 52] = [

@@ -6,6 +6,7 @@ pub mod embedded;
 mod inspection;
 mod join;
 mod mapping;
+mod odd_times;
 mod patience;
 mod postgres;
 mod query;
@@ -30,10 +31,11 @@ pub(crate) use table::quote;
 
 /// How many columns an export may show.
 pub const MAX_COLUMNS: usize = 63;
-/// Room for the cells of a row where it shows no more than the contract's columns, and where it shows as many as it may; one
-/// more than that, for the id that error messages name. Clearing the large one for every row would be measurable.
+/// Room for the cells of a row where it shows no more than the contract's columns, and where it shows as many as it may; and
+/// beside those for the id that error messages name, and the columns of four filters. Clearing the large one for every row would
+/// be measurable.
 const FEW_CELLS: usize = 8;
-const MANY_CELLS: usize = MAX_COLUMNS + 1;
+const MANY_CELLS: usize = MAX_COLUMNS + 5;
 
 /// Takes the rows of a scan.
 pub trait RowSink: Send {
@@ -162,6 +164,13 @@ impl Source {
             }
         };
         Ok(Self { database, stall })
+    }
+
+    /// Reads a SQLite file as one that nobody writes: nothing beside it has to be written, or is read.
+    pub fn set_immutable(&mut self) {
+        if let Database::Sqlite(source) = &mut self.database {
+            source.set_immutable();
+        }
     }
 
     /// Pushes every row of the plan, from one consistent snapshot, into `sink`; returns when the last one is in.

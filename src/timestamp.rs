@@ -17,6 +17,11 @@ const FIRST: i64 = days_from_civil(0, 1, 1) * DAY;
 const LAST: i64 = days_from_civil(10_000, 1, 1) * DAY - 1;
 
 impl Timestamp {
+    /// The first instant that there is.
+    pub(crate) const MIN: Self = Self(FIRST);
+    /// The last one.
+    pub(crate) const MAX: Self = Self(LAST);
+
     /// The system's time. Only the edges of the program read it; everything else is handed a time.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]
     pub fn now() -> Self {
@@ -60,8 +65,8 @@ impl Timestamp {
     }
 
     /// Parses the text forms that applications keep in SQLite: a date, optionally followed by `T` or a space
-    /// and a time with or without seconds, fraction and offset. Without an offset it is UTC. Digits finer than a
-    /// microsecond are cut off.
+    /// and a time with or without seconds, fraction and offset, which may have a space before it and, as Go prints it, the
+    /// zone's name behind it. Without an offset it is UTC. Digits finer than a microsecond are cut off.
     pub fn parse_database_text(text: &[u8]) -> Option<Self> {
         Self::from_micros(Parsed::from_text(text)?.micros)
     }
@@ -202,6 +207,7 @@ impl Parsed {
         let (offset, has_full_offset) = match time.rest {
             b"" => (0, false),
             b"Z" | b"z" => (0, true),
+            [b' ', zone @ ..] => (parse_zone(zone)?, false),
             offset => parse_offset(offset)?,
         };
         // RFC 3339 section 5.7 allows 60 for a leap second; POSIX time has none, so it is the second after.
@@ -292,6 +298,30 @@ fn parse_offset(text: &[u8]) -> Option<(i64, bool)> {
     (hours <= 23 && minutes <= 59).then_some((sign * (hours * 3600 + minutes * 60), in_full))
 }
 
+/// What stands behind a space: `UTC`, `Z`, or an offset, in seconds. Go's `Time.String` adds the zone's name and, for a time that it
+/// has just taken, `m=±SECONDS` of another clock; what counts is the offset.
+fn parse_zone(text: &[u8]) -> Option<i64> {
+    let mut words = text.split(|&byte| byte == b' ');
+    let zone = words.next()?;
+    if matches!(zone, b"UTC" | b"Z" | b"z") {
+        return words.next().is_none().then_some(0);
+    }
+    let (offset, _) = parse_offset(zone)?;
+    let Some(name) = words.next() else { return Some(offset) };
+    let is_other_clock = |word: &[u8]| {
+        let digits = word.strip_prefix(b"m=+").or_else(|| word.strip_prefix(b"m=-"));
+        digits.is_some_and(|digits| digits.iter().all(|byte| byte.is_ascii_digit() || *byte == b'.'))
+    };
+    let is_end = words.next().is_none_or(is_other_clock) && words.next().is_none();
+    (is_zone_name(name) && is_end).then_some(offset)
+}
+
+/// Letters, or an offset where a zone has no letters.
+fn is_zone_name(name: &[u8]) -> bool {
+    let is_abbreviation = (1..=6).contains(&name.len()) && name.iter().all(u8::is_ascii_alphabetic);
+    is_abbreviation || parse_offset(name).is_some()
+}
+
 fn pair(text: &[u8], at: usize) -> Option<i64> {
     match text.get(at..at + 2)? {
         &[tens @ b'0'..=b'9', ones @ b'0'..=b'9'] => {
@@ -365,6 +395,13 @@ mod tests {
             ("9999-12-31 23:59:59.999999", "9999-12-31T23:59:59.999999Z"),
             ("2024-02-29", "2024-02-29T00:00:00Z"),
             ("2016-12-31 23:59:60", "2017-01-01T00:00:00Z"),
+            ("2020-06-19 09:54:44.033 +00:00", "2020-06-19T09:54:44.033000Z"),
+            ("2020-06-19 09:54:44.033 +02:00", "2020-06-19T07:54:44.033000Z"),
+            ("2021-01-02 16:39:17.123456789 +0000 UTC", "2021-01-02T16:39:17.123456Z"),
+            ("2021-07-02 16:39:17 +0200 CEST", "2021-07-02T14:39:17Z"),
+            ("2021-01-02 16:39:17.1 -0300 -03", "2021-01-02T19:39:17.100000Z"),
+            ("2021-01-02 16:39:17.1 +0545 +0545 m=+0.000012345", "2021-01-02T10:54:17.100000Z"),
+            ("2021-01-02 16:39:17 UTC", "2021-01-02T16:39:17Z"),
         ] {
             assert_eq!(from_database(written), shown, "{written}");
         }
@@ -391,6 +428,15 @@ mod tests {
             "0000-01-01T00:00:00+01:00",
             "1736332200",
             "2025-01-08é",
+            "2025-01-08 10:30:00 ",
+            "2025-01-08 10:30:00  +0000",
+            "2025-01-08 10:30:00 CEST",
+            "2025-01-08 10:30:00 +0000 ",
+            "2025-01-08 10:30:00 +0000 UTC ",
+            "2025-01-08 10:30:00 +0000 UTC m=",
+            "2025-01-08 10:30:00 +0000 UTC m=+1 UTC",
+            "2025-01-08 10:30:00+0000 UTC",
+            "2025-01-08 UTC",
         ] {
             assert_eq!(from_database(text), "refused", "{text}");
         }
@@ -400,7 +446,13 @@ mod tests {
     fn rfc_3339_wants_seconds_and_a_full_offset() {
         assert!(Timestamp::parse_rfc3339("2025-01-08T10:30:00Z").is_some());
         assert!(Timestamp::parse_rfc3339("2025-01-08t10:30:00.1+02:00").is_some());
-        for text in ["2025-01-08", "2025-01-08T10:30Z", "2025-01-08T10:30:00", "2025-01-08T10:30:00+02"] {
+        for text in [
+            "2025-01-08",
+            "2025-01-08T10:30Z",
+            "2025-01-08T10:30:00",
+            "2025-01-08T10:30:00+02",
+            "2025-01-08 10:30:00 +02:00",
+        ] {
             assert!(Timestamp::parse_rfc3339(text).is_none(), "{text}");
         }
     }

@@ -47,6 +47,7 @@ pub(super) struct SourceSection {
     pub(super) filter: Option<String>,
     pub(super) timestamps: Timestamps,
     pub(super) parallelism: Option<usize>,
+    pub(super) immutable: bool,
     pub(super) allow_sensitive: Vec<String>,
 }
 

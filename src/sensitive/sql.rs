@@ -8,6 +8,13 @@ pub fn identifiers(sql: &str) -> Vec<String> {
     names(sql).into_iter().map(|(name, _)| name).filter(|name| name != "(" && name != ")").collect()
 }
 
+/// The names that a parenthesis follows, as those of functions do.
+pub fn called(sql: &str) -> Vec<String> {
+    let names = names(sql);
+    let called = names.windows(2).filter(|two| two[1].0 == "(" && two[0].0 != "(" && two[0].0 != ")");
+    called.map(|two| two[0].0.clone()).collect()
+}
+
 /// Whether an expression takes the rows of `table` as a whole, credentials included, as in `to_jsonb(users)`: it names the
 /// table without a column behind it.
 pub fn takes_whole_row(sql: &str, table: &str) -> bool {

@@ -1,8 +1,8 @@
 //! Where in an application's own schema the columns of an export are.
 
-use super::TableName;
 use super::table::quote;
-use crate::plan::Column;
+use super::{TableName, query};
+use crate::plan::{Column, Plan};
 use crate::timestamp::Timestamp;
 
 /// The users table, and what in it each column is.
@@ -62,8 +62,16 @@ impl Timestamps {
 
     /// The first integer that stands for `time` or a later one.
     pub(super) fn first_integer_from(self, time: Timestamp) -> i64 {
-        let unit = if self == Self::Milliseconds { 1000 } else { 1_000_000 };
-        -(-time.micros()).div_euclid(unit)
+        -(-time.micros()).div_euclid(self.micros_in_one())
+    }
+
+    /// The last integer that stands for `time` or an earlier one.
+    pub(super) fn last_integer_to(self, time: Timestamp) -> i64 {
+        time.micros().div_euclid(self.micros_in_one())
+    }
+
+    fn micros_in_one(self) -> i64 {
+        if self == Self::Milliseconds { 1000 } else { 1_000_000 }
     }
 
     /// What was expected of a cell that is no time.
@@ -98,6 +106,24 @@ impl Mapping {
         }
     }
 
+    /// A column, by its name in exports, as somebody would write it in an expression.
+    pub(super) fn written(&self, column: &str) -> String {
+        match self.columns.iter().find(|(known, _)| known.name() == column) {
+            Some((_, Expression::Column(name))) => bare_or_quoted(name),
+            // A comment ends with its line.
+            Some((_, Expression::Sql(sql))) if sql.contains("--") => format!("({sql}\n)"),
+            Some((_, Expression::Sql(sql))) => format!("({sql})"),
+            None => bare_or_quoted(column),
+        }
+    }
+
+    /// The SQL of the administrator that a plan runs: expressions of columns that it touches, and the condition.
+    pub(super) fn expressions(&self, plan: &Plan) -> Vec<String> {
+        let touched = query::touched(plan).into_iter();
+        let expressions = touched.filter(|column| self.own_column(column).is_none());
+        expressions.map(|column| self.sql(&column)).chain(self.condition()).collect()
+    }
+
     /// The condition that makes a row a user, if there is one. On lines of its own, so that a comment ends with it.
     pub(super) fn condition(&self) -> Option<String> {
         self.filter.as_ref().map(|filter| format!("({filter}\n)"))
@@ -111,4 +137,12 @@ impl Mapping {
             None => format!("the expression for {}", column.name()),
         }
     }
+}
+
+/// A name without quotes where neither database could take it for something else: with an underscore, it is no keyword but for
+/// the few that tell who is there and what time it is.
+fn bare_or_quoted(name: &str) -> String {
+    let is_plain = name.bytes().all(|byte| matches!(byte, b'a'..=b'z' | b'_'));
+    let is_keyword = name.starts_with("current_") || name.ends_with("_user");
+    if is_plain && name.contains('_') && !is_keyword { name.to_owned() } else { quote(name) }
 }

@@ -10,6 +10,7 @@ mod parts;
 mod question;
 pub(super) mod session;
 
+use super::catalogue::Database;
 use super::query::{self, Selection, Statement};
 use super::{FEW_CELLS, MANY_CELLS, Mapping, RowSink, SourceError, SpareReaders};
 use crate::encode::Value;
@@ -109,10 +110,10 @@ impl PostgresSource {
     ) -> Result<(), SourceError> {
         let mut values = [Value::Null; CELLS];
         data_row::read(row, &query.wires, self.mapping.timestamps, &mut values)
-            .map_err(|problem| self.value_error(query, &values, problem))?;
+            .map_err(|misfit| self.value_error(query, &values, row, misfit))?;
         if matches!(values[query.selection.id_at()], Value::Null) {
             let misfit = (query.selection.id_at(), "NULL is not an id".to_owned());
-            return Err(self.value_error(query, &values, misfit));
+            return Err(self.value_error(query, &values, row, misfit));
         }
         sink.row(&values[..query.selection.shown()]);
         Ok(())
@@ -138,8 +139,8 @@ impl PostgresSource {
     async fn prepare_in(&self, session: &mut Session, plan: &Plan) -> Result<Query, SourceError> {
         let touched = query::touched(plan);
         let types = self.column_types(session, &touched).await?;
-        let selection = Selection::of(plan);
         let mut dialect = PostgresDialect { mapping: &self.mapping, types: &types, texts: Vec::new() };
+        let selection = Selection::of(plan, &dialect);
         let statement = Statement::of(plan, &selection, &self.mapping, &mut dialect)?;
         let texts = dialect.texts;
         let wires = selection.columns().iter().map(|column| types.of(column).wire(session.is_utf8)).collect();
@@ -235,19 +236,23 @@ impl PostgresSource {
         &self,
         query: &Query,
         values: &[Value<'_>],
+        row: &[u8],
         (at, problem): (usize, String),
     ) -> SourceError {
         let id_at = query.selection.id_at();
+        let column = query.selection.columns().get(at).map_or("?", Column::name);
+        let odd = query.wires.get(at).and_then(|wire| data_row::odd_time(*wire, data_row::cell_at(row, at)?));
+        let remedy = odd.map(|odd| odd.remedy(Database::Postgres, &self.mapping, column));
         SourceError::Value {
             table: self.mapping.table.to_string(),
-            column: query.selection.columns().get(at).map_or("?", Column::name).to_owned(),
+            column: column.to_owned(),
             id: match values.get(id_at) {
                 Some(Value::Int(id)) => id.to_string(),
                 Some(Value::Text(id) | Value::Plain(id)) => discreet(&String::from_utf8_lossy(id)),
                 Some(Value::Uuid(id)) => crate::hex(id),
                 _ => "?".to_owned(),
             },
-            problem,
+            problem: problem + &remedy.unwrap_or_default(),
         }
     }
 }

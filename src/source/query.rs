@@ -8,14 +8,18 @@ pub(super) trait Dialect {
     /// A column in the select list.
     fn select(&self, column: &Column) -> String;
 
-    /// A condition; its value is kept by the dialect for binding.
-    fn condition(&mut self, filter: &Filter) -> String;
+    /// The conditions of filters, of which all must hold; their values are kept by the dialect for binding.
+    fn conditions(&mut self, filters: &[Filter]) -> Vec<String>;
+
+    /// Whether rows meet the condition of a filter, too, whose cell it cannot judge: then the scan has to read the cell, and fail.
+    fn lets_misfits_pass(&self, filter: &Filter) -> bool;
 
     /// The condition that the id is greater than `after`.
     fn after(&mut self, after: &str) -> Result<String, SourceError>;
 }
 
-/// The columns that a scan reads: those of the plan, and the id, which an error message needs.
+/// The columns that a scan reads: those of the plan, the id, which an error message needs, and those by which a filter lets rows
+/// pass that do not fit.
 pub(super) struct Selection {
     columns: Vec<Column>,
     shown: usize,
@@ -23,13 +27,19 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    pub(super) fn of(plan: &Plan) -> Self {
+    pub(super) fn of(plan: &Plan, dialect: &impl Dialect) -> Self {
         let mut columns: Vec<_> = plan.columns.iter().map(|shown| shown.column.clone()).collect();
         let shown = columns.len();
         let id_at = columns.iter().position(|column| *column == Column::ID).unwrap_or_else(|| {
             columns.push(Column::ID);
             shown
         });
+        for filter in plan.filters.iter().filter(|filter| dialect.lets_misfits_pass(filter)) {
+            let column = filter.column();
+            if !columns.contains(&column) {
+                columns.push(column);
+            }
+        }
         Self { columns, shown, id_at }
     }
 
@@ -51,12 +61,10 @@ impl Selection {
 
 /// Every column that the plan touches, shown or not.
 pub(super) fn touched(plan: &Plan) -> Vec<Column> {
-    let filtered = plan.filters.iter().map(|filter| match filter {
-        Filter::Email(_) => Column::EMAIL,
-        Filter::AtOrAfter(column, _) | Filter::Before(column, _) | Filter::Is(column, _) => column.clone(),
-    });
+    let shown = plan.columns.iter().map(|shown| shown.column.clone());
+    let filtered = plan.filters.iter().map(Filter::column);
     let mut columns: Vec<Column> = Vec::new();
-    for column in Selection::of(plan).columns.into_iter().chain(filtered) {
+    for column in shown.chain([Column::ID]).chain(filtered) {
         if !columns.contains(&column) {
             columns.push(column);
         }
@@ -72,6 +80,7 @@ pub(super) struct Statement {
     conditions: Vec<String>,
     /// From `ORDER BY` on.
     order: String,
+    has_limit: bool,
 }
 
 impl Statement {
@@ -82,7 +91,7 @@ impl Statement {
         dialect: &mut impl Dialect,
     ) -> Result<Self, SourceError> {
         let mut conditions: Vec<_> = mapping.condition().into_iter().collect();
-        conditions.extend(plan.filters.iter().map(|filter| dialect.condition(filter)));
+        conditions.extend(dialect.conditions(&plan.filters));
         if let Some(after) = &plan.after {
             conditions.push(dialect.after(after)?);
         }
@@ -92,6 +101,7 @@ impl Statement {
             table: mapping.table.quoted(),
             conditions,
             order: format!("ORDER BY {}{limit}", mapping.sql(&Column::ID)),
+            has_limit: plan.limit.is_some(),
         })
     }
 
@@ -99,6 +109,13 @@ impl Statement {
     /// under a column's name for the column.
     pub(super) fn rows(&self) -> String {
         self.rows_in(None)
+    }
+
+    /// As [`Statement::rows`], with a limit in any case, if only of all: SQLite then keeps the order of a subquery, and does not
+    /// make one query of it and of what is around it.
+    pub(super) fn limited_rows(&self) -> String {
+        let rows = self.rows();
+        if self.has_limit { rows } else { rows + " LIMIT -1" }
     }
 
     /// As [`Statement::rows`], of those that meet a further condition.

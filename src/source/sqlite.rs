@@ -4,6 +4,8 @@ mod decode;
 mod dialect;
 mod error;
 mod explain;
+mod file;
+mod flags;
 mod ids;
 mod inspect;
 mod layout;
@@ -13,32 +15,31 @@ mod parts;
 mod ranges;
 mod record;
 mod scan;
+mod threads;
 mod tree;
+mod varying;
 
 use super::query::{self, Selection, Statement};
 use super::{IdKind, Mapping, RowSink, SourceError, SpareReaders, Timestamps};
 use crate::plan::{Column, Kind, Plan};
 use dialect::{SqliteDialect, add_micros_function};
 pub(super) use error::{error_text, unreadable_text};
-use error::{mismatch, unfit, unreadable};
+use error::{failed, mismatch, unfit, unreadable};
+use file::SourceFile;
+pub(super) use file::open_read_only;
 use ids::{Ids, UuidForm};
 use leaves::push_table;
-use rusqlite::config::DbConfig;
 use rusqlite::types::Value as Bound;
-use rusqlite::{Connection, InterruptHandle, OpenFlags};
-use rustix::process::setpriority_process;
-use rustix::thread::gettid;
+use rusqlite::{Connection, InterruptHandle};
 use scan::push_rows;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::task::spawn_blocking;
-
-/// How long to wait for a writer that holds the whole file (rollback journal mode).
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// The page cache of a scan in page order: negative, in KiB (SQLite manual, `PRAGMA cache_size`).
 const SEQUENTIAL_CACHE: i64 = -256;
+
+/// How often to try again when what is read changed while it was opened.
+const ATTEMPTS: u32 = 20;
 
 /// A users table in a SQLite file.
 #[derive(Clone)]
@@ -46,31 +47,46 @@ pub(super) struct SqliteSource {
     path: PathBuf,
     mapping: Mapping,
     spare: SpareReaders,
+    is_immutable: bool,
+}
+
+/// A connection, and the file that it reads.
+struct Opened {
+    file: SourceFile,
+    connection: Connection,
 }
 
 impl SqliteSource {
     pub(super) fn new(path: PathBuf, mapping: Mapping, spare: SpareReaders) -> Self {
-        Self { path, mapping, spare }
+        Self { path, mapping, spare, is_immutable: false }
+    }
+
+    /// Reads the file as one that nobody writes: without locks, and without a write-ahead log.
+    pub(super) fn set_immutable(&mut self) {
+        self.is_immutable = true;
     }
 
     pub(super) async fn scan<S: RowSink + 'static>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
         let source = self.clone();
-        let connection = blocking(move || source.open()).await?;
-        self.scan_on(connection, plan, sink).await
+        let opened = threads::run(move || source.connect()).await?;
+        self.scan_on(opened, plan, sink).await
     }
 
-    /// Scans on this thread alone.
+    /// Scans on one thread alone.
     async fn scan_on<S: RowSink + 'static>(
         &self,
-        connection: Connection,
+        opened: Opened,
         plan: &Plan,
         sink: S,
     ) -> Result<S, SourceError> {
         let plan = plan.clone();
-        self.reading_on(connection, move |source, connection| {
+        self.reading_on(opened, move |source, connection| {
             let query = Arc::new(source.query(connection, &plan)?);
             match source.layout(connection, &plan, &query)? {
-                Some(layout) => push_table(connection, &query, &layout, sink),
+                Some(layout) => {
+                    read_in_page_order(connection)?;
+                    push_table(connection, &query, &layout, sink)
+                }
                 None => push_rows(connection, &query, None, sink),
             }
         })
@@ -94,28 +110,44 @@ impl SqliteSource {
         work: impl FnOnce(&Self, &Connection) -> Result<T, SourceError> + Send + 'static,
     ) -> Result<T, SourceError> {
         let source = self.clone();
-        let connection = blocking(move || source.open()).await?;
-        self.reading_on(connection, work).await
+        let opened = threads::run(move || source.connect()).await?;
+        self.reading_on(opened, work).await
     }
 
     async fn reading_on<T: Send + 'static>(
         &self,
-        connection: Connection,
+        opened: Opened,
         work: impl FnOnce(&Self, &Connection) -> Result<T, SourceError> + Send + 'static,
     ) -> Result<T, SourceError> {
-        let _stop = InterruptOnDrop(connection.get_interrupt_handle());
+        let _stop = InterruptOnDrop(opened.connection.get_interrupt_handle());
         let source = self.clone();
-        blocking(move || {
+        threads::run(move || {
             // What the table turns out to be is still so when its rows are read.
-            connection.execute_batch("BEGIN").map_err(|error| unreadable(&error))?;
-            work(&source, &connection)
+            opened.connection.execute_batch("BEGIN").map_err(|error| unreadable(&error))?;
+            let done = work(&source, &opened.connection)?;
+            opened.file.assert_immutable()?;
+            Ok(done)
         })
         .await
     }
 
-    fn open(&self) -> Result<Connection, SourceError> {
-        let connection = open_read_only(&self.path).map_err(|error| unreadable(&error))?;
+    /// Opens the file, and the write-ahead log that belongs to it.
+    fn connect(&self) -> Result<Opened, SourceError> {
+        for _ in 0..ATTEMPTS {
+            let file = SourceFile::at(&self.path, self.is_immutable);
+            let connection = self.open(&file)?;
+            if file.is_in_place() {
+                return Ok(Opened { file, connection });
+            }
+        }
+        let path = self.path.display();
+        Err(SourceError::Unreachable(format!("{path} is replaced again and again while it is opened")))
+    }
+
+    fn open(&self, file: &SourceFile) -> Result<Connection, SourceError> {
+        let connection = file.open()?;
         add_micros_function(&connection, &self.mapping).map_err(|error| unreadable(&error))?;
+        first_read(&connection).map_err(|error| unfit(&error))?;
         Ok(connection)
     }
 
@@ -134,31 +166,20 @@ impl SqliteSource {
         }
         self.try_expressions(connection, plan)?;
         let ids = self.ids(connection, &declared_type(&Column::ID).unwrap_or_default())?;
-        if ids.kind == IdKind::Integer {
-            // In the order of its pages a table is read once: what stays in the processor's cache is faster.
-            connection
-                .pragma_update(None, "cache_size", SEQUENTIAL_CACHE)
-                .map_err(|error| unreadable(&error))?;
-        }
-        let selection = Selection::of(plan);
-        let kinds = selection
-            .columns()
-            .iter()
-            .map(|column| match column.kind() {
+        let is_varying = self.varying(connection, plan)?.is_some();
+        let numeric = self.numeric_flags(connection, plan, declared_type)?;
+        self.with_flag_tests(connection, plan, &numeric, |tests| {
+            let (mapping, numeric) = (&self.mapping, &numeric[..]);
+            let mut dialect = SqliteDialect { mapping, ids, tests, numeric, bound: Vec::new() };
+            let selection = Selection::of(plan, &dialect);
+            let kind = |column: &Column| match column.kind() {
                 Kind::AsStored => kind_of(&declared_type(column).unwrap_or_default()),
                 kind => kind,
-            })
-            .collect();
-        let mut dialect = SqliteDialect { mapping: &self.mapping, ids, bound: Vec::new() };
-        let statement = Statement::of(plan, &selection, &self.mapping, &mut dialect)?;
-        Ok(Query {
-            table: self.mapping.table.to_string(),
-            statement,
-            bound: dialect.bound,
-            selection,
-            kinds,
-            ids,
-            timestamps: self.mapping.timestamps,
+            };
+            let kinds = selection.columns().iter().map(kind).collect();
+            let statement = Statement::of(plan, &selection, mapping, &mut dialect)?;
+            let (bound, timestamps, mapping) = (dialect.bound, mapping.timestamps, mapping.clone());
+            Ok(Query { mapping, statement, bound, selection, kinds, ids, timestamps, is_varying })
         })
     }
 
@@ -236,38 +257,14 @@ impl SqliteSource {
     }
 }
 
-/// Opens a file that is never written.
-pub(super) fn open_read_only(path: &Path) -> rusqlite::Result<Connection> {
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(path, flags)?;
-    connection.busy_timeout(BUSY_TIMEOUT)?;
-    connection.pragma_update(None, "query_only", true)?;
-    // Without this a misspelt "column" in an expression would be the same text in every row.
-    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_DQS_DML, false)?;
-    Ok(connection)
+/// The first read of a connection, at which SQLite opens what it has not opened yet.
+fn first_read(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))
 }
 
-/// How nice the threads are that read (`setpriority(2)`): a scan uses all of its core, and whatever else wants to answer somebody
-/// meanwhile comes first.
-const NICENESS: i32 = 10;
-
-/// `work`, on a thread that gives way.
-fn nicely<T>(work: impl FnOnce() -> T) -> impl FnOnce() -> T {
-    || {
-        // Of this thread only; where it is refused all are equal.
-        let _ = setpriority_process(Some(gettid()), NICENESS);
-        work()
-    }
-}
-
-/// Runs `work` on a thread that may block.
-async fn blocking<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, SourceError> + Send + 'static,
-) -> Result<T, SourceError> {
-    match spawn_blocking(nicely(work)).await {
-        Ok(result) => result,
-        Err(error) => Err(SourceError::Failed(format!("the scanning thread died: {error}"))),
-    }
+/// In the order of its pages a table is read once: what stays in the processor's cache is faster.
+fn read_in_page_order(connection: &Connection) -> Result<(), SourceError> {
+    connection.pragma_update(None, "cache_size", SEQUENTIAL_CACHE).map_err(|error| failed(&error))
 }
 
 struct InterruptOnDrop(InterruptHandle);
@@ -280,7 +277,7 @@ impl Drop for InterruptOnDrop {
 
 struct Query {
     /// For error texts.
-    table: String,
+    mapping: Mapping,
     statement: Statement,
     bound: Vec<Bound>,
     selection: Selection,
@@ -288,6 +285,8 @@ struct Query {
     kinds: Vec<Kind>,
     ids: Ids,
     timestamps: Timestamps,
+    /// Whether its expressions or its condition read the clock or the like.
+    is_varying: bool,
 }
 
 /// How a further column is read, by its declared type: SQLite itself has neither times nor booleans.

@@ -7,8 +7,8 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::thread;
-use tokio::sync::{Mutex, OwnedMutexGuard, oneshot};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+use tokio::task::spawn_blocking;
 
 /// The turns of one store.
 #[derive(Clone)]
@@ -32,16 +32,8 @@ impl Turns {
     /// Waits for a turn. If it is not waited for any more, it passes as soon as it comes.
     pub(super) async fn next(&self) -> Result<Turn, StoreError> {
         let file = Arc::clone(&self.file).lock_owned().await;
-        let (give, given) = oneshot::channel();
-        // The runtime's threads may be nice, from a scan, and then keep all writers waiting.
-        let waiting = thread::Builder::new().spawn(move || {
-            // Whoever does not wait any more drops it.
-            let _ = give.send(file.lock().map(|()| Turn(file)));
-        });
-        let turn = match waiting {
-            Ok(_) => given.await.unwrap_or_else(|error| Err(io::Error::other(error))),
-            Err(error) => Err(error),
-        };
+        let waiting = spawn_blocking(move || file.lock().map(|()| Turn(file)));
+        let turn = waiting.await.unwrap_or_else(|error| Err(io::Error::other(error)));
         turn.map_err(|cause| StoreError::File { path: self.path.to_path_buf(), cause })
     }
 }

@@ -41,6 +41,8 @@ fn a_bad_value_in_the_file_stops_the_start() {
         ("listen = 8080", "listen"),
         ("features = [\"users:exprot\"]", "features"),
         ("[source]\nurl = \"mysql://localhost/app\"", "source.url"),
+        ("[source]\nimmutable = true", "source.immutable"),
+        ("[source]\nimmutable = true\nurl = \"postgres://localhost/app\"", "source.immutable"),
         ("[store]\nurl = \"redis://localhost\"", "store.url"),
         ("[log]\nformat = \"xml\"", "format"),
         ("[limits]\nconcurrent_exports = \"many\"", "concurrent_exports"),

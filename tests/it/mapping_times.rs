@@ -10,6 +10,7 @@ both! {
     what_stands_where_a_time_should_is_not_logged,
     a_time_as_text_is_filtered_as_it_is_shown,
     a_text_that_is_no_time_fails_a_filter_too,
+    what_is_often_there_instead_of_a_time_comes_with_what_helps,
 }
 
 /// The ids of the matching users, which do not show their times.
@@ -121,6 +122,21 @@ fn a_time_as_text_is_filtered_as_it_is_shown(db: Db) {
         ("2025-01-08 10:30:00+0530", "2025-01-08T05:00:00Z", "2025-01-08T05:00:00.000001Z"),
         ("2025-01-08", "2025-01-08T00:00:00Z", "2025-01-08T00:00:00.000001Z"),
         ("2025-01-08t10:30:00z", "2025-01-08T10:30:00Z", "2025-01-08T10:30:00.000001Z"),
+        // Sequelize, and Go.
+        ("2020-06-19 09:54:44.033 +00:00", "2020-06-19T09:54:44.033000Z", "2020-06-19T09:54:44.033001Z"),
+        ("2020-06-19 09:54:44 +02:00", "2020-06-19T07:54:44Z", "2020-06-19T07:54:44.000001Z"),
+        (
+            "2021-01-02 16:39:17.123456789 +0000 UTC",
+            "2021-01-02T16:39:17.123456Z",
+            "2021-01-02T16:39:17.123457Z",
+        ),
+        (
+            "2021-07-02 16:39:17.5 +0200 CEST m=+0.000012345",
+            "2021-07-02T14:39:17.500000Z",
+            "2021-07-02T14:39:17.500001Z",
+        ),
+        ("2021-01-02 16:39:17.1 -0330 -0330", "2021-01-02T20:09:17.100000Z", "2021-01-02T20:09:17.100001Z"),
+        ("2021-01-02 16:39:17 UTC", "2021-01-02T16:39:17Z", "2021-01-02T16:39:17.000001Z"),
     ] {
         let site = with_text(db, stored);
         let server = site.serve();
@@ -140,5 +156,73 @@ fn a_text_that_is_no_time_fails_a_filter_too(db: Db) {
         server.get_with(EXPORT_KEY, FULL).detail(500);
         let answer = server.get_with(EXPORT_KEY, &format!("{MINIMAL}?created_after=1960-01-01T00:00:00Z"));
         assert_eq!(answer.status, 500, "{stored}: {}", String::from_utf8_lossy(&answer.body));
+    }
+}
+
+/// What an error text says to write into the configuration.
+fn remedy(said: &str) -> String {
+    let (_, remedy) = said.split_once(", map ").unwrap_or_else(|| panic!("no remedy: {said}"));
+    remedy[..remedy.rfind(" }").unwrap() + 2].to_owned()
+}
+
+/// The expression in the error works as it is printed.
+fn what_is_often_there_instead_of_a_time_comes_with_what_helps(db: Db) {
+    let milliseconds = if db == Db::Sqlite { "" } else { ".123000" };
+    for (stored, shown) in [
+        ("", String::new()),
+        ("0000-00-00 00:00:00", String::new()),
+        ("-Infinity", String::new()),
+        ("1736332200", "2025-01-08T10:30:00Z".to_owned()),
+        ("1736332200123", format!("2025-01-08T10:30:00{milliseconds}Z")),
+    ] {
+        let site = with_text(db, stored);
+        site.sql("INSERT INTO users (id, created_at) VALUES (4243, '2025-01-08 12:30:00+02:00')");
+        let all = ["export", "full", "--fields=id,created_at"];
+        let filtered = ["export", "minimal", "--fields=id", "--created-after=2025-01-08T10:30:00Z"];
+        let failed = site.run(&all);
+        assert_eq!(failed.code, Some(1), "{stored}");
+        let remedy = remedy(&failed.stderr);
+        assert_eq!(self::remedy(&site.run(&filtered).stderr), remedy);
+        site.configure(&format!("[source.columns]\n{remedy}\n"));
+        let csv = site.done(&all);
+        assert_eq!(
+            csv,
+            format!("id,created_at\r\n4242,{shown}\r\n4243,2025-01-08T10:30:00Z\r\n"),
+            "{remedy}"
+        );
+    }
+}
+
+/// In each unit that the mapping may be in.
+#[test]
+fn sqlite_epochs_as_text_are_read_in_the_unit_of_the_mapping() {
+    for timestamps in ["seconds", "milliseconds", "text"] {
+        for stored in ["1736332200", "1736332200123", "1736332200123456789", "1736332200.5"] {
+            let site = with_created_at(Db::Sqlite, "TEXT", &format!("'{stored}'"), timestamps);
+            let all = ["export", "full", "--fields=id,created_at"];
+            let toml = std::fs::read_to_string(site.path("headcount.toml")).unwrap();
+            let remedy = remedy(&site.run(&all).stderr);
+            site.configure(&toml.replace("[source.columns]", &format!("[source.columns]\n{remedy}")));
+            let csv = site.done(&all);
+            assert!(csv.contains("4242,2025-01-08T10:30:00"), "{timestamps} {stored} {remedy}: {csv}");
+        }
+    }
+}
+
+#[test]
+fn postgres_times_that_cannot_be_shown_come_with_what_helps() {
+    for (declared, value) in [
+        ("TIMESTAMPTZ", "'infinity'"),
+        ("TIMESTAMP", "'-infinity'"),
+        ("DATE", "'infinity'"),
+        ("TIMESTAMPTZ", "'20000-01-01'"),
+        ("DATE", "'0044-03-15 BC'"),
+    ] {
+        let site = with_created_at(Db::Postgres, declared, value, "auto");
+        let all = ["export", "full", "--fields=id,created_at"];
+        let toml = std::fs::read_to_string(site.path("headcount.toml")).unwrap();
+        let remedy = remedy(&site.run(&all).stderr);
+        site.configure(&toml.replace("[source.columns]", &format!("[source.columns]\n{remedy}")));
+        assert_eq!(site.done(&all), "id,created_at\r\n4242,\r\n", "{remedy}");
     }
 }

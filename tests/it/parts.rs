@@ -1,5 +1,6 @@
 //! A large SQLite table is read in parts by several threads, and nobody can tell from the bytes.
 
+use std::collections::BTreeSet;
 use std::io::Read;
 
 use reqwest::Method;
@@ -158,6 +159,28 @@ fn the_parameters_mean_the_same() {
     ];
     let targets: Vec<_> = queries.iter().map(|query| format!("{FULL}?{query}")).collect();
     assert_same(&site, "", EXPORT_KEY, &targets);
+}
+
+/// Not once for each part, nor, where the arguments are not the same for all, for each user.
+#[test]
+fn an_expression_that_reads_the_clock_gives_one_time() {
+    let site = with_ids("i");
+    for clock in ["strftime('%f', 'now')", "strftime('%f', 'now', (id % 7 * 0) || ' seconds')"] {
+        let server = serve(&site, 4, &format!("[source.columns]\nname = {{ sql = \"{clock}\" }}\n"));
+        for (query, users) in [("", USERS), ("&limit=300&after=30000", 300), ("&is_admin=true", USERS / 10)] {
+            let answer = server.get_with(EXPORT_KEY, &format!("{FULL}?fields=id,name{query}")).csv();
+            let (ids, names): (Vec<u32>, BTreeSet<&str>) = answer
+                .lines()
+                .skip(1)
+                .map(|record| record.split_once(',').unwrap())
+                .map(|(id, name)| (id.parse::<u32>().unwrap(), name))
+                .unzip();
+            assert_eq!(ids.len(), usize::try_from(users).unwrap(), "{query}");
+            assert!(ids.is_sorted(), "{query}");
+            assert_eq!(names.len(), 1, "{clock}{query}: {names:?}");
+        }
+        server.eventually_says("strftime() can give something else");
+    }
 }
 
 #[test]

@@ -11,6 +11,8 @@ both! {
     booleans_may_be_integers,
     ids_may_be_narrow_integers_or_text,
     a_boolean_that_is_neither_fails_the_export_by_name,
+    a_boolean_that_is_neither_fails_a_filter_too,
+    a_time_that_cannot_be_shown_fails_a_filter_too,
 }
 
 const COLUMNS: &str = "created_at,updated_at,is_active,is_admin";
@@ -130,6 +132,115 @@ fn a_boolean_that_is_neither_fails_the_export_by_name(db: Db) {
     assert_fails_naming(&server, FULL, &["users", "is_admin", "4242"]);
     let target = format!("{FULL}?fields=id,is_active");
     assert_eq!(server.get_with(EXPORT_KEY, &target).status, 200);
+}
+
+/// It is in neither answer, so both would be wrong. An index finds it as well.
+fn a_boolean_that_is_neither_fails_a_filter_too(db: Db) {
+    let odd: &[&str] = match db {
+        Db::Sqlite => &["2", "-1", "0.5", "'yes'", "'T'", "''", "x'01'"],
+        Db::Postgres => &["2", "-1"],
+    };
+    for index in ["", "CREATE INDEX by_admin ON users (is_admin)"] {
+        let site = Site::bare(db);
+        site.sql(INTEGER_BOOLEANS);
+        site.sql(&format!(
+            "INSERT INTO users SELECT i, 'user' || i, 'n', NULL, NULL, 1, i % 2 FROM {}; {index}",
+            db.series(500)
+        ));
+        if db == Db::Postgres {
+            site.sql("ANALYZE users");
+        }
+        let server = site.serve();
+        assert_eq!(ids(&server, "is_admin=true&limit=2"), "1,3");
+        for value in odd {
+            site.sql(&format!("UPDATE users SET is_admin = {value} WHERE id = 424"));
+            for query in ["is_admin=true", "is_admin=false", "is_admin=true&is_active=true"] {
+                let answer = server.get_with(EXPORT_KEY, &format!("{MINIMAL}?{query}"));
+                assert_eq!(answer.status, 500, "{value} {query} {index}");
+            }
+            // What another filter leaves out is not looked at.
+            assert_eq!(ids(&server, "is_admin=true&email=user3"), "3");
+            assert_eq!(ids(&server, "is_admin=false&after=430&limit=1"), "432");
+        }
+        assert_fails_naming(&server, &format!("{MINIMAL}?is_admin=true"), &["is_admin", "424", "boolean"]);
+    }
+}
+
+/// Text keeps what looks like a number, which SQLite would find equal to one.
+#[test]
+fn sqlite_booleans_as_text_fail_a_filter_too() {
+    for value in ["'0'", "'1'", "'2'"] {
+        let site = Site::bare(Db::Sqlite);
+        site.sql(&INTEGER_BOOLEANS.replace("is_admin INTEGER", "is_admin TEXT"));
+        site.sql(&format!("INSERT INTO users (id, is_admin) VALUES (4242, {value})"));
+        let server = site.serve();
+        for target in
+            [FULL.to_owned(), format!("{MINIMAL}?is_admin=true"), format!("{MINIMAL}?is_admin=false")]
+        {
+            server.get_with(EXPORT_KEY, &target).detail(500);
+        }
+    }
+}
+
+/// As Rails wrote them before 5.2.
+#[test]
+fn sqlite_booleans_may_be_letters() {
+    for declared in ["boolean DEFAULT 'f' NOT NULL", "varchar(1)", ""] {
+        for index in ["", "CREATE INDEX by_flag ON users (is_admin)"] {
+            let site = Site::bare(Db::Sqlite);
+            site.sql(&INTEGER_BOOLEANS.replace("is_admin INTEGER", &format!("is_admin {declared}")));
+            site.sql(&format!(
+                "INSERT INTO users VALUES (1, 'e', 'n', NULL, NULL, 't', 'f'), (2, 'e', 'n', NULL, NULL, 'f', 't'),
+                 (3, 'e', 'n', NULL, NULL, NULL, 't'); {index}"
+            ));
+            let server = site.serve();
+            assert_eq!(cells(&server), "1,,,true,false\r\n2,,,false,true\r\n3,,,,true\r\n");
+            assert_eq!(ids(&server, "is_admin=true"), "2,3", "{declared}");
+            assert_eq!(ids(&server, "is_admin=false"), "1", "{declared}");
+            assert_eq!(ids(&server, "is_active=true&is_admin=false"), "1", "{declared}");
+            assert_eq!(ids(&server, "is_active=false"), "2", "{declared}");
+        }
+    }
+}
+
+/// `infinity` is after every time, and an integer may be any time: they would be in one answer and fail in the other.
+fn a_time_that_cannot_be_shown_fails_a_filter_too(db: Db) {
+    let odd: &[(&str, &str)] = match db {
+        Db::Sqlite => {
+            &[("TEXT", "'infinity'"), ("BIGINT", "999999999999999"), ("BIGINT", "-999999999999999")]
+        }
+        Db::Postgres => &[
+            ("TIMESTAMPTZ", "'infinity'"),
+            ("TIMESTAMPTZ", "'-infinity'"),
+            ("TIMESTAMPTZ", "'0044-03-15 BC'"),
+            ("TIMESTAMP", "'20000-01-01'"),
+            ("DATE", "'infinity'"),
+            ("DATE", "'0044-03-15 BC'"),
+            ("BIGINT", "999999999999999"),
+            ("BIGINT", "-999999999999999"),
+            ("TEXT", "'-infinity'"),
+            ("TEXT", "'2025-13-01'"),
+        ],
+    };
+    for (declared, value) in odd {
+        let site = Site::bare(db);
+        site.sql(&format!(
+            "CREATE TABLE users (id BIGINT PRIMARY KEY, email TEXT, name TEXT, created_at {declared});
+             INSERT INTO users (id, created_at) VALUES (4241, NULL), (4242, {value})"
+        ));
+        let server = site.serve();
+        for query in [
+            "created_after=2025-01-01T00:00:00Z",
+            "created_before=2025-01-01T00:00:00Z",
+            "created_after=2025-01-01T00:00:00Z&created_before=2026-01-01T00:00:00Z",
+        ] {
+            let answer = server.get_with(EXPORT_KEY, &format!("{MINIMAL}?{query}"));
+            assert_eq!(answer.status, 500, "{declared} {value} {query}");
+        }
+        server.eventually_says("created_at, id 4242");
+        site.sql("UPDATE users SET created_at = NULL");
+        assert_eq!(ids(&server, "created_after=2025-01-01T00:00:00Z"), "");
+    }
 }
 
 fn ids_may_be_narrow_integers_or_text(db: Db) {

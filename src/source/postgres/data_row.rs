@@ -2,6 +2,7 @@
 
 use crate::encode::Value;
 use crate::source::Timestamps;
+use crate::source::odd_times::OddTime;
 use crate::timestamp::Timestamp;
 
 /// How the bytes of a column are to be read.
@@ -71,6 +72,29 @@ pub(super) fn read<'a>(
         return Err(broken(usize::MAX, "the server sent more than the columns asked for"));
     }
     misfit.map_or(Ok(()), |(at, problem)| Err(broken(at, problem)))
+}
+
+/// The cell in this place of a row, which was read before.
+pub(super) fn cell_at(mut rest: &[u8], at: usize) -> Option<&[u8]> {
+    let _count = take::<2>(&mut rest)?;
+    for _ in 0..at {
+        let length = i32::from_be_bytes(take(&mut rest)?);
+        rest = rest.get(usize::try_from(length).unwrap_or(0)..)?;
+    }
+    let length = i32::from_be_bytes(take(&mut rest)?);
+    rest.get(..usize::try_from(length).ok()?)
+}
+
+/// What a cell is that is no time, if somebody knows what may be meant.
+pub(super) fn odd_time(wire: Wire, cell: &[u8]) -> Option<OddTime> {
+    let is_infinite = matches!(cell, [0x7f, rest @ ..] if rest.iter().all(|&byte| byte == 0xff))
+        || matches!(cell, [0x80, rest @ ..] if rest.iter().all(|&byte| byte == 0));
+    match wire {
+        Wire::TimeText => OddTime::of_text(cell),
+        Wire::Timestamp | Wire::Date if is_infinite => Some(OddTime::Infinite),
+        Wire::Timestamp | Wire::Date => Some(OddTime::FarAway),
+        _ => None,
+    }
 }
 
 const CUT: &str = "the server sent a cut row";
@@ -166,6 +190,8 @@ mod tests {
         let row = message(&[None, Some("é".as_bytes()), Some(&7_i32.to_be_bytes())]);
         let values = vec![Value::Null, Value::Plain("é".as_bytes()), Value::Int(7)];
         assert_eq!(read_one(&row, &WIRES), Ok(values));
+        let cells = [0, 1, 2, 3].map(|at| cell_at(&row, at));
+        assert_eq!(cells, [None, Some("é".as_bytes()), Some(&[0, 0, 0, 7][..]), None]);
         assert_eq!(read_one(&row, &WIRES[..2]), Err(usize::MAX), "one column too many");
         assert_eq!(read_one(&[&row[..], b"x"].concat(), &WIRES), Err(usize::MAX), "one byte too many");
     }

@@ -1,7 +1,6 @@
 //! Columns and conditions as PostgreSQL says them.
 
 use super::data_row::Wire;
-use super::session::OURS;
 use crate::plan::{Column, Filter, Kind};
 use crate::source::query::Dialect;
 use crate::source::{Id, IdKind, Mapping, SourceError, Timestamps};
@@ -121,8 +120,16 @@ pub(super) fn expected(column: &Column) -> &'static str {
 }
 
 /// The texts that are read as times, see [`Timestamp::parse_database_text`]. The server would take more, such as `tomorrow`.
-const ISO_TIME: &str =
-    r"^\d{4}-\d\d-\d\d([Tt ]([01]\d|2[0-3]):\d\d(:\d\d(\.\d+)?)?([Zz]|[+-]\d\d(:?\d\d)?)?)?$";
+const ISO_TIME: &str = concat!(
+    r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])",
+    r"([Tt ]([01]\d|2[0-3]):[0-5]\d(:([0-5]\d|60)(\.\d+)?)?",
+    r"( ?[Zz]| UTC|[+-]\d\d(:?\d\d)?| [+-]\d\d(:?\d\d)?( ([A-Za-z]{1,6}|[+-]\d\d(:?\d\d)?)( m=[+-][\d.]*)?)?)?)?$"
+);
+
+/// What of such a text the server does not read: digits finer than microseconds, which it would round, and what Go writes behind
+/// an offset.
+const FINER_DIGITS: &str = r"(\.\d{6})\d+";
+const ZONE_NAME: &str = r"( [+-]\d\d(:?\d\d)?) .*$";
 
 /// The types of the columns that a plan touches.
 pub(super) struct ColumnTypes(pub(super) Vec<(Column, ColumnType)>);
@@ -147,6 +154,72 @@ impl PostgresDialect<'_> {
         format!("${}", self.texts.len())
     }
 
+    fn has_email(&mut self, email: &str) -> String {
+        let (column, value) = (self.mapping.sql(&Column::EMAIL), self.parameter(email.to_owned()));
+        let exact = format!("{column}::text = {value} COLLATE \"C\"");
+        match self.types.of(&Column::EMAIL).cast() {
+            // The first comparison can use the index, the second makes it exact.
+            Some(cast) => format!("{column} = {value}{cast} AND {exact}"),
+            None => exact,
+        }
+    }
+
+    fn is(&self, column: &Column, value: bool) -> String {
+        let (name, other) = (self.mapping.sql(column), i32::from(!value));
+        match self.types.of(column) {
+            // Not the other one: what is neither comes along. An index can find it on both sides.
+            ColumnType::BoolInt if self.mapping.own_column(column).is_some() => {
+                format!("({name} < {other} OR {name} > {other})")
+            }
+            ColumnType::BoolInt => format!("{name} <> {other}"),
+            _ => format!("{name} = {value}"),
+        }
+    }
+
+    /// The time in a column is as these filters want it, or cannot be shown and so comes along.
+    fn is_in_time(&mut self, column: &Column, filters: &[Filter]) -> String {
+        let (mut within, mut is_open) = (Vec::new(), [true, true]);
+        for filter in filters.iter().filter(|filter| filter.column() == *column) {
+            match filter {
+                Filter::AtOrAfter(column, time) => {
+                    within.push(self.compare_time(column, ">=", *time));
+                    is_open[0] = false;
+                }
+                Filter::Before(column, time) => {
+                    within.push(self.compare_time(column, "<", *time));
+                    is_open[1] = false;
+                }
+                Filter::Email(_) | Filter::Is(..) => {}
+            }
+        }
+        let mut any = vec![within.join(" AND ")];
+        // Where the range has no end, what is beyond is in it.
+        let beyond = self.unprintable(column).into_iter().zip(is_open);
+        any.extend(beyond.filter(|(_, is_open)| !is_open).map(|(beyond, _)| beyond));
+        format!("({})", any.join(" OR "))
+    }
+
+    /// The times in a column that are before the year 0000, and those after the year 9999, which `infinity` is, too. Texts that are
+    /// no times are in any range.
+    fn unprintable(&self, column: &Column) -> Vec<String> {
+        let name = self.mapping.sql(column);
+        let type_name = match self.types.of(column) {
+            ColumnType::TimeText => return Vec::new(),
+            ColumnType::Epoch => {
+                let unit = self.mapping.timestamps;
+                let (first, last) =
+                    (unit.first_integer_from(Timestamp::MIN), unit.last_integer_to(Timestamp::MAX));
+                return vec![format!("{name} < {first}"), format!("{name} > {last}")];
+            }
+            ColumnType::TimestampTz => "timestamptz",
+            _ => "timestamp",
+        };
+        vec![
+            format!("{name} < '0001-01-01 00:00:00+00 BC'::{type_name}"),
+            format!("{name} > '9999-12-31 23:59:59.999999+00'::{type_name}"),
+        ]
+    }
+
     fn compare_time(&mut self, column: &Column, operator: &str, time: Timestamp) -> String {
         let name = self.mapping.sql(column);
         match self.types.of(column) {
@@ -161,16 +234,12 @@ impl PostgresDialect<'_> {
             }
             ColumnType::TimeText => {
                 let time = self.parameter(time.to_string());
-                let problem =
-                    format!("{OURS}{} holds text that is no ISO 8601 time", self.mapping.described(column));
-                let problem = problem.replace('\'', "''");
-                // As a cell is read: digits finer than microseconds are cut, and any other text is an error. It has to depend
-                // on the row, or the planner would raise it at once.
+                let text = format!("regexp_replace({name}::text, '{ZONE_NAME}', '\\1')");
+                // As a cell is read: digits finer than microseconds are cut.
                 format!(
                     "CASE WHEN {name}::text ~ '{ISO_TIME}' \
-                     THEN regexp_replace({name}::text, '(\\.\\d{{6}})\\d+', '\\1')::timestamptz \
-                     WHEN {name} IS NOT NULL THEN (left({name}::text, 0) || '{problem}')::timestamptz \
-                     END {operator} {time}::timestamptz"
+                     THEN regexp_replace({text}, '{FINER_DIGITS}', '\\1')::timestamptz {operator} {time}::timestamptz \
+                     ELSE {name} IS NOT NULL END"
                 )
             }
             _ => {
@@ -194,23 +263,28 @@ impl Dialect for PostgresDialect<'_> {
         }
     }
 
-    fn condition(&mut self, filter: &Filter) -> String {
-        match filter {
-            Filter::Email(email) => {
-                let (column, value) = (self.mapping.sql(&Column::EMAIL), self.parameter(email.clone()));
-                let exact = format!("{column}::text = {value} COLLATE \"C\"");
-                match self.types.of(&Column::EMAIL).cast() {
-                    // The first comparison can use the index, the second makes it exact.
-                    Some(cast) => format!("{column} = {value}{cast} AND {exact}"),
-                    None => exact,
+    fn conditions(&mut self, filters: &[Filter]) -> Vec<String> {
+        let mut conditions = Vec::new();
+        for (at, filter) in filters.iter().enumerate() {
+            match filter {
+                Filter::Email(email) => conditions.push(self.has_email(email)),
+                Filter::Is(column, value) => conditions.push(self.is(column, *value)),
+                Filter::AtOrAfter(column, _) | Filter::Before(column, _) => {
+                    // All that is asked of a column is one condition.
+                    if !filters[..at].iter().any(|before| before.column() == *column) {
+                        conditions.push(self.is_in_time(column, filters));
+                    }
                 }
             }
-            Filter::AtOrAfter(column, time) => self.compare_time(column, ">=", *time),
-            Filter::Before(column, time) => self.compare_time(column, "<", *time),
-            Filter::Is(column, value) => match self.types.of(column) {
-                ColumnType::BoolInt => format!("{} = {}", self.mapping.sql(column), i32::from(*value)),
-                _ => format!("{} = {value}", self.mapping.sql(column)),
-            },
+        }
+        conditions
+    }
+
+    fn lets_misfits_pass(&self, filter: &Filter) -> bool {
+        match filter {
+            Filter::Email(_) => false,
+            Filter::AtOrAfter(..) | Filter::Before(..) => true,
+            Filter::Is(column, _) => self.types.of(column) == ColumnType::BoolInt,
         }
     }
 

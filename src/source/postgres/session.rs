@@ -210,18 +210,15 @@ pub(in crate::source) fn mismatch(error: &tokio_postgres::Error) -> SourceError 
     }
 }
 
-/// Starts a message that a statement of ours raises itself, see [`error_text`].
-pub(super) const OURS: &str = "headcount: ";
-
 /// The server's message and code, or the driver's with its cause. What quotes data is left out: the server's `DETAIL`, and
-/// the message of a data exception (class 22; PostgreSQL manual, appendix A) unless it is one of ours.
+/// the message of a data exception (class 22; PostgreSQL manual, appendix A).
 pub(in crate::source) fn error_text(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         let code = error.code().code();
-        let message = match error.message().split_once(OURS) {
-            Some((_, ours)) => ours.trim_end_matches('"'),
-            None if code.starts_with("22") => "a value does not fit an expression or a filter",
-            None => error.message(),
+        let message = if code.starts_with("22") {
+            "a value does not fit an expression or a filter"
+        } else {
+            error.message()
         };
         return format!("{message} (SQLSTATE {code})");
     }

@@ -3,7 +3,9 @@
 use super::ids::Ids;
 use crate::encode::Value;
 use crate::plan::{Kind, discreet};
-use crate::source::{IdKind, Timestamps, parse_uuid};
+use crate::source::catalogue::Database;
+use crate::source::odd_times::OddTime;
+use crate::source::{IdKind, Mapping, Timestamps, parse_uuid};
 use crate::timestamp::Timestamp;
 use rusqlite::types::ValueRef;
 
@@ -43,6 +45,9 @@ pub(super) fn decode<'a>(
         (Kind::Text | Kind::AsStored, ValueRef::Real(real)) => Value::Float(real),
         (Kind::Id | Kind::Text | Kind::AsStored, _) => return Err("text"),
         (Kind::Bool, ValueRef::Integer(int @ (0 | 1))) => Value::Bool(int == 1),
+        // As Rails wrote them before 5.2.
+        (Kind::Bool, ValueRef::Text(b"t")) => Value::Bool(true),
+        (Kind::Bool, ValueRef::Text(b"f")) => Value::Bool(false),
         (Kind::Bool, _) => return Err("a boolean (0 or 1)"),
         (Kind::Timestamp, ValueRef::Text(text)) if Timestamp::is_printed_form(text) => Value::Printed(text),
         (Kind::Timestamp, cell) => {
@@ -59,6 +64,12 @@ pub(super) fn timestamp(cell: ValueRef<'_>, timestamps: Timestamps) -> Option<Ti
         ValueRef::Integer(integer) => timestamps.of_integer(integer),
         _ => None,
     }
+}
+
+/// The expression that copes with a cell that is no time, for the end of an error text; empty if there is none.
+pub(super) fn time_remedy(cell: ValueRef<'_>, mapping: &Mapping, column: &str) -> String {
+    let ValueRef::Text(text) = cell else { return String::new() };
+    OddTime::of_text(text).map_or_else(String::new, |odd| odd.remedy(Database::Sqlite, mapping, column))
 }
 
 pub(super) fn misfit(cell: ValueRef<'_>, expected: &str) -> String {

@@ -1,6 +1,7 @@
 //! Columns and conditions as SQLite says them.
 
-use super::decode::{misfit, shown_id, timestamp};
+use super::decode::{misfit, shown_id, time_remedy, timestamp};
+use super::flags::FlagTests;
 use super::ids::Ids;
 use crate::plan::{Column, Filter};
 use crate::source::query::Dialect;
@@ -14,16 +15,16 @@ const MICROS_FUNCTION: &str = "headcount_micros";
 /// Adds `headcount_micros(cell, column, id)`: the time in a cell in microseconds, read exactly as the export reads it,
 /// so that a filter and a cell never disagree about what a text means.
 pub(super) fn add_micros_function(connection: &Connection, mapping: &Mapping) -> rusqlite::Result<()> {
-    let (table, timestamps) = (mapping.table.to_string(), mapping.timestamps);
+    let mapping = mapping.clone();
     let flags =
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
     connection.create_scalar_function(MICROS_FUNCTION, 3, flags, move |context| match context.get_raw(0) {
         ValueRef::Null => Ok(None),
-        cell => timestamp(cell, timestamps).map(|time| Some(time.micros())).ok_or_else(|| {
+        cell => timestamp(cell, mapping.timestamps).map(|time| Some(time.micros())).ok_or_else(|| {
             let column: String = context.get(1).unwrap_or_default();
             let id = shown_id(context.get_raw(2));
-            let problem = misfit(cell, timestamps.expected());
-            let text = format!("table {table}, column {column}, id {id}: {problem}");
+            let problem = misfit(cell, mapping.timestamps.expected()) + &time_remedy(cell, &mapping, &column);
+            let text = format!("table {}, column {column}, id {id}: {problem}", mapping.table);
             rusqlite::Error::UserFunctionError(text.into())
         }),
     })
@@ -32,10 +33,34 @@ pub(super) fn add_micros_function(connection: &Connection, mapping: &Mapping) ->
 pub(super) struct SqliteDialect<'a> {
     pub(super) mapping: &'a Mapping,
     pub(super) ids: Ids,
+    pub(super) tests: FlagTests,
+    /// Flags whose columns make integers of what looks like them.
+    pub(super) numeric: &'a [Column],
     pub(super) bound: Vec<Bound>,
 }
 
 impl SqliteDialect<'_> {
+    fn condition(&mut self, filter: &Filter) -> String {
+        match filter {
+            Filter::Email(email) => {
+                let column = self.mapping.sql(&Column::EMAIL);
+                let value = self.bind(Bound::Text(email.clone()));
+                // The first comparison can use an index whatever its collation, the second makes it exact.
+                format!("{column} = {value} AND {column} = {value} COLLATE BINARY")
+            }
+            Filter::AtOrAfter(column, time) => {
+                format!("{} >= {}", self.micros(column), self.bind(Bound::Integer(time.micros())))
+            }
+            Filter::Before(column, time) => {
+                format!("{} < {}", self.micros(column), self.bind(Bound::Integer(time.micros())))
+            }
+            Filter::Is(column, value) => {
+                let is_numeric = self.numeric.contains(column);
+                self.tests.condition(&self.mapping.sql(column), *value, is_numeric)
+            }
+        }
+    }
+
     fn bind(&mut self, value: Bound) -> String {
         self.bound.push(value);
         format!("?{}", self.bound.len())
@@ -52,24 +77,13 @@ impl Dialect for SqliteDialect<'_> {
         self.mapping.sql(column)
     }
 
-    fn condition(&mut self, filter: &Filter) -> String {
-        match filter {
-            Filter::Email(email) => {
-                let column = self.mapping.sql(&Column::EMAIL);
-                let value = self.bind(Bound::Text(email.clone()));
-                // The first comparison can use an index whatever its collation, the second makes it exact.
-                format!("{column} = {value} AND {column} = {value} COLLATE BINARY")
-            }
-            Filter::AtOrAfter(column, time) => {
-                format!("{} >= {}", self.micros(column), self.bind(Bound::Integer(time.micros())))
-            }
-            Filter::Before(column, time) => {
-                format!("{} < {}", self.micros(column), self.bind(Bound::Integer(time.micros())))
-            }
-            Filter::Is(column, value) => {
-                format!("{} = {}", self.mapping.sql(column), self.bind(Bound::Integer(i64::from(*value))))
-            }
-        }
+    fn conditions(&mut self, filters: &[Filter]) -> Vec<String> {
+        filters.iter().map(|filter| self.condition(filter)).collect()
+    }
+
+    fn lets_misfits_pass(&self, filter: &Filter) -> bool {
+        // A time that cannot be read fails the function.
+        matches!(filter, Filter::Is(..))
     }
 
     fn after(&mut self, after: &str) -> Result<String, SourceError> {

@@ -12,7 +12,8 @@ pub(in crate::source) fn unreadable_text(error: &rusqlite::Error) -> String {
     let hint = match error.sqlite_error_code() {
         // Readers of a file in WAL mode share an index beside it (SQLite manual, "Write-Ahead Logging", section 5).
         Some(ErrorCode::ReadOnly | ErrorCode::CannotOpen) => {
-            "; the file must exist, and in WAL mode this user must be able to write its -shm file and directory"
+            "; the file must exist, and in WAL mode this user must be able to write its -shm file and directory; where nobody \
+             writes it, as on a read-only mount, set source.immutable = true"
         }
         _ => "",
     };
@@ -31,10 +32,11 @@ pub(super) fn unfit(error: &rusqlite::Error) -> SourceError {
     }
 }
 
-/// An error in reading, unless somebody else holds the file, who will let it go.
+/// An error in reading, unless somebody else holds the file, who will let it go, or what is beside it cannot be opened.
 pub(super) fn failed(error: &rusqlite::Error) -> SourceError {
+    use ErrorCode::{CannotOpen, DatabaseBusy, DatabaseLocked, ReadOnly};
     match error.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => unreadable(error),
+        Some(DatabaseBusy | DatabaseLocked | CannotOpen | ReadOnly) => unreadable(error),
         _ => SourceError::Failed(error_text(error)),
     }
 }

@@ -139,7 +139,7 @@ mod tests {
         let mut plan = Plan::new(Arc::new(Profile::minimal()));
         change(&mut mapping, &mut plan);
         let source = SqliteSource::new(path, mapping, SpareReaders::new(1));
-        let connection = source.open().expect("a file");
+        let connection = source.connect().expect("a file").connection;
         let query = source.query(&connection, &plan).expect("a table that fits");
         source.layout(&connection, &plan, &query).expect("pages").is_some()
     }

@@ -7,7 +7,10 @@ use super::pages::{Pages, Subtree};
 use super::ranges::Ranges;
 use super::scan::{Range, push_rows};
 use super::tree::Walk;
-use super::{InterruptOnDrop, Query, SEQUENTIAL_CACHE, SqliteSource, blocking, nicely};
+use super::{
+    ATTEMPTS, InterruptOnDrop, Opened, Query, SourceFile, SqliteSource, first_read, read_in_page_order,
+    threads,
+};
 use crate::plan::Plan;
 use crate::source::{Parts, RowSink, SourceError, join};
 use rusqlite::Connection;
@@ -18,8 +21,6 @@ use tokio::task::JoinSet;
 
 /// A smaller file is read before several threads have come together.
 const WORTH_DIVIDING: i64 = 4 * 1024 * 1024;
-/// How often to try again when somebody wrote while the readers took their snapshots.
-const ATTEMPTS: u32 = 20;
 
 impl SqliteSource {
     pub(in crate::source) async fn scan_in_parts(
@@ -30,13 +31,13 @@ impl SqliteSource {
         // With a filter an index may find the rows, which a part does not use.
         let spare = if plan.reads_to_the_end() { self.spare.take() } else { Vec::new() };
         let (source, asked, further) = (self.clone(), plan.clone(), spare.len());
-        let (readers, division) = match blocking(move || source.readers(&asked, further)).await? {
-            Readers::Alone(connection) => {
+        let (file, readers, division) = match threads::run(move || source.readers(&asked, further)).await? {
+            Readers::Alone(opened) => {
                 drop(spare);
-                let sink = self.scan_on(connection, plan, parts.only().await?).await?;
+                let sink = self.scan_on(opened, plan, parts.only().await?).await?;
                 return Ok(sink.finish().await?);
             }
-            Readers::Together(readers, division) => (readers, division),
+            Readers::Together(file, readers, division) => (file, readers, division),
         };
         let _stop: Vec<_> =
             readers.iter().map(|reader| InterruptOnDrop(reader.get_interrupt_handle())).collect();
@@ -45,36 +46,63 @@ impl SqliteSource {
         let mut workers = JoinSet::new();
         for reader in readers {
             let (pieces, query) = (Arc::clone(&pieces), Arc::clone(&query));
-            workers.spawn_blocking(nicely(move || work(&reader, &query, &pieces)));
+            threads::start(&mut workers, move || work(&reader, &query, &pieces))?;
         }
-        join::all(workers).await.map(drop)
+        join::all(workers).await?;
+        file.assert_immutable()
     }
 
     /// So many readers and one, if they are worth it.
     fn readers(&self, plan: &Plan, further: usize) -> Result<Readers, SourceError> {
-        let watcher = self.open()?;
-        if further == 0 || !self.is_worth_dividing(&watcher)? {
-            return Ok(Readers::Alone(watcher));
+        for _ in 0..ATTEMPTS {
+            let opened = self.connect()?;
+            if further == 0 || !self.is_worth_dividing(&opened.connection)? {
+                return Ok(Readers::Alone(opened));
+            }
+            if let Some(function) = self.varying(&opened.connection, plan)? {
+                tracing::info!(
+                    "{function}() can give something else each time: the source is read by one thread"
+                );
+                return Ok(Readers::Alone(opened));
+            }
+            let Some(readers) = self.begin_together(&opened, further)? else {
+                tracing::info!("somebody writes all the time: the source is read by one thread");
+                return Ok(Readers::Alone(opened));
+            };
+            // All of them, and the one that watched.
+            if opened.file.is_what_was_opened(readers.len() + 1) {
+                let division = self.division(&readers[0], plan)?;
+                return Ok(Readers::Together(opened.file, readers, division));
+            }
         }
+        tracing::info!("the file was replaced while it was opened: the source is read by one thread");
+        Ok(Readers::Alone(self.connect()?))
+    }
+
+    /// So many readers and one that see the same, if they have opened the same file; `None` if somebody writes all the time.
+    fn begin_together(
+        &self,
+        opened: &Opened,
+        further: usize,
+    ) -> Result<Option<Vec<Connection>>, SourceError> {
         let mut readers = Vec::new();
         for _ in 0..=further {
-            let reader = self.open()?;
-            reader.pragma_update(None, "cache_size", SEQUENTIAL_CACHE).map_err(|error| failed(&error))?;
+            let reader = self.open(&opened.file)?;
+            read_in_page_order(&reader)?;
             readers.push(reader);
         }
+        let version = || data_version(&opened.connection).map_err(|error| failed(&error));
         for _ in 0..ATTEMPTS {
-            let before = data_version(&watcher).map_err(|error| failed(&error))?;
+            let before = version()?;
             begin(&readers).map_err(|error| failed(&error))?;
-            if data_version(&watcher).map_err(|error| failed(&error))? == before {
-                let division = self.division(&readers[0], plan)?;
-                return Ok(Readers::Together(readers, division));
+            if version()? == before {
+                return Ok(Some(readers));
             }
             for reader in &readers {
                 reader.execute_batch("ROLLBACK").map_err(|error| failed(&error))?;
             }
         }
-        tracing::info!("somebody writes all the time: the source is read by one thread");
-        Ok(Readers::Alone(watcher))
+        Ok(None)
     }
 
     /// Whether several threads should read the table: it is large, and in the order of its ids.
@@ -100,9 +128,9 @@ impl SqliteSource {
 /// Who reads a table.
 enum Readers {
     /// One thread.
-    Alone(Connection),
+    Alone(Opened),
     /// Several, in transactions that see the same.
-    Together(Vec<Connection>, Division),
+    Together(SourceFile, Vec<Connection>, Division),
 }
 
 /// Changes with every commit of another connection (SQLite manual, "PRAGMA data_version"): between two looks that find the same,
@@ -116,7 +144,7 @@ fn begin(readers: &[Connection]) -> rusqlite::Result<()> {
     for reader in readers {
         reader.execute_batch("BEGIN")?;
         // A transaction begins with the first read.
-        reader.query_row("SELECT count(*) FROM sqlite_schema", [], |_| Ok(()))?;
+        first_read(reader)?;
     }
     Ok(())
 }

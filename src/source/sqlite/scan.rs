@@ -3,10 +3,11 @@
 //! They come as the arguments of a function that the statement calls for each row. Read from a row that was stepped to, the
 //! same cells cost three times as many instructions: every look at a column takes and checks the connection anew.
 
-use super::Query;
-use super::decode::{decode, misfit, shown_id};
+use super::decode::{decode, misfit, shown_id, time_remedy};
 use super::error::{failed, mismatch};
+use super::{Query, read_in_page_order};
 use crate::encode::Value;
+use crate::plan::Kind;
 use crate::source::{FEW_CELLS, MANY_CELLS, RowSink, SourceError};
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Null, Value as Bound, ValueRef};
@@ -70,13 +71,23 @@ fn calling(connection: &Connection, query: &Query, range: Option<&Range>) -> Res
     if let Some(range) = range {
         return Ok(query.statement.calls(ROW_FUNCTION, Some(&range.condition)));
     }
+    let names = query.statement.names().collect::<Vec<_>>().join(", ");
+    if query.is_varying {
+        // Counted, all rows come in one step of the statement, in which the clock stands still. With a limit they keep their order.
+        let rows = query.statement.limited_rows();
+        return Ok(format!("SELECT count({ROW_FUNCTION}({names})) FROM ({rows})"));
+    }
     let calls = query.statement.calls(ROW_FUNCTION, None);
-    if query.explained(connection, &calls)?.is_one_walk() {
+    let explained = query.explained(connection, &calls)?;
+    if explained.is_in_page_order() {
+        read_in_page_order(connection)?;
+    }
+    if explained.is_one_walk() {
         return Ok(calls);
     }
     // Before a sort the function would be called in the order of the table, and for rows that a limit leaves out. What is
     // materialised is sorted and limited already.
-    let (rows, names) = (query.statement.rows(), query.statement.names().collect::<Vec<_>>().join(", "));
+    let rows = query.statement.rows();
     Ok(format!("WITH headcount AS MATERIALIZED ({rows}) SELECT {ROW_FUNCTION}({names}) FROM headcount"))
 }
 
@@ -143,11 +154,16 @@ impl Pusher {
     #[cold]
     fn misfit<'a>(&self, at: usize, expected: &str, cell: &impl Fn(usize) -> ValueRef<'a>) -> SourceError {
         let query = &*self.query;
+        let column = query.selection.columns()[at].name();
+        let remedy = match query.kinds[at] {
+            Kind::Timestamp => time_remedy(cell(at), &query.mapping, column),
+            _ => String::new(),
+        };
         SourceError::Value {
-            table: query.table.clone(),
-            column: query.selection.columns()[at].name().to_owned(),
+            table: query.mapping.table.to_string(),
+            column: column.to_owned(),
             id: shown_id(cell(query.selection.id_at())),
-            problem: misfit(cell(at), expected),
+            problem: misfit(cell(at), expected) + &remedy,
         }
     }
 }

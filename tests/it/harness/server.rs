@@ -134,6 +134,18 @@ impl Server {
         open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
     }
 
+    /// The names of its threads, and how nice each is.
+    pub(crate) fn threads(&self) -> Vec<(String, i32)> {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.process.0.id())).unwrap();
+        let about = threads.filter_map(|thread| {
+            let stat = std::fs::read_to_string(thread.ok()?.path().join("stat")).ok()?;
+            let (name, fields) = stat.split_once('(')?.1.rsplit_once(')')?;
+            // The first of these fields is the third of all, and the niceness is the nineteenth (`proc_pid_stat(5)`).
+            Some((name.to_owned(), fields.split_whitespace().nth(16)?.parse().ok()?))
+        });
+        about.collect()
+    }
+
     /// Whether the process has read all that was sent on a connection to it. Linux only.
     pub(crate) fn has_read(&self, stream: &std::net::TcpStream) -> bool {
         let at = |addr: SocketAddr| match addr {

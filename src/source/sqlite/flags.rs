@@ -1,0 +1,166 @@
+//! Filters on flags. Any value can stand in any column, and one that is no boolean would be in neither answer. So it comes along,
+//! and the scan fails at it.
+
+use super::error::{failed, mismatch};
+use super::explain::explain;
+use super::{Query, SqliteSource};
+use crate::plan::{Column, Filter, Plan};
+use crate::source::SourceError;
+use rusqlite::Connection;
+
+/// How a filter asks for the rows of a flag.
+#[derive(Clone, Copy)]
+pub(super) enum FlagTests {
+    /// For what it is: an index can find it. Right where there is nothing but 0, 1 and NULL.
+    Equal,
+    /// For everything but NULL and what is read as the other one.
+    NotTheOther,
+}
+
+impl FlagTests {
+    /// The condition on a cell, which keeps integers as such or may keep them as text.
+    pub(super) fn condition(self, cell: &str, value: bool, is_numeric: bool) -> String {
+        let (this, other, letter) = if value { (1, 0, 'f') } else { (0, 1, 't') };
+        match self {
+            Self::Equal => format!("{cell} = {this}"),
+            Self::NotTheOther if is_numeric => {
+                format!("({cell} <> {other} AND {cell} <> '{letter}' COLLATE BINARY)")
+            }
+            // Compared with a number, the text '0' of a TEXT column would be one.
+            Self::NotTheOther => format!("quote({cell}) NOT IN ('{other}', '''{letter}''', 'NULL')"),
+        }
+    }
+}
+
+impl SqliteSource {
+    /// What `query` makes, with the tests for flags that are right for the rows that are there.
+    pub(super) fn with_flag_tests(
+        &self,
+        connection: &Connection,
+        plan: &Plan,
+        numeric: &[Column],
+        query: impl Fn(FlagTests) -> Result<Query, SourceError>,
+    ) -> Result<Query, SourceError> {
+        let thorough = query(FlagTests::NotTheOther)?;
+        if flags(plan).next().is_none() {
+            return Ok(thorough);
+        }
+        let plain = query(FlagTests::Equal)?;
+        let plain_way = plain.explained(connection, &plain.statement.rows())?;
+        if !plain_way.uses_index()
+            || plain_way == thorough.explained(connection, &thorough.statement.rows())?
+        {
+            return Ok(thorough);
+        }
+        for flag in flags(plan) {
+            if !self.is_known_to_fit(connection, flag, numeric.contains(flag))? {
+                return Ok(thorough);
+            }
+        }
+        Ok(plain)
+    }
+
+    /// The flags that a plan filters by, and whose columns make integers of what looks like them ("Datatypes In SQLite" of the
+    /// manual, section 3.1).
+    pub(super) fn numeric_flags(
+        &self,
+        connection: &Connection,
+        plan: &Plan,
+        declared_type: impl Fn(&Column) -> Option<String>,
+    ) -> Result<Vec<Column>, SourceError> {
+        let numeric =
+            flags(plan).filter(|flag| declared_type(flag).is_some_and(|declared| is_numeric(&declared)));
+        let numeric: Vec<_> = numeric.cloned().collect();
+        // A view's column may be declared as what it is not.
+        let sql =
+            "SELECT EXISTS (SELECT 1 FROM pragma_table_list(?1) WHERE schema = 'main' AND type = 'table')";
+        let is_table = || connection.query_row(sql, [self.mapping.table.name()], |row| row.get(0));
+        let are_kept = !numeric.is_empty() && is_table().map_err(|error| failed(&error))?;
+        Ok(if are_kept { numeric } else { Vec::new() })
+    }
+
+    /// Whether an index tells that a flag is nothing but 0, 1 and NULL in all rows.
+    fn is_known_to_fit(
+        &self,
+        connection: &Connection,
+        flag: &Column,
+        is_numeric: bool,
+    ) -> Result<bool, SourceError> {
+        let (cell, table) = (self.mapping.sql(flag), self.mapping.table.quoted());
+        let mut sql =
+            format!("SELECT 1 FROM {table} WHERE {cell} < 0 OR ({cell} > 0 AND {cell} < 1) OR {cell} > 1");
+        if !is_numeric {
+            for value in [0, 1] {
+                sql += &format!(" OR ({cell} = {value} AND typeof({cell}) <> 'integer')");
+            }
+        }
+        sql += " LIMIT 1";
+        if explain(connection, &sql, &[])?.looks_at_all() {
+            return Ok(false);
+        }
+        let mut misfit = connection.prepare(&sql).map_err(|error| mismatch(&error))?;
+        misfit.exists([]).map(|exists| !exists).map_err(|error| failed(&error))
+    }
+}
+
+fn flags(plan: &Plan) -> impl Iterator<Item = &Column> {
+    plan.filters.iter().filter_map(|filter| match filter {
+        Filter::Is(column, _) => Some(column),
+        _ => None,
+    })
+}
+
+fn is_numeric(declared: &str) -> bool {
+    let has = |words: &[&str]| words.iter().any(|word| declared.contains(word));
+    // In a STRICT table ANY keeps what is written.
+    let keeps = declared.is_empty() || declared == "ANY";
+    has(&["INT"]) || !keeps && !has(&["CHAR", "CLOB", "TEXT", "BLOB", "REAL", "FLOA", "DOUB"])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Profile;
+    use crate::source::spare::SpareReaders;
+    use crate::source::{Mapping, Timestamps};
+    use std::sync::Arc;
+
+    /// The conditions of a filter on `is_admin` in a table that this SQL makes, in which an index may be used.
+    fn conditions(sql: &str) -> String {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("users.db");
+        Connection::open(&path).and_then(|connection| connection.execute_batch(sql)).expect(sql);
+        let mapping = Mapping {
+            table: "users".into(),
+            columns: Vec::new(),
+            filter: None,
+            timestamps: Timestamps::Auto,
+        };
+        let mut plan = Plan::new(Arc::new(Profile::minimal()));
+        plan.filters.push(Filter::Is(Column::IS_ADMIN, true));
+        let source = SqliteSource::new(path, mapping, SpareReaders::new(1));
+        let connection = source.connect().expect("a file").connection;
+        let rows = source.query(&connection, &plan).expect("a table that fits").statement.rows();
+        rows.split_once(" WHERE ").expect("a condition").1.to_owned()
+    }
+
+    #[test]
+    fn an_index_is_used_where_it_tells_that_all_flags_fit() {
+        const ROWS: &str = "INSERT INTO users (id, is_admin) WITH RECURSIVE up(i) AS
+                            (SELECT 1 UNION ALL SELECT i + 1 FROM up WHERE i < 500) SELECT i, i % 2 FROM up;
+                            CREATE INDEX by_flag ON users (is_admin)";
+        for declared in ["BOOLEAN", "INTEGER", "", "TINYINT(1)"] {
+            let table =
+                format!("CREATE TABLE users (id INTEGER PRIMARY KEY, email, name, is_admin {declared})");
+            let filled = format!("{table}; {ROWS}");
+            assert!(conditions(&filled).starts_with("\"is_admin\" = 1"), "{declared}");
+            assert!(!conditions(&table).contains("= 1"), "without an index {declared}");
+            for odd in ["'t'", "2", "-1", "0.5", "'yes'", "x'01'"] {
+                let odd = format!("{filled}; UPDATE users SET is_admin = {odd} WHERE id = 7");
+                assert!(!conditions(&odd).contains("= 1"), "{odd}");
+            }
+        }
+        let text = "CREATE TABLE users (id INTEGER PRIMARY KEY, email, name, is_admin TEXT)";
+        assert!(!conditions(&format!("{text}; {ROWS}")).contains("= 1"));
+    }
+}
