@@ -1,5 +1,7 @@
 //! Looks at everything that an export needs and says what is wrong, why that matters, and what to do.
 
+mod database;
+mod elsewhere;
 mod files;
 mod source;
 mod spool;

@@ -131,6 +131,8 @@ pub struct LeftAlone {
 pub struct Proposal {
     pub database: Database,
     pub table: TableName,
+    /// The schema in which expressions look for other tables, where it has to be said.
+    pub search_path: Option<String>,
     pub preset: Option<&'static Preset>,
     /// Why this table.
     pub recognised: String,
@@ -220,7 +222,8 @@ impl<'a> Subject<'a> {
         }
         let mut proposal = Proposal {
             database: self.database,
-            table: short_name(&self.table.name),
+            table: short_name(self.table),
+            search_path: self.search_path(preset),
             preset,
             recognised,
             columns,
@@ -233,6 +236,13 @@ impl<'a> Subject<'a> {
         times::settle(&mut proposal, self);
         proposal.warnings.extend(check::of_mapping(&proposal, self));
         Ok(proposal)
+    }
+
+    /// The table's schema, where other tables beside it are read that would not be found without it.
+    fn search_path(self, preset: Option<&Preset>) -> Option<String> {
+        let reads_others = preset.is_some_and(|preset| !preset.reads.is_empty());
+        let schema = self.table.name.schema().filter(|_| reads_others && !self.table.is_found_by_name);
+        schema.map(str::to_owned)
     }
 
     /// The preset's conditions, or, where it has none, those that the names suggest.
@@ -253,10 +263,10 @@ fn nothing(field: Field, reason: String) -> Mapped {
     Mapped { field, from: Origin::Nothing, confidence: Confidence::Low, reason }
 }
 
-/// Without the schema where that is the one that PostgreSQL looks in by itself.
-fn short_name(table: &TableName) -> TableName {
-    match table.schema() {
-        Some("public") => TableName::new(None, table.name().to_owned()),
-        _ => table.clone(),
+/// Without the schema where that is the one in which PostgreSQL looks by itself, and with this role finds it.
+fn short_name(table: &Table) -> TableName {
+    match table.name.schema() {
+        Some("public") if table.is_found_by_name => TableName::new(None, table.name.name().to_owned()),
+        _ => table.name.clone(),
     }
 }

@@ -92,6 +92,18 @@ impl Filter {
             Self::AtOrAfter(column, _) | Self::Before(column, _) | Self::Is(column, _) => column.clone(),
         }
     }
+
+    /// The parameter that asks for it: `created_after` is that of `created_at`.
+    pub fn parameter(&self) -> &'static str {
+        let name = match self {
+            Self::Email(_) => Column::EMAIL.name().to_owned(),
+            Self::AtOrAfter(column, _) => column.name().trim_end_matches("_at").to_owned() + "_after",
+            Self::Before(column, _) => column.name().trim_end_matches("_at").to_owned() + "_before",
+            Self::Is(column, _) => column.name().to_owned(),
+        };
+        let mut known = PARAMETERS.iter().map(|parameter| parameter.name);
+        known.find(|known| *known == name).unwrap_or("filter")
+    }
 }
 
 /// One export, decided: which columns of which rows, in which dialect. The order is always ascending by id.
@@ -151,6 +163,15 @@ impl Plan {
         self.reads_to_the_end() && self.after.is_none()
     }
 
+    /// The texts that the database compares with its own, each with the parameter that it came in.
+    pub fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let filters = self.filters.iter().filter_map(|filter| match filter {
+            Filter::Email(email) => Some((filter.parameter(), email.as_str())),
+            Filter::AtOrAfter(..) | Filter::Before(..) | Filter::Is(..) => None,
+        });
+        filters.chain(self.after.as_deref().map(|after| ("after", after)))
+    }
+
     /// The names in the header.
     pub fn column_names(&self) -> Vec<String> {
         self.columns.iter().map(|shown| shown.shown_name().to_owned()).collect()
@@ -164,13 +185,12 @@ impl Plan {
             summary.insert("fields".into(), self.column_names().join(",").into());
         }
         for filter in &self.filters {
-            let (name, value) = match filter {
-                Filter::Email(email) => ("email".to_owned(), hashed(email).into()),
-                Filter::AtOrAfter(column, time) => (bound(column, "after"), time.to_string().into()),
-                Filter::Before(column, time) => (bound(column, "before"), time.to_string().into()),
-                Filter::Is(column, value) => (column.name().to_owned(), (*value).into()),
+            let value = match filter {
+                Filter::Email(email) => hashed(email).into(),
+                Filter::AtOrAfter(_, time) | Filter::Before(_, time) => time.to_string().into(),
+                Filter::Is(_, value) => (*value).into(),
             };
-            summary.insert(name, value);
+            summary.insert(filter.parameter().to_owned(), value);
         }
         if let Some(limit) = self.limit {
             summary.insert("limit".into(), limit.into());
@@ -199,10 +219,4 @@ pub fn discreet(text: &str) -> String {
 /// What stands for an address until it is recorded.
 pub fn hashed(text: &str) -> String {
     format!("sha256:{}", crate::hex(&Sha256::digest(text.as_bytes())))
-}
-
-/// `created_at` and `after` make the parameter `created_after`.
-fn bound(column: &Column, side: &str) -> String {
-    let stem = column.name().trim_end_matches("_at");
-    format!("{stem}_{side}")
 }

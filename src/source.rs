@@ -18,8 +18,8 @@ mod tls;
 use crate::database_url::DatabaseUrl;
 use crate::encode::Value;
 use crate::plan::{ParameterError, Plan};
-pub use inspection::{Estimate, Inspection};
-pub use mapping::{Expression, Mapping, Timestamps};
+pub use inspection::{Elsewhere, Estimate, Inspection};
+pub use mapping::{Consistency, Expression, Mapping, Timestamps};
 use patience::{in_time, watched};
 use postgres::PostgresSource;
 use spare::SpareReaders;
@@ -27,7 +27,7 @@ use sqlite::SqliteSource;
 use std::sync::Arc;
 use std::time::Duration;
 pub use table::TableName;
-pub(crate) use table::quote;
+pub(crate) use table::{names, quote};
 
 /// How many columns an export may show.
 pub const MAX_COLUMNS: usize = 63;
@@ -90,7 +90,7 @@ pub enum SourceError {
     #[error("the database gave nothing for {}", humantime::format_duration(*.0))]
     Stalled(Duration),
     #[error(transparent)]
-    After(#[from] ParameterError),
+    Parameter(#[from] ParameterError),
     #[error("the reader went away")]
     Closed,
 }
@@ -136,6 +136,7 @@ impl IdKind {
 pub struct Source {
     database: Database,
     stall: Duration,
+    consistency: Consistency,
 }
 
 enum Database {
@@ -156,14 +157,19 @@ impl Source {
         parallelism: usize,
         stall: Duration,
     ) -> Result<Self, String> {
-        let spare = SpareReaders::new(parallelism);
+        let (spare, consistency) = (SpareReaders::new(parallelism), mapping.consistency);
         let database = match url {
             DatabaseUrl::Sqlite(path) => Database::Sqlite(SqliteSource::new(path.clone(), mapping, spare)),
             DatabaseUrl::Postgres(url) => {
-                Database::Postgres(Arc::new(PostgresSource::new(url, mapping, spare)?))
+                Database::Postgres(Arc::new(PostgresSource::new(url, mapping, parallelism, spare)?))
             }
         };
-        Ok(Self { database, stall })
+        Ok(Self { database, stall, consistency })
+    }
+
+    /// Whether all rows of a scan are of one moment.
+    pub fn is_of_one_moment(&self) -> bool {
+        self.consistency == Consistency::Snapshot
     }
 
     /// Reads a SQLite file as one that nobody writes: nothing beside it has to be written, or is read.
@@ -187,13 +193,19 @@ impl Source {
         }
     }
 
-    /// Pushes every row of the plan, from one consistent snapshot, into the sinks that `parts` makes and finishes them; where the
-    /// table is large, several threads or connections do so. Dropping the future stops them all.
+    /// Pushes every row of the plan, from one consistent snapshot unless [`Consistency`] says otherwise, into the sinks that `parts`
+    /// makes and finishes them; where the table is large, several threads or connections do so. Dropping the future stops them
+    /// all.
     ///
     /// # Errors
     ///
     /// Anything that kept even one row from being pushed. A sink whose part failed is not finished.
     pub async fn scan_in_parts(&self, plan: &Plan, parts: impl Parts) -> Result<(), SourceError> {
+        if !self.is_of_one_moment() {
+            tracing::warn!(
+                "source.consistency is 'per_shard': the users of this export need not be of one moment"
+            );
+        }
         match &self.database {
             Database::Sqlite(source) => {
                 watched(self.stall, parts, |parts| source.scan_in_parts(plan, parts)).await

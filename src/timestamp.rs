@@ -21,6 +21,8 @@ impl Timestamp {
     pub(crate) const MIN: Self = Self(FIRST);
     /// The last one.
     pub(crate) const MAX: Self = Self(LAST);
+    /// The first instant of the year 1.
+    pub const YEAR_1: Self = Self(days_from_civil(1, 1, 1) * DAY);
 
     /// The system's time. Only the edges of the program read it; everything else is handed a time.
     #[expect(clippy::disallowed_methods, reason = "the one place that reads the clock")]

@@ -228,10 +228,10 @@ async fn receipt(store: &Store, id: &str, output: &Path) -> anyhow::Result<Targe
     Ok(target)
 }
 
-/// A bad `--after` only shows where the ids are known; it is bad usage all the same.
+/// A bad `--after`, or an address that the database cannot hold, only shows there; it is bad usage all the same.
 fn refused(error: StartError) -> anyhow::Error {
     match error {
-        StartError::Source(SourceError::After(error)) => Usage(error.to_string()).into(),
+        StartError::Source(SourceError::Parameter(error)) => Usage(error.to_string()).into(),
         error => error.into(),
     }
 }

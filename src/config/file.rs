@@ -3,7 +3,7 @@
 use super::LogFormat;
 use crate::database_url::DatabaseUrl;
 use crate::encode::mask::Mask;
-use crate::source::Timestamps;
+use crate::source::{Consistency, Timestamps};
 use anyhow::Context;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -42,10 +42,12 @@ impl ConfigFile {
 pub(super) struct SourceSection {
     pub(super) url: Option<String>,
     pub(super) table: Option<String>,
+    pub(super) search_path: Option<toml::Value>,
     pub(super) columns: toml::Table,
     #[serde(rename = "where")]
     pub(super) filter: Option<String>,
     pub(super) timestamps: Timestamps,
+    pub(super) consistency: Consistency,
     pub(super) parallelism: Option<usize>,
     pub(super) immutable: bool,
     pub(super) allow_sensitive: Vec<String>,
@@ -54,7 +56,11 @@ pub(super) struct SourceSection {
 impl SourceSection {
     /// Whether it says what only a table that is not ours can need.
     pub(super) fn describes_a_table(&self) -> bool {
-        !self.columns.is_empty() || self.filter.is_some() || self.timestamps != Timestamps::default()
+        !self.columns.is_empty()
+            || self.filter.is_some()
+            || self.search_path.is_some()
+            || self.timestamps != Timestamps::default()
+            || self.consistency != Consistency::default()
     }
 }
 
@@ -77,7 +83,7 @@ impl fmt::Debug for StoreSection {
     }
 }
 
-/// Columns are read by hand: serde's own error for "a name or a table" says nothing.
+/// Columns are read by hand, as is the search path: serde's own error for "a name or a table" says nothing.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ExportSection {

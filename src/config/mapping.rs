@@ -4,7 +4,7 @@ use super::environment::Layers;
 use super::file::SourceSection;
 use crate::plan::{Column, Kind};
 use crate::sensitive;
-use crate::source::{Expression, Mapping, TableName};
+use crate::source::{Expression, Mapping, TableName, names};
 
 const EXPECTED: &str =
     "expected a column's name, or a table with 'column' or 'sql', as in { sql = \"status = 'active'\" }";
@@ -28,10 +28,38 @@ pub(super) fn mapping(layers: &Layers<'_>, section: SourceSection) -> anyhow::Re
         let parsed = if is_usable { Ok(filter) } else { Err(expected.to_owned()) };
         layers.in_file("source.where", parsed)
     });
-    Ok(Mapping { table, columns, filter: filter.transpose()?, timestamps: section.timestamps })
+    let search_path = section
+        .search_path
+        .map(|path| layers.in_file("source.search_path", search_path(&path)))
+        .transpose()?;
+    Ok(Mapping {
+        table,
+        columns,
+        filter: filter.transpose()?,
+        timestamps: section.timestamps,
+        search_path,
+        consistency: section.consistency,
+    })
 }
 
 const DEFAULT_TABLE: &str = "users";
+
+/// Schemas as PostgreSQL's own setting lists them, separated by commas, or as an array.
+fn search_path(value: &toml::Value) -> Result<Vec<String>, String> {
+    let schemas = match value {
+        toml::Value::String(text) => names(text),
+        toml::Value::Array(names) => {
+            names.iter().map(|name| name.as_str().map(str::to_owned)).collect::<Option<Vec<_>>>()
+        }
+        _ => None,
+    };
+    let schemas = schemas.filter(|names| names.iter().all(|name| !name.is_empty() && !name.contains('\0')));
+    let schemas = schemas.ok_or("expected names of schemas, as in [\"app\", \"extensions\"]")?;
+    if schemas.iter().any(|schema| schema == "pg_catalog" || schema.starts_with("pg_temp")) {
+        return Err("pg_catalog goes first and pg_temp last in any case: leave them out".to_owned());
+    }
+    Ok(schemas)
+}
 
 fn column(name: &str, value: &toml::Value) -> Result<(Column, Expression), String> {
     let (expression, kind) = match value {

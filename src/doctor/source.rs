@@ -1,6 +1,6 @@
 //! The users table: can it be read, by whom, and does it hold what the configuration says?
 
-use super::Finding;
+use super::{Finding, database, elsewhere};
 use crate::config::Config;
 use crate::database_url::DatabaseUrl;
 use crate::encode::Value;
@@ -42,7 +42,10 @@ pub(super) async fn examine(config: &Config, source: &Source, now: Timestamp) ->
     findings.push(read_only(&inspection));
     findings.extend(encryption(&inspection));
     findings.push(privileges(config, &inspection));
+    findings.extend(database::search_path(config, &inspection));
+    findings.extend(database::collations(config, &inspection));
     findings.extend(clock(&inspection, now));
+    findings.extend(elsewhere::examine(config, &inspection.elsewhere));
     findings.extend(unused(config));
     let mut fits = true;
     for profile in &config.profiles {
@@ -51,7 +54,7 @@ pub(super) async fn examine(config: &Config, source: &Source, now: Timestamp) ->
         findings.push(finding);
     }
     if fits {
-        findings.extend(size(config, source).await);
+        findings.extend(size(config, source, &inspection).await);
         findings.extend(values(config, source).await);
     }
     findings
@@ -124,8 +127,18 @@ async fn mapping(source: &Source, profile: &Arc<Profile>) -> Finding {
     let remedy = if text.contains("row-level security") {
         "ALTER ROLE … BYPASSRLS for the role in source.url, or let source.table be a view whose owner sees all rows"
             .to_owned()
-    } else if let Some(table) = denied(&text) {
+    } else if text.contains("source.consistency") {
+        "set source.consistency = \"per_shard\", or let source.table be a copy that one server holds, such as a materialized view"
+            .to_owned()
+    } else if let Some(schema) = denied(&text, "schema ") {
+        format!("GRANT USAGE ON SCHEMA {schema} TO the role in source.url")
+    } else if let Some(object) = denied(&text, "") {
+        let table = object.split_once(' ').map_or(object, |(_kind, name)| name);
         format!("GRANT SELECT ON {table} TO the role in source.url, on the exported columns at least")
+    } else if text.contains("source.search_path") {
+        "write the schema before the name, let nobody else create there (REVOKE CREATE ON SCHEMA … FROM PUBLIC), or set \
+         source.search_path"
+            .to_owned()
     } else {
         "correct source.table and [source.columns], or write them anew with: headcount init --print"
             .to_owned()
@@ -134,14 +147,14 @@ async fn mapping(source: &Source, profile: &Arc<Profile>) -> Finding {
     Finding::problem("mapping", finding, "this export answers 503", remedy)
 }
 
-/// What a role may not read, as PostgreSQL says it: not always the users table, where an expression reads another one.
-fn denied(text: &str) -> Option<&str> {
+/// What a role may not use, as PostgreSQL says it, behind its kind: not always the users table, where an expression reads another one.
+fn denied<'a>(text: &'a str, kind: &str) -> Option<&'a str> {
     let (_, denied) = text.split_once("permission denied for ")?;
     let (object, _) = denied.split_once(" (SQLSTATE")?;
-    object.split_once(' ').map(|(_kind, name)| name)
+    object.strip_prefix(kind)
 }
 
-async fn size(config: &Config, source: &Source) -> Vec<Finding> {
+async fn size(config: &Config, source: &Source, inspection: &Inspection) -> Vec<Finding> {
     let Some(full) = config.profile("full") else { return Vec::new() };
     let estimate = match source.estimate(&Plan::new(Arc::clone(full))).await {
         Ok(estimate) => estimate,
@@ -158,8 +171,16 @@ async fn size(config: &Config, source: &Source) -> Vec<Finding> {
                 "size",
                 format!("about {rows} users, a full export takes about {seconds} s"),
             ));
+            findings.extend(database::timeout(inspection, seconds));
         }
-        None => findings.push(Finding::ok("size", "more users than can be counted in two seconds")),
+        None if matches!(config.source.url, DatabaseUrl::Sqlite(_)) => {
+            findings.push(Finding::ok("size", "more users than can be counted in two seconds"));
+        }
+        None => findings.push(Finding::ok(
+            "size",
+            "unknown number of users: other servers hold them, or several tables of which some were never analysed \
+             (ANALYZE), changed much since, or are chosen from by source.where",
+        )),
     }
     findings.push(if estimate.sorts {
         Finding::warning(

@@ -98,7 +98,8 @@ impl Account {
             bytes: self.bytes,
             sha256: Some(crate::hex(&self.digest())),
             duration_ms: duration.as_millis() as u64,
-            snapshot_at: Some(self.snapshot_at),
+            // There is no such moment where each server has its own.
+            snapshot_at: self.exporter.source.is_of_one_moment().then_some(self.snapshot_at),
             ended_at: (self.exporter.clock)().max(self.snapshot_at),
         };
         self.log(&closing);

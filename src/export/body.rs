@@ -96,7 +96,7 @@ impl ExportBody {
             Next::Verdict(verdict) => {
                 let error = verdict.err().unwrap_or_else(no_verdict);
                 let outcome = match error {
-                    SourceError::After(_) => Outcome::Denied,
+                    SourceError::Parameter(_) => Outcome::Denied,
                     _ => Outcome::Failed,
                 };
                 let _ = body.account.settle(outcome, Some(error.to_string())).await;

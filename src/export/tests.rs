@@ -4,7 +4,7 @@ use super::*;
 use crate::database_url::DatabaseUrl;
 use crate::receipt;
 use crate::signature::SigningKey;
-use crate::source::{Mapping, Timestamps};
+use crate::source::{Consistency, Mapping, Timestamps};
 use crate::store::Store;
 use crate::store::audit::{AddressKey, Outcome, Record, Request};
 use bytes::Bytes;
@@ -36,6 +36,8 @@ impl Site {
             columns: Vec::new(),
             filter: None,
             timestamps: Timestamps::Auto,
+            search_path: None,
+            consistency: Consistency::Snapshot,
         };
         let source = Source::new(&DatabaseUrl::Sqlite(users), mapping, 1, Duration::from_secs(600));
         let url = DatabaseUrl::Sqlite(directory.path().join("store.db"));

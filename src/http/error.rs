@@ -231,7 +231,7 @@ impl From<StartError> for ApiError {
             StartError::OverBudget => Self::OverBudget,
             StartError::Claimed => Self::RowsClaimed,
             StartError::Store(error) | StartError::Uncounted(error) => error.into(),
-            StartError::Source(SourceError::After(error)) => Self::Parameter(error),
+            StartError::Source(SourceError::Parameter(error)) => Self::Parameter(error),
             StartError::Source(
                 error @ (SourceError::Unreachable(_) | SourceError::Mismatch(_) | SourceError::Stalled(_)),
             ) => {

@@ -72,6 +72,7 @@ pub fn request(proposal: &Proposal, subject: Subject<'_>, limit: u32) -> Sample 
         condition: proposal.condition.as_ref().map(|condition| condition.sql.clone()),
         order_by: id.filter(|id| id.is_indexed).map(|id| quote(&id.name)),
         limit,
+        search_path: proposal.search_path.clone(),
     }
 }
 

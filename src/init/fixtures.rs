@@ -13,7 +13,15 @@ pub(crate) fn table(name: &str, columns: &[&str]) -> Table {
     let mut columns: Vec<_> = columns.iter().map(|column| self::column(column)).collect();
     let keys = columns.iter().filter(|column| column.in_primary_key).count();
     columns.iter_mut().for_each(|column| column.is_unique |= column.in_primary_key && keys == 1);
-    Table { name, is_view: false, rows: None, referenced_by: 0, has_row_security: false, columns }
+    Table {
+        name,
+        is_view: false,
+        rows: None,
+        referenced_by: 0,
+        has_row_security: false,
+        is_found_by_name: true,
+        columns,
+    }
 }
 
 fn column(text: &str) -> Column {

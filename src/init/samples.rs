@@ -25,6 +25,7 @@ impl Samples {
             condition: None,
             order_by: None,
             limit: ROWS,
+            search_path: None,
         }
     }
 

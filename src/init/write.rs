@@ -33,6 +33,12 @@ pub fn configuration(proposal: &Proposal, address: &Address, options: &str) -> S
     );
     text.push_str(&url(proposal.database, address));
     text.push_str(&format!("table = {}\n", string(&proposal.table.parseable())));
+    if let Some(schema) = &proposal.search_path {
+        text.push_str(&comment(
+            "Where the expressions below look for other tables; this role does not look there by itself.",
+        ));
+        text.push_str(&format!("search_path = [{}]\n", string(schema)));
+    }
     text.push_str(&conditions(proposal));
     text.push_str(&comment(
         "What times are: \"auto\" (integers are seconds), \"seconds\", \"milliseconds\", or \"text\" (an integer is an \

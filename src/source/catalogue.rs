@@ -42,6 +42,8 @@ pub struct Table {
     pub referenced_by: usize,
     /// Whether row security is on (PostgreSQL), so that a role may not see every row.
     pub has_row_security: bool,
+    /// Whether its name means it without its schema.
+    pub is_found_by_name: bool,
     pub columns: Vec<Column>,
 }
 
@@ -93,7 +95,7 @@ impl Database {
         let column = quote(column);
         match self {
             Self::Sqlite => format!("substr({column}, 1, {EXCERPT})"),
-            Self::Postgres => format!("left({column}::text, {EXCERPT})"),
+            Self::Postgres => format!("pg_catalog.left({column}::pg_catalog.text, {EXCERPT})"),
         }
     }
 }
@@ -108,6 +110,8 @@ pub struct Sample {
     pub condition: Option<String>,
     pub order_by: Option<String>,
     pub limit: u32,
+    /// The schema in which names are looked up; `None`: where they usually are.
+    pub search_path: Option<String>,
 }
 
 impl Sample {
@@ -147,6 +151,6 @@ pub async fn read(url: &DatabaseUrl) -> Result<Catalogue, SourceError> {
 pub async fn sample(url: &DatabaseUrl, sample: &Sample) -> Result<Vec<Row>, SourceError> {
     match url {
         DatabaseUrl::Sqlite(path) => sqlite::sample(path.clone(), sample.sql()).await,
-        DatabaseUrl::Postgres(url) => postgres::sample(url, &sample.sql()).await,
+        DatabaseUrl::Postgres(url) => postgres::sample(url, sample).await,
     }
 }

@@ -14,6 +14,9 @@ pub struct Mapping {
     /// SQL that a row must meet to be a user at all.
     pub filter: Option<String>,
     pub timestamps: Timestamps,
+    /// The schemas in which PostgreSQL looks names up; `None`: those of the role's own path in which nobody else can create.
+    pub search_path: Option<Vec<String>>,
+    pub consistency: Consistency,
 }
 
 /// What a column is in the table. It comes from the administrator's file, never from a request.
@@ -23,6 +26,17 @@ pub enum Expression {
     Column(String),
     /// SQL, in the database's own dialect.
     Sql(String),
+}
+
+/// Whether all rows of an export have to be of one moment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Consistency {
+    /// They are of one snapshot; what other servers hold is refused.
+    #[default]
+    Snapshot,
+    /// Each server gives its rows as of a moment of its own.
+    PerShard,
 }
 
 /// How a table that stores times as integers or as text does it. Types that mean a time are read as such in any case.

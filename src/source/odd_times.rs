@@ -172,6 +172,8 @@ mod tests {
             columns: Vec::new(),
             filter: None,
             timestamps: Timestamps::Auto,
+            search_path: None,
+            consistency: crate::source::Consistency::Snapshot,
         };
         let remedy = |mapping: &Mapping| OddTime::Empty.remedy(Database::Sqlite, mapping, "created_at");
         assert!(remedy(&mapping).ends_with(r#"map created_at = { sql = "nullif(trim(created_at), '')" }"#));

@@ -2,23 +2,33 @@
 
 mod answer;
 mod aside;
+mod comparison;
 mod connection;
 mod data_row;
 mod dialect;
+mod holders;
 mod inspect;
+pub(super) mod names;
+mod order;
 mod parts;
 mod question;
 pub(super) mod session;
+mod texts;
 
 use super::catalogue::Database;
 use super::query::{self, Selection, Statement};
-use super::{FEW_CELLS, MANY_CELLS, Mapping, RowSink, SourceError, SpareReaders};
+use super::{Elsewhere, FEW_CELLS, MANY_CELLS, Mapping, RowSink, SourceError, SpareReaders};
 use crate::encode::Value;
-use crate::plan::{Column, Plan, discreet};
+use crate::plan::{Column, Filter, Plan, discreet};
+use crate::sensitive;
 use answer::Answer;
-use data_row::Wire;
+use comparison::Comparison;
+use data_row::{NOT_UTF8, Wire};
 use dialect::{ColumnType, ColumnTypes, PostgresDialect, expected};
+use names::{Lookup, Names};
+use order::Ascent;
 use session::{Connector, Session, error_text, mismatch};
+use std::sync::Arc;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
 use tokio_postgres::{Client, Row};
@@ -30,12 +40,20 @@ const TURN: usize = 64 * 1024;
 pub(super) struct PostgresSource {
     connector: Connector,
     mapping: Mapping,
+    /// How many connections may share a scan.
+    parallelism: usize,
     spare: SpareReaders,
 }
 
 impl PostgresSource {
-    pub(super) fn new(url: &str, mapping: Mapping, spare: SpareReaders) -> Result<Self, String> {
-        Ok(Self { connector: Connector::new(url)?, mapping, spare })
+    pub(super) fn new(
+        url: &str,
+        mapping: Mapping,
+        parallelism: usize,
+        spare: SpareReaders,
+    ) -> Result<Self, String> {
+        let connector = Connector::new(url, Some(Lookup::of(&mapping)), parallelism)?;
+        Ok(Self { connector, mapping, parallelism, spare })
     }
 
     pub(super) async fn scan<S: RowSink>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
@@ -52,6 +70,7 @@ impl PostgresSource {
         query: &Query,
         sink: S,
     ) -> Result<S, SourceError> {
+        session.take_any_text().await?;
         let (client, rows) = session.client_and_rows();
         let answer = Answer::to(&query.statement.rows(), &query.texts(), &query.wires, client, rows).await;
         self.push_rows(answer.map_err(|error| mismatch(&error))?, query, sink).await
@@ -78,6 +97,7 @@ impl PostgresSource {
     ) -> Result<S, SourceError> {
         let failed = |error: tokio_postgres::Error| SourceError::Failed(error_text(&error));
         let (mut in_turn, mut count) = (0, 0);
+        let mut ascent = Ascent::new(query.compares_texts);
         while let Some(block) = answer.next().await.map_err(failed)? {
             in_turn += block.len();
             // However fast the rows come, other requests have their turn.
@@ -86,7 +106,7 @@ impl PostgresSource {
                 tokio::task::yield_now().await;
             }
             for row in answer::rows(&block) {
-                self.push_row::<_, CELLS>(row, query, &mut sink)?;
+                self.push_row::<_, CELLS>(row, query, &mut ascent, &mut sink)?;
                 count += 1;
                 if sink.is_full() {
                     sink.flush().await?;
@@ -106,6 +126,7 @@ impl PostgresSource {
         &self,
         row: &[u8],
         query: &Query,
+        ascent: &mut Ascent,
         sink: &mut S,
     ) -> Result<(), SourceError> {
         let mut values = [Value::Null; CELLS];
@@ -114,6 +135,11 @@ impl PostgresSource {
         if matches!(values[query.selection.id_at()], Value::Null) {
             let misfit = (query.selection.id_at(), "NULL is not an id".to_owned());
             return Err(self.value_error(query, &values, row, misfit));
+        }
+        if !ascent.takes(&values[query.selection.id_at()]) {
+            let id = id_text(&values[query.selection.id_at()]);
+            let table = &self.mapping.table;
+            return Err(SourceError::Failed(format!("table {table}: id {id} {}", order::PROBLEM)));
         }
         sink.row(&values[..query.selection.shown()]);
         Ok(())
@@ -139,13 +165,41 @@ impl PostgresSource {
     async fn prepare_in(&self, session: &mut Session, plan: &Plan) -> Result<Query, SourceError> {
         let touched = query::touched(plan);
         let types = self.column_types(session, &touched).await?;
-        let mut dialect = PostgresDialect { mapping: &self.mapping, types: &types, texts: Vec::new() };
+        let elsewhere = holders::allowed(session, &self.mapping).await?;
+        dialect::refuse_year_0(plan, &types)?;
+        texts::refuse_unknown(session, plan).await?;
+        let (names, id_type) = (Arc::clone(&session.names), types.of(&Column::ID));
+        let compares_texts = names.has_ids_in_order_of_bytes && id_type.cast().is_some();
+        let checks_order = id_type.is_text() && !compares_texts && !self.has_windowed_ids();
+        let compares_ids = checks_order || plan.after.is_some();
+        let compares_addresses = plan.filters.iter().any(|filter| matches!(filter, Filter::Email(_)));
+        let comparison = async |is_needed: bool, column: &Column| match is_needed {
+            true => Comparison::of(session, types.of(column)).await,
+            false => Ok(None),
+        };
+        let mut dialect = PostgresDialect {
+            mapping: &self.mapping,
+            names: &names,
+            types: &types,
+            ids: comparison(compares_ids, &Column::ID).await?,
+            addresses: comparison(compares_addresses, &Column::EMAIL).await?,
+            checks_order,
+            texts: Vec::new(),
+        };
         let selection = Selection::of(plan, &dialect);
         let statement = Statement::of(plan, &selection, &self.mapping, &mut dialect)?;
         let texts = dialect.texts;
-        let wires = selection.columns().iter().map(|column| types.of(column).wire(session.is_utf8)).collect();
-        let (probe, id_type) = (self.probe(&touched), types.of(&Column::ID));
-        Ok(Query { probe, statement, texts, selection, wires, id_type })
+        let is_utf8 = session.database.is_utf8;
+        let wires = selection.columns().iter().map(|column| types.of(column).wire(is_utf8)).collect();
+        let probe = self.probe(&touched, &names);
+        Ok(Query { names, probe, statement, texts, selection, wires, id_type, compares_texts, elsewhere })
+    }
+
+    /// Whether the ids are what an expression makes of other rows, which no other expression can do with them again.
+    fn has_windowed_ids(&self) -> bool {
+        let is_own = self.mapping.own_column(&Column::ID).is_some();
+        let names = || sensitive::identifiers(&self.mapping.sql(&Column::ID));
+        !is_own && names().iter().any(|name| name.eq_ignore_ascii_case("over"))
     }
 
     /// Asks the server what the columns and expressions are; nothing is run.
@@ -154,12 +208,16 @@ impl PostgresSource {
         session: &mut Session,
         touched: &[Column],
     ) -> Result<ColumnTypes, SourceError> {
-        let statement = match session.client().prepare(&self.probe(touched)).await {
+        let statement = match session.client().prepare(&self.probe(touched, &session.names)).await {
             Ok(statement) => statement,
-            Err(error) => return Err(self.blame(session.client(), touched, &error).await),
+            Err(error) => {
+                // It may have another schema by now.
+                self.connector.forget_names();
+                return Err(self.blame(session, touched, &error).await);
+            }
         };
         if !statement.params().is_empty() {
-            return Err(self.blame_placeholder(session.client(), touched).await);
+            return Err(self.blame_placeholder(session, touched).await);
         }
         session.has_described(statement.columns());
         let mut types = ColumnTypes(Vec::new());
@@ -179,19 +237,24 @@ impl PostgresSource {
     }
 
     /// A statement that is only ever prepared, which locks everything that a scan reads.
-    fn probe(&self, touched: &[Column]) -> String {
+    fn probe(&self, touched: &[Column], names: &Names) -> String {
         let selected: Vec<_> = touched.iter().map(|column| self.mapping.sql(column)).collect();
         let condition = self.mapping.condition().map_or_else(String::new, |sql| format!(" WHERE {sql}"));
-        format!("SELECT {} FROM {}{condition}", selected.join(", "), self.mapping.table.quoted())
+        format!("SELECT {} FROM {}{condition}", selected.join(", "), names.table)
     }
 
     /// What it is that the server does not understand: the table, a column, an expression or the condition.
-    async fn blame(&self, client: &Client, touched: &[Column], error: &tokio_postgres::Error) -> SourceError {
+    async fn blame(
+        &self,
+        session: &Session,
+        touched: &[Column],
+        error: &tokio_postgres::Error,
+    ) -> SourceError {
         if error.as_db_error().is_none() {
             return SourceError::Unreachable(error_text(error));
         }
-        let (table, quoted) = (&self.mapping.table, self.mapping.table.quoted());
-        if let Err(error) = prepare_anew(client, &format!("SELECT FROM {quoted}")).await {
+        let (table, names) = (&self.mapping.table, &session.names);
+        if let Err(error) = prepare_anew(session, &format!("SELECT FROM {}", names.table)).await {
             return match error.code() {
                 Some(&SqlState::UNDEFINED_TABLE | &SqlState::INVALID_SCHEMA_NAME) => {
                     SourceError::Mismatch(format!("there is no table {table}, or the role may not see it"))
@@ -200,29 +263,34 @@ impl PostgresSource {
             };
         }
         for column in touched {
-            let probe = format!("SELECT {} FROM {quoted}", self.mapping.sql(column));
-            let Err(error) = prepare_anew(client, &probe).await else {
+            let probe = format!("SELECT {} FROM {}", self.mapping.sql(column), names.table);
+            let Err(error) = prepare_anew(session, &probe).await else {
                 continue;
             };
             let described = self.mapping.described(column);
             let is_own = self.mapping.own_column(column).is_some();
             return SourceError::Mismatch(match error.code() {
                 Some(&SqlState::UNDEFINED_COLUMN) if is_own => format!("table {table} has no {described}"),
-                _ => format!("table {table}, {described}: {}", error_text(&error)),
+                _ => format!("table {table}, {described}: {}{}", error_text(&error), names.hint(&error)),
             });
         }
         match &self.mapping.filter {
-            Some(_) => SourceError::Mismatch(format!("table {table}, source.where: {}", error_text(error))),
+            Some(_) => SourceError::Mismatch(format!(
+                "table {table}, source.where: {}{}",
+                error_text(error),
+                names.hint(error)
+            )),
             None => mismatch(error),
         }
     }
 
     /// Which expression, or the condition, has a placeholder, which a value of the request would fill.
-    async fn blame_placeholder(&self, client: &Client, touched: &[Column]) -> SourceError {
+    async fn blame_placeholder(&self, session: &Session, touched: &[Column]) -> SourceError {
         let (table, mut what) = (&self.mapping.table, "source.where".to_owned());
         for column in touched {
-            let probe = format!("SELECT {} FROM {}", self.mapping.sql(column), table.quoted());
-            if client.prepare(&probe).await.is_ok_and(|statement| !statement.params().is_empty()) {
+            let probe = format!("SELECT {} FROM {}", self.mapping.sql(column), session.names.table);
+            let prepared = session.client().prepare(&probe).await;
+            if prepared.is_ok_and(|statement| !statement.params().is_empty()) {
                 what = self.mapping.described(column);
                 break;
             }
@@ -239,32 +307,46 @@ impl PostgresSource {
         row: &[u8],
         (at, problem): (usize, String),
     ) -> SourceError {
-        let id_at = query.selection.id_at();
-        let column = query.selection.columns().get(at).map_or("?", Column::name);
+        let (id_at, column) = (query.selection.id_at(), query.selection.columns().get(at));
         let odd = query.wires.get(at).and_then(|wire| data_row::odd_time(*wire, data_row::cell_at(row, at)?));
-        let remedy = odd.map(|odd| odd.remedy(Database::Postgres, &self.mapping, column));
+        let problem = match (column, odd) {
+            (Some(column), _) if problem == NOT_UTF8 => {
+                format!("{problem}; {}", texts::remedy(column, &self.mapping.sql(column)))
+            }
+            (Some(column), Some(odd)) => {
+                problem + &odd.remedy(Database::Postgres, &self.mapping, column.name())
+            }
+            _ => problem,
+        };
         SourceError::Value {
             table: self.mapping.table.to_string(),
-            column: column.to_owned(),
-            id: match values.get(id_at) {
-                Some(Value::Int(id)) => id.to_string(),
-                Some(Value::Text(id) | Value::Plain(id)) => discreet(&String::from_utf8_lossy(id)),
-                Some(Value::Uuid(id)) => crate::hex(id),
-                _ => "?".to_owned(),
-            },
-            problem: problem + &remedy.unwrap_or_default(),
+            column: column.map_or("?", Column::name).to_owned(),
+            id: values.get(id_at).map_or_else(|| "?".to_owned(), id_text),
+            problem,
         }
+    }
+}
+
+/// An id for an error text.
+fn id_text(id: &Value<'_>) -> String {
+    match id {
+        Value::Int(id) => id.to_string(),
+        Value::Text(id) | Value::Plain(id) => discreet(&String::from_utf8_lossy(id)),
+        Value::Uuid(id) => crate::hex(id),
+        _ => "?".to_owned(),
     }
 }
 
 /// Prepares a statement where one before it failed: after an error a transaction answers nothing more. Outside of one, a
 /// pooler would give it to another connection than what takes it back.
-async fn prepare_anew(client: &Client, sql: &str) -> Result<(), tokio_postgres::Error> {
-    client.batch_execute("ROLLBACK; BEGIN READ ONLY").await?;
-    client.prepare(sql).await.map(drop)
+async fn prepare_anew(session: &Session, sql: &str) -> Result<(), tokio_postgres::Error> {
+    let again = format!("ROLLBACK; BEGIN READ ONLY; {}", session.names.set_path);
+    session.client().batch_execute(&again).await?;
+    session.client().prepare(sql).await.map(drop)
 }
 
 struct Query {
+    names: Arc<Names>,
     probe: String,
     statement: Statement,
     /// The values of its parameters.
@@ -272,6 +354,9 @@ struct Query {
     selection: Selection,
     wires: Vec<Wire>,
     id_type: ColumnType,
+    /// Whether ids of text are in the order of their bytes.
+    compares_texts: bool,
+    elsewhere: Elsewhere,
 }
 
 impl Query {

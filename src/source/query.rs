@@ -5,6 +5,9 @@ use crate::plan::{Column, Filter, Plan};
 
 /// How one database says it. Values from the request travel beside the SQL, never in it.
 pub(super) trait Dialect {
+    /// The table.
+    fn table(&self) -> String;
+
     /// A column in the select list.
     fn select(&self, column: &Column) -> String;
 
@@ -98,7 +101,7 @@ impl Statement {
         let limit = plan.limit.map_or_else(String::new, |limit| format!(" LIMIT {limit}"));
         Ok(Self {
             columns: selection.columns().iter().map(|column| dialect.select(column)).collect(),
-            table: mapping.table.quoted(),
+            table: dialect.table(),
             conditions,
             order: format!("ORDER BY {}{limit}", mapping.sql(&Column::ID)),
             has_limit: plan.limit.is_some(),

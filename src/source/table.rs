@@ -60,7 +60,7 @@ impl FromStr for TableName {
         let mut parts = Vec::new();
         let mut rest = text;
         loop {
-            let (part, after) = split_part(rest).ok_or("expected NAME or SCHEMA.NAME")?;
+            let (part, after) = split_part(rest, '.').ok_or("expected NAME or SCHEMA.NAME")?;
             parts.push(part);
             match after.strip_prefix('.') {
                 Some(next) => rest = next,
@@ -89,11 +89,25 @@ pub(crate) fn quote(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-/// Splits off one name, quoted or plain; the rest is empty or starts with a dot.
-fn split_part(text: &str) -> Option<(String, &str)> {
+/// Names that commas separate, each quoted or plain.
+pub(crate) fn names(text: &str) -> Option<Vec<String>> {
+    let (mut names, mut rest) = (Vec::new(), text.trim());
+    while !rest.is_empty() || !names.is_empty() {
+        let (name, after) = split_part(rest.trim_start(), ',')?;
+        names.push(name.trim().to_owned());
+        match after.strip_prefix(',') {
+            Some(next) => rest = next,
+            None => break,
+        }
+    }
+    Some(names)
+}
+
+/// Splits off one name, quoted or plain; the rest is empty or starts with the separator.
+fn split_part(text: &str, separator: char) -> Option<(String, &str)> {
     let (part, rest) = match text.strip_prefix('"') {
         None => {
-            let (part, rest) = text.split_at(text.find('.').unwrap_or(text.len()));
+            let (part, rest) = text.split_at(text.find(separator).unwrap_or(text.len()));
             (part.to_owned(), rest)
         }
         Some(quoted) => {
@@ -112,7 +126,9 @@ fn split_part(text: &str) -> Option<(String, &str)> {
             }
         }
     };
-    let is_name = !part.is_empty() && !part.contains('\0') && (rest.is_empty() || rest.starts_with('.'));
+    let rest = rest.trim_start();
+    let is_end = rest.is_empty() || rest.starts_with(separator);
+    let is_name = !part.is_empty() && !part.contains('\0') && is_end;
     is_name.then_some((part, rest))
 }
 
@@ -132,6 +148,16 @@ mod tests {
         }
         for text in ["", ".", "a.", "a.b.c", "\"open", "\"a\"b"] {
             assert!(text.parse::<TableName>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn names_are_listed_with_commas() {
+        let read = |text| names(text).map(|names| names.join("|"));
+        assert_eq!(read("app, \"$user\" ,\"a,\"\"b\",public ").as_deref(), Some("app|$user|a,\"b|public"));
+        assert_eq!(read(" ").as_deref(), Some(""));
+        for text in ["app,", ",app", "app,,public", "\"app", "\"a\"b"] {
+            assert_eq!(names(text), None, "{text}");
         }
     }
 

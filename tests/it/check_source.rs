@@ -233,6 +233,24 @@ fn a_name_cannot_steer_the_terminal() {
 }
 
 #[test]
+fn a_statement_that_may_not_take_as_long_as_an_export_is_a_warning() {
+    let mut site = Site::with_people(Db::Postgres);
+    site.unset("HEADCOUNT_STORE_URL");
+    let limit = |time: &str| {
+        site.sql(&format!(
+            "DO $$ BEGIN
+                 EXECUTE format('ALTER DATABASE %I SET statement_timeout = %L', current_database(), '{time}');
+             END $$"
+        ));
+        site.findings()
+    };
+    limit("1min").assert_well_but(&[]);
+    let findings = limit("999ms");
+    findings.assert_one("warning", "timeout", &["999ms", "about 1 s", "statement_timeout"]);
+    findings.assert_well_but(&["timeout"]);
+}
+
+#[test]
 fn a_role_that_may_read_passwords_is_a_warning() {
     let site = Site::with_people(Db::Postgres);
     site.sql("ALTER TABLE users ADD COLUMN password_hash TEXT, ADD COLUMN \"resetToken\" TEXT");

@@ -1,6 +1,6 @@
 //! `init` on schemas that nobody has described before.
 
-use crate::harness::{Db, PEOPLE_FULL, Site};
+use crate::harness::{Db, Framework, PEOPLE_FULL, Site};
 
 both! {
     a_members_table_is_understood,
@@ -199,6 +199,30 @@ fn a_table_keeps_its_schema_where_its_name_alone_means_another() {
     assert_understood(&mut site, &["--table", "app.users"], "1,other@example.com,Other,,,true,true\r\n");
     let configuration = site.printed_configuration(&["--table", "public.users"]);
     assert_eq!(site.full_export_with(&configuration), PEOPLE_FULL, "{configuration}");
+}
+
+/// So does one where the role looks nowhere by itself; and what expressions read beside it is found, too.
+#[test]
+fn a_role_that_looks_in_no_schema_is_told_where_everything_is() {
+    let look_nowhere = "DO $$ BEGIN
+             EXECUTE format('ALTER DATABASE %I SET search_path = %L', current_database(), '');
+         END $$";
+    let mut site = Site::with_people(Db::Postgres);
+    site.unset("HEADCOUNT_STORE_URL");
+    site.sql(look_nowhere);
+    let configuration = site.printed_configuration(&[]);
+    assert!(configuration.contains("table = \"public.users\""), "{configuration}");
+    assert!(!configuration.contains("search_path"), "{configuration}");
+    assert_eq!(site.full_export_with(&configuration), PEOPLE_FULL, "{configuration}");
+
+    let discourse = Framework::named("discourse");
+    let mut site = discourse.site();
+    site.unset("HEADCOUNT_STORE_URL");
+    site.sql(look_nowhere);
+    let configuration = site.printed_configuration(&[]);
+    assert!(configuration.contains("search_path = [\"public\"]"), "{configuration}");
+    assert!(!configuration.contains("could not be tried"), "{configuration}");
+    assert_eq!(site.full_export_with(&configuration), discourse.full_export(), "{configuration}");
 }
 
 /// They are in the same database, and their owner may read them.

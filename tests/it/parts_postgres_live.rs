@@ -88,25 +88,26 @@ fn a_large_table_is_read_by_as_many_connections_as_are_asked_for() {
 #[test]
 fn what_is_not_large_or_not_whole_is_read_by_one_connection() {
     let site = large();
-    let alone = |parallelism, source: &str, target: &str| {
+    let alone = |parallelism, source: &str, target: &str, why: &str| {
         let server = serve(&site, parallelism, source);
         let before = site.database().logins(APP_READER);
         let mut download = Download::stalled(&server, target, EXPORT_KEY);
         download.first_chunk();
         assert!(readers(&site) == 1 && site.database().logins(APP_READER) == before + 1, "{source} {target}");
+        server.eventually_says(why);
         drop(download);
         all_are_gone(&site);
     };
-    alone(1, WIDE, FULL);
-    alone(4, WIDE, &format!("{FULL}?limit=69999"));
-    alone(4, &format!("{WIDE}id = {{ sql = \"id + 0\" }}\n"), FULL);
+    alone(1, WIDE, FULL, "");
+    alone(4, WIDE, &format!("{FULL}?limit=69999"), "a filter, a limit or 'after' chooses users");
+    alone(4, &format!("{WIDE}id = {{ sql = \"id + 0\" }}\n"), FULL, "the id is an expression");
     site.sql("CREATE VIEW people AS SELECT * FROM users");
-    alone(4, &format!("table = \"people\"\n{WIDE}"), FULL);
+    alone(4, &format!("table = \"people\"\n{WIDE}"), FULL, "it is a view");
     site.sql("ALTER TABLE users DROP CONSTRAINT users_pkey; CREATE INDEX ON users (id)");
-    alone(4, WIDE, FULL);
+    alone(4, WIDE, FULL, "no unique index in its own order");
     site.sql("DELETE FROM users WHERE id > 5000; ALTER TABLE users ADD PRIMARY KEY (id)");
     site.sql("VACUUM FULL ANALYZE users");
-    alone(4, &WIDE.replace("1000", "10000"), FULL);
+    alone(4, &WIDE.replace("1000", "10000"), FULL, "the table is small");
 }
 
 /// The snapshot is of the first connection; one that comes later without it would see what was committed meanwhile.

@@ -1,17 +1,26 @@
 //! The catalogue of a PostgreSQL database (PostgreSQL manual, chapter 53, "System Catalogs").
 
-use super::{Catalogue, Column, ColumnKind, Database, Row, TIMEOUT, Table};
+use super::{Catalogue, Column, ColumnKind, Database, Row, Sample, TIMEOUT, Table};
+use crate::source::postgres::names::Lookup;
 use crate::source::postgres::session::{Connector, Session, error_text, mismatch};
 use crate::source::{SourceError, TableName};
 use std::collections::HashMap;
 use tokio_postgres::SimpleQueryMessage;
+use tokio_postgres::types::Type;
 
-// A partition is read through its table. A relation that was never analysed has -1 rows; a view has 0.
+// A partition is read through its table. A relation that was never analysed has -1 rows; a view has 0. The name alone means the
+// first table of this name in the schemas of the role's path.
 const TABLES: &str = "\
+WITH path AS (
+    SELECT n.oid, p.place FROM unnest($1::name[]) WITH ORDINALITY AS p (name, place)
+    JOIN pg_catalog.pg_namespace n ON n.nspname = p.name
+)
 SELECT c.oid, n.nspname::text, c.relname::text, c.relkind IN ('v', 'm'), c.reltuples::float8, c.relrowsecurity,
        has_schema_privilege(n.oid, 'USAGE'),
        (SELECT count(DISTINCT k.conrelid) FROM pg_catalog.pg_constraint k
-         WHERE k.contype = 'f' AND k.confrelid = c.oid AND k.conrelid <> c.oid)
+         WHERE k.contype = 'f' AND k.confrelid = c.oid AND k.conrelid <> c.oid),
+       coalesce(c.oid = (SELECT s.oid FROM pg_catalog.pg_class s JOIN path p ON p.oid = s.relnamespace
+                          WHERE s.relname = c.relname ORDER BY p.place LIMIT 1), false)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND NOT c.relispartition
   AND n.nspname NOT IN ('pg_catalog', 'information_schema')
@@ -45,11 +54,12 @@ WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum";
 
 pub(super) async fn read(url: &str) -> Result<Catalogue, SourceError> {
-    let session = open(url).await?;
+    let session = open(url, None).await?;
     let failed = |error: tokio_postgres::Error| SourceError::Failed(error_text(&error));
     let name =
         session.client().query_one("SELECT current_database()::text", &[]).await.map_err(failed)?.get(0);
-    let tables = session.client().query(TABLES, &[]).await.map_err(failed)?;
+    let path = session.names.schemas.clone();
+    let tables = session.client().query_typed(TABLES, &[(&path, Type::TEXT)]).await.map_err(failed)?;
     let oids: Vec<u32> = tables.iter().map(|row| row.get(0)).collect();
     let mut columns: HashMap<u32, Vec<Column>> = HashMap::new();
     for row in session.client().query(COLUMNS, &[&oids]).await.map_err(failed)? {
@@ -68,17 +78,21 @@ pub(super) async fn read(url: &str) -> Result<Catalogue, SourceError> {
             rows: (rows > 0.0).then_some(rows as u64),
             referenced_by: usize::try_from(row.get::<_, i64>(7)).unwrap_or(0),
             has_row_security: row.get(5),
+            is_found_by_name: row.get(8),
             columns,
         }
     });
     Ok(Catalogue { database: Database::Postgres, name: Some(name), tables: tables.collect() })
 }
 
-pub(super) async fn sample(url: &str, sql: &str) -> Result<Vec<Row>, SourceError> {
-    let session = open(url).await?;
+/// What is selected is looked up as in an export.
+pub(super) async fn sample(url: &str, sample: &Sample) -> Result<Vec<Row>, SourceError> {
+    let search_path = sample.search_path.clone().map(|schema| vec![schema]);
+    let session = open(url, Some(Lookup::new(sample.table.clone(), search_path))).await?;
     // The simple protocol prints every type as text.
-    let messages = session.client().simple_query(sql).await.map_err(|error| match error.as_db_error() {
-        Some(_) => SourceError::Mismatch(error_text(&error)),
+    let rows = session.client().simple_query(&sample.sql()).await;
+    let messages = rows.map_err(|error| match error.as_db_error() {
+        Some(_) => SourceError::Mismatch(error_text(&error) + &session.names.hint(&error)),
         None => SourceError::Failed(error_text(&error)),
     })?;
     session.finish().await;
@@ -121,8 +135,8 @@ fn kind(type_name: &str) -> ColumnKind {
 }
 
 /// A session in which nothing takes long.
-async fn open(url: &str) -> Result<Session, SourceError> {
-    let session = Connector::new(url).map_err(SourceError::Unreachable)?.open().await?;
+async fn open(url: &str, lookup: Option<Lookup>) -> Result<Session, SourceError> {
+    let session = Connector::new(url, lookup, 1).map_err(SourceError::Unreachable)?.open().await?;
     let set = format!("SET LOCAL statement_timeout = {}", TIMEOUT.as_millis());
     session.client().batch_execute(&set).await.map_err(|error| mismatch(&error))?;
     Ok(session)

@@ -106,6 +106,7 @@ fn tables(connection: &Connection) -> rusqlite::Result<Vec<Table>> {
                 rows,
                 referenced_by: referring.get(&name.to_lowercase()).copied().unwrap_or(0),
                 has_row_security: false,
+                is_found_by_name: true,
                 is_view,
                 name: TableName::new(None, name),
             })

@@ -98,11 +98,12 @@ pub(super) fn odd_time(wire: Wire, cell: &[u8]) -> Option<OddTime> {
 }
 
 const CUT: &str = "the server sent a cut row";
+pub(super) const NOT_UTF8: &str = "this text is not valid UTF-8";
 
 fn decode(wire: Wire, timestamps: Timestamps, cell: &[u8]) -> Result<Value<'_>, &'static str> {
     match wire {
         Wire::Text => Ok(Value::Text(cell)),
-        Wire::UncheckedText => Value::text(cell).ok_or("this text is not valid UTF-8"),
+        Wire::UncheckedText => Value::text(cell).ok_or(NOT_UTF8),
         Wire::Int => integer(cell).map(Value::Int).ok_or("these bytes are not an integer"),
         Wire::Timestamp => {
             let micros = <[u8; 8]>::try_from(cell).map(i64::from_be_bytes).ok();

@@ -1,7 +1,10 @@
 //! Columns and conditions as PostgreSQL says them.
 
+use super::comparison::Comparison;
 use super::data_row::Wire;
-use crate::plan::{Column, Filter, Kind};
+use super::names::Names;
+use super::order;
+use crate::plan::{Column, Filter, Kind, ParameterError, Plan};
 use crate::source::query::Dialect;
 use crate::source::{Id, IdKind, Mapping, SourceError, Timestamps};
 use crate::timestamp::Timestamp;
@@ -16,8 +19,8 @@ pub(super) enum ColumnType {
     Int,
     Uuid,
     Text,
-    /// `citext`: compares without case.
-    CaseInsensitiveText,
+    /// `citext`: compares without case. An extension's, which is anywhere: by its number.
+    CaseInsensitiveText(u32),
     /// `char(n)`: compares without the blanks at its end.
     PaddedText,
     /// Any other type, as the text that the server makes of it.
@@ -48,7 +51,7 @@ impl ColumnType {
         Some(match (column.kind(), column_type.name()) {
             (Kind::Id | Kind::AsStored, "int2" | "int4" | "int8") => Self::Int,
             (Kind::Id | Kind::AsStored, "uuid") => Self::Uuid,
-            (Kind::Id | Kind::Text, "citext") => Self::CaseInsensitiveText,
+            (Kind::Id | Kind::Text, "citext") => Self::CaseInsensitiveText(column_type.oid()),
             (Kind::Id | Kind::Text, "bpchar") => Self::PaddedText,
             (Kind::Id | Kind::Text, "text" | "varchar" | "name") => Self::Text,
             (Kind::Text, "int2" | "int4" | "int8") => Self::Number,
@@ -77,7 +80,7 @@ impl ColumnType {
             Self::BoolInt => Wire::BoolInt,
             Self::Int => Wire::Int,
             Self::Uuid => Wire::Uuid,
-            Self::Text | Self::CaseInsensitiveText | Self::PaddedText | Self::AsText | Self::Network => {
+            Self::Text | Self::CaseInsensitiveText(_) | Self::PaddedText | Self::AsText | Self::Network => {
                 if is_utf8 {
                     Wire::Text
                 } else {
@@ -92,17 +95,21 @@ impl ColumnType {
         }
     }
 
-    /// What makes of a text a value that an index on the column can be asked for; `None` where only the text of
-    /// the column compares with it.
+    /// What makes of a text a value of a type of the server's own that an index on the column can be asked for; `None` where only
+    /// the text of the column compares with it.
     pub(super) fn cast(self) -> Option<&'static str> {
         match self {
             Self::Text => Some(""),
-            Self::CaseInsensitiveText => Some("::citext"),
-            Self::PaddedText => Some("::bpchar"),
-            Self::Int => Some("::bigint"),
-            Self::Uuid => Some("::uuid"),
+            Self::PaddedText => Some("::pg_catalog.bpchar"),
+            Self::Int => Some("::pg_catalog.int8"),
+            Self::Uuid => Some("::pg_catalog.uuid"),
             _ => None,
         }
+    }
+
+    /// Whether it is compared as text, so that its order is a collation's.
+    pub(super) fn is_text(self) -> bool {
+        matches!(self, Self::Text | Self::CaseInsensitiveText(_) | Self::PaddedText)
     }
 }
 
@@ -141,10 +148,33 @@ impl ColumnTypes {
     }
 }
 
-/// The request's values become parameters, all of them texts: none is ever part of SQL.
+/// Refuses a time that the type of its column does not have: PostgreSQL has no year 0.
+pub(super) fn refuse_year_0(plan: &Plan, types: &ColumnTypes) -> Result<(), ParameterError> {
+    let is_unknown = |filter: &&Filter| match filter {
+        Filter::AtOrAfter(column, time) | Filter::Before(column, time) => {
+            *time < Timestamp::YEAR_1 && types.of(column) != ColumnType::Epoch
+        }
+        Filter::Email(_) | Filter::Is(..) => false,
+    };
+    match plan.filters.iter().find(is_unknown) {
+        Some(filter) => {
+            Err(ParameterError::invalid(filter.parameter(), "must be in the years 0001 to 9999 (UTC) here"))
+        }
+        None => Ok(()),
+    }
+}
+
+/// The request's values become parameters, all of them texts: none is ever part of SQL. Everything else that is written here is
+/// named with its schema, because it stands beside what the administrator wrote.
 pub(super) struct PostgresDialect<'a> {
     pub(super) mapping: &'a Mapping,
+    pub(super) names: &'a Names,
     pub(super) types: &'a ColumnTypes,
+    /// How ids and addresses are compared in the way of their indexes.
+    pub(super) ids: Option<Comparison>,
+    pub(super) addresses: Option<Comparison>,
+    /// Whether the server has to see to it that the ids ascend.
+    pub(super) checks_order: bool,
     pub(super) texts: Vec<String>,
 }
 
@@ -156,11 +186,14 @@ impl PostgresDialect<'_> {
 
     fn has_email(&mut self, email: &str) -> String {
         let (column, value) = (self.mapping.sql(&Column::EMAIL), self.parameter(email.to_owned()));
-        let exact = format!("{column}::text = {value} COLLATE \"C\"");
-        match self.types.of(&Column::EMAIL).cast() {
+        let exact =
+            format!("{column}::pg_catalog.text OPERATOR(pg_catalog.=) {value} COLLATE pg_catalog.\"C\"");
+        match &self.addresses {
             // The first comparison can use the index, the second makes it exact.
-            Some(cast) => format!("{column} = {value}{cast} AND {exact}"),
-            None => exact,
+            Some(comparison) if !self.is_outdated(&Column::EMAIL) => {
+                format!("{} AND {exact}", comparison.equal(&column, &value))
+            }
+            _ => exact,
         }
     }
 
@@ -169,10 +202,10 @@ impl PostgresDialect<'_> {
         match self.types.of(column) {
             // Not the other one: what is neither comes along. An index can find it on both sides.
             ColumnType::BoolInt if self.mapping.own_column(column).is_some() => {
-                format!("({name} < {other} OR {name} > {other})")
+                format!("({name} OPERATOR(pg_catalog.<) {other} OR {name} OPERATOR(pg_catalog.>) {other})")
             }
-            ColumnType::BoolInt => format!("{name} <> {other}"),
-            _ => format!("{name} = {value}"),
+            ColumnType::BoolInt => format!("{name} OPERATOR(pg_catalog.<>) {other}"),
+            _ => format!("{name} OPERATOR(pg_catalog.=) {value}"),
         }
     }
 
@@ -209,57 +242,78 @@ impl PostgresDialect<'_> {
                 let unit = self.mapping.timestamps;
                 let (first, last) =
                     (unit.first_integer_from(Timestamp::MIN), unit.last_integer_to(Timestamp::MAX));
-                return vec![format!("{name} < {first}"), format!("{name} > {last}")];
+                return vec![
+                    format!("{name} OPERATOR(pg_catalog.<) {first}"),
+                    format!("{name} OPERATOR(pg_catalog.>) {last}"),
+                ];
             }
-            ColumnType::TimestampTz => "timestamptz",
-            _ => "timestamp",
+            ColumnType::TimestampTz => "pg_catalog.timestamptz",
+            _ => "pg_catalog.timestamp",
         };
         vec![
-            format!("{name} < '0001-01-01 00:00:00+00 BC'::{type_name}"),
-            format!("{name} > '9999-12-31 23:59:59.999999+00'::{type_name}"),
+            format!("{name} OPERATOR(pg_catalog.<) '0001-01-01 00:00:00+00 BC'::{type_name}"),
+            format!("{name} OPERATOR(pg_catalog.>) '9999-12-31 23:59:59.999999+00'::{type_name}"),
         ]
+    }
+
+    /// Whether an index on the column may not find what it should.
+    fn is_outdated(&self, column: &Column) -> bool {
+        self.names.is_outdated(self.mapping.own_column(column))
     }
 
     fn compare_time(&mut self, column: &Column, operator: &str, time: Timestamp) -> String {
         let name = self.mapping.sql(column);
+        let operator = format!("OPERATOR(pg_catalog.{operator})");
         match self.types.of(column) {
             ColumnType::Epoch => {
                 let bound = self.mapping.timestamps.first_integer_from(time);
                 let bound = self.parameter(bound.to_string());
-                format!("{name} {operator} {bound}::bigint")
+                format!("{name} {operator} {bound}::pg_catalog.int8")
             }
             ColumnType::TimestampTz => {
                 let time = self.parameter(time.to_string());
-                format!("{name} {operator} {time}::timestamptz")
+                format!("{name} {operator} {time}::pg_catalog.timestamptz")
             }
             ColumnType::TimeText => {
                 let time = self.parameter(time.to_string());
-                let text = format!("regexp_replace({name}::text, '{ZONE_NAME}', '\\1')");
+                let text =
+                    format!("pg_catalog.regexp_replace({name}::pg_catalog.text, '{ZONE_NAME}', '\\1')");
                 // As a cell is read: digits finer than microseconds are cut.
                 format!(
-                    "CASE WHEN {name}::text ~ '{ISO_TIME}' \
-                     THEN regexp_replace({text}, '{FINER_DIGITS}', '\\1')::timestamptz {operator} {time}::timestamptz \
+                    "CASE WHEN {name}::pg_catalog.text OPERATOR(pg_catalog.~) '{ISO_TIME}' \
+                     THEN pg_catalog.regexp_replace({text}, '{FINER_DIGITS}', '\\1')::pg_catalog.timestamptz \
+                     {operator} {time}::pg_catalog.timestamptz \
                      ELSE {name} IS NOT NULL END"
                 )
             }
             _ => {
                 let time = self.parameter(time.to_string());
-                format!("{name} {operator} ({time}::timestamptz AT TIME ZONE 'UTC')")
+                format!("{name} {operator} ({time}::pg_catalog.timestamptz AT TIME ZONE 'UTC')")
             }
         }
     }
 }
 
 impl Dialect for PostgresDialect<'_> {
+    fn table(&self) -> String {
+        self.names.table.clone()
+    }
+
     fn select(&self, column: &Column) -> String {
         let sql = self.mapping.sql(column);
         let column_type = self.types.of(column);
-        match column_type.wire(true) {
+        let selected = match column_type.wire(true) {
             _ if column_type == ColumnType::Network => {
-                format!("CASE WHEN {sql} IS NOT NULL THEN format('%s', {sql}) END")
+                return format!("CASE WHEN {sql} IS NOT NULL THEN pg_catalog.format('%s', {sql}) END");
             }
-            Wire::Text | Wire::Number | Wire::TimeText => format!("{sql}::text"),
-            _ => sql,
+            Wire::Text | Wire::Number | Wire::TimeText => format!("{sql}::pg_catalog.text"),
+            _ => return sql,
+        };
+        match &self.ids {
+            Some(comparison) if self.checks_order && *column == Column::ID => {
+                order::checked(&sql, &selected, comparison, &self.mapping.table.to_string())
+            }
+            _ => selected,
         }
     }
 
@@ -290,18 +344,27 @@ impl Dialect for PostgresDialect<'_> {
 
     fn after(&mut self, after: &str) -> Result<String, SourceError> {
         let column = self.mapping.sql(&Column::ID);
-        let id_type = self.types.of(&Column::ID);
-        let id_kind = match id_type {
+        let id_kind = match self.types.of(&Column::ID) {
             ColumnType::Int => IdKind::Integer,
             ColumnType::Uuid => IdKind::Uuid,
             _ => IdKind::Text,
         };
-        let cast = id_type.cast().unwrap_or_default();
         let value = match id_kind.parse(after)? {
             Id::Integer(id) => id.to_string(),
             Id::Uuid(id) => crate::hex(&id),
             Id::Text(id) => id,
         };
-        Ok(format!("{column} > {}{cast}", self.parameter(value)))
+        let value = self.parameter(value);
+        let Some(comparison) = &self.ids else {
+            return Err(SourceError::Mismatch(format!(
+                "table {}, {}: ids of this type have no order that the role may use: GRANT USAGE ON SCHEMA of the type to it",
+                self.mapping.table,
+                self.mapping.described(&Column::ID)
+            )));
+        };
+        // No index is asked for what is not a column, and one in an outdated order must not be.
+        let column =
+            if self.is_outdated(&Column::ID) { format!("GREATEST({column}, {column})") } else { column };
+        Ok(comparison.greater(&column, &value))
     }
 }

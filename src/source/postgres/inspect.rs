@@ -1,20 +1,25 @@
 //! What PostgreSQL says of a plan, of the role and of the table.
 
 use super::answer::Cell;
-use super::session::{error_text, mismatch};
+use super::holders::{self, Held};
+use super::session::{Session, error_text, mismatch};
 use super::{PostgresSource, Query};
-use crate::plan::Plan;
+use crate::plan::{Column, Plan};
 use crate::sensitive;
-use crate::source::{Estimate, Inspection, SourceError};
+use crate::source::{Elsewhere, Estimate, Inspection, SourceError};
 use crate::timestamp::Timestamp;
 use serde_json::Value;
+use std::sync::Arc;
+use std::time::Duration;
 use tokio_postgres::Client;
+use tokio_postgres::types::{ToSql, Type};
 
 impl PostgresSource {
-    pub(in crate::source) async fn estimate(&self, plan: &Plan) -> Result<Estimate, SourceError> {
+    pub(in crate::source) async fn estimate(&self, asked: &Plan) -> Result<Estimate, SourceError> {
         let mut session = self.connector.open().await?;
-        let query = self.prepare(&mut session, plan).await?;
+        let query = self.prepare(&mut session, asked).await?;
         let plan = explain(session.client(), &query).await?;
+        let rows = self.estimated_rows(&session, asked, &query, &plan).await?;
         let mut sorts = any_node(&plan, &is_sort);
         if sorts {
             // A small table is sorted though there is an index. Whether it has to be shows where sorting is discouraged.
@@ -23,19 +28,60 @@ impl PostgresSource {
             sorts = any_node(&explain(session.client(), &query).await?, &is_sort);
         }
         session.finish().await;
-        Ok(Estimate {
-            rows: plan["Plan Rows"].as_u64(),
-            uses_index: any_node(&plan, &|node| node.get("Index Cond").is_some()),
-            sorts,
+        Ok(Estimate { rows, uses_index: any_node(&plan, &|node| node.get("Index Cond").is_some()), sorts })
+    }
+
+    /// How many rows a plan gives; `None` where there is no telling: what other servers hold nobody counts here, and of a table
+    /// that consists of several each guess of the planner can be wrong, and all of them together more so.
+    async fn estimated_rows(
+        &self,
+        session: &Session,
+        asked: &Plan,
+        query: &Query,
+        plan: &Value,
+    ) -> Result<Option<u64>, SourceError> {
+        if !query.elsewhere.is_empty() {
+            return Ok(None);
+        }
+        let chooses = !asked.filters.is_empty() || asked.after.is_some() || self.mapping.filter.is_some();
+        Ok(match holders::held(session, &session.names.table).await? {
+            Held::InOne => plan["Plan Rows"].as_u64(),
+            Held::InSeveral(rows) if !chooses => {
+                Some(asked.limit.map_or(rows, |limit| rows.min(limit.unsigned_abs())))
+            }
+            Held::InSeveral(_) | Held::Unknown => None,
         })
     }
 
+    /// What other servers hold of everything that can be exported, or of the table alone where not all of that is there.
+    async fn all_elsewhere(&self, session: &mut Session) -> Result<Elsewhere, SourceError> {
+        let declared = self.mapping.columns.iter().map(|(column, _)| column.clone());
+        let all: Vec<_> = Column::CONTRACT.into_iter().chain(declared).collect();
+        session.set_busy(true);
+        for columns in [&all[..], &[]] {
+            let client = session.client();
+            client.batch_execute("SAVEPOINT probe").await.map_err(|error| mismatch(&error))?;
+            if let Ok(statement) = client.prepare(&self.probe(columns, &session.names)).await {
+                session.has_described(statement.columns());
+                break;
+            }
+            client.batch_execute("ROLLBACK TO SAVEPOINT probe").await.map_err(|error| mismatch(&error))?;
+        }
+        let elsewhere = holders::elsewhere(session).await;
+        session.set_busy(false);
+        elsewhere
+    }
+
     pub(in crate::source) async fn inspect(&self) -> Result<Inspection, SourceError> {
-        let session = self.connector.open().await?;
+        let mut session = self.connector.open().await?;
         let failed = |error: tokio_postgres::Error| SourceError::Failed(error_text(&error));
-        let row = session.client().query_one(ABOUT, &[&self.mapping.table.quoted()]).await.map_err(failed)?;
-        let rows = session.client().query(READABLE, &[&self.mapping.table.quoted()]).await.map_err(failed)?;
+        let names = Arc::clone(&session.names);
+        let table: [(&(dyn ToSql + Sync), Type); 1] = [(&names.table, Type::TEXT)];
+        let about = session.ask(ABOUT, &table).await.map_err(failed)?;
+        let rows = session.ask(READABLE, &table).await.map_err(failed)?;
+        let elsewhere = self.all_elsewhere(&mut session).await?;
         session.finish().await;
+        let row = about.first().ok_or_else(|| SourceError::Failed("the role is not known".to_owned()))?;
         let table = &self.mapping.table;
         let excess = [
             ("is_superuser", "is a superuser".to_owned()),
@@ -56,6 +102,13 @@ impl PostgresSource {
                 .filter(|name| sensitive::by_name(name).is_some())
                 .collect(),
             clock: Timestamp::from_micros(row.get("clock")),
+            statement_timeout: row
+                .get::<_, Option<i64>>("timeout")
+                .and_then(|time| time.try_into().ok())
+                .map(Duration::from_millis),
+            others_on_path: Some(names.others.clone()),
+            outdated_collations: names.outdated_collations.clone(),
+            elsewhere,
         })
     }
 }
@@ -72,7 +125,9 @@ const ABOUT: &str = "
            has_table_privilege(to_regclass($1), 'DELETE, TRUNCATE')
                OR has_any_column_privilege(to_regclass($1), 'INSERT, UPDATE') AS can_write,
            (SELECT relowner = r.oid FROM pg_catalog.pg_class WHERE pg_class.oid = to_regclass($1)) AS owns,
-           (extract(epoch FROM clock_timestamp()) * 1000000)::int8 AS clock
+           (extract(epoch FROM clock_timestamp()) * 1000000)::int8 AS clock,
+           (SELECT min(setting::int8) FROM pg_catalog.pg_settings
+             WHERE name IN ('statement_timeout', 'transaction_timeout') AND setting <> '0') AS timeout
       FROM pg_catalog.pg_roles r
      WHERE rolname = current_user";
 

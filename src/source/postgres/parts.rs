@@ -2,6 +2,8 @@
 //! Synchronization Functions").
 
 mod bounds;
+mod repeatable;
+mod tokens;
 
 use super::answer::Answer;
 use super::session::{Session, mismatch};
@@ -11,9 +13,9 @@ use crate::source::{Parts, RowSink, SourceError, join};
 use bounds::{Range, Ranges};
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use tokio::task::JoinSet;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Row;
 
 /// A further connection that takes longer is done without.
 const OPEN_TIMEOUT: Duration = Duration::from_secs(1);
@@ -26,8 +28,7 @@ impl PostgresSource {
     ) -> Result<(), SourceError> {
         let mut session = self.connector.open().await?;
         let query = self.prepare(&mut session, plan).await?;
-        // With a filter an index may find the rows, which a range of ids does not use.
-        let spare = if plan.is_whole() { self.spare.take() } else { Vec::new() };
+        let spare = self.spare_for(plan, &query);
         let division = if spare.is_empty() { Ok(None) } else { self.divide(&session, &query).await };
         let (ranges, snapshot) = match division {
             Ok(Some(division)) => division,
@@ -62,6 +63,31 @@ impl PostgresSource {
         self.scan_alone(session, &query, work.into_inner().1).await
     }
 
+    /// The further readers of a scan.
+    fn spare_for(&self, plan: &Plan, query: &Query) -> Vec<OwnedSemaphorePermit> {
+        let why = if !plan.is_whole() {
+            // An index may find them, which a range of ids does not use.
+            "a filter, a limit or 'after' chooses users".to_owned()
+        } else if !query.elsewhere.is_empty() {
+            format!("other servers hold rows, and share no snapshot: {}", query.elsewhere)
+        } else {
+            let spare = self.spare.take();
+            if !spare.is_empty() {
+                return spare;
+            }
+            "other exports have all further readers".to_owned()
+        };
+        self.alone(&why).unwrap_or_default()
+    }
+
+    /// Nothing, and in the log why one connection reads what several could.
+    fn alone<T>(&self, why: &str) -> Option<T> {
+        if self.parallelism > 1 {
+            tracing::info!("one connection reads the source: {why}");
+        }
+        None
+    }
+
     /// What several connections should read, and what they see; `None` where one is enough.
     async fn divide(
         &self,
@@ -69,7 +95,7 @@ impl PostgresSource {
         query: &Query,
     ) -> Result<Option<(Ranges, Snapshot)>, SourceError> {
         let Some(ranges) = self.ranges(session, query).await? else { return Ok(None) };
-        Ok(Some((ranges, Snapshot::exported(session.client()).await?)))
+        Ok(Some((ranges, Snapshot::exported(session).await?)))
     }
 
     async fn scan_alone(
@@ -96,9 +122,9 @@ struct Snapshot {
 const SEEN: &str = "pg_postmaster_start_time()::text || ' ' || txid_current_snapshot()::text";
 
 impl Snapshot {
-    async fn exported(client: &Client) -> Result<Self, SourceError> {
+    async fn exported(session: &Session) -> Result<Self, SourceError> {
         let sql = format!("SELECT pg_export_snapshot(), {SEEN}");
-        let row = one(client, &sql).await?;
+        let row = one(session, &sql).await?;
         let id: String = row.get(0);
         // It becomes part of SQL, which takes no parameters there.
         match id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
@@ -107,15 +133,15 @@ impl Snapshot {
         }
     }
 
-    async fn is_seen_by(&self, client: &Client) -> Result<bool, SourceError> {
-        let row = one(client, &format!("SELECT {SEEN}")).await?;
+    async fn is_seen_by(&self, session: &Session) -> Result<bool, SourceError> {
+        let row = one(session, &format!("SELECT {SEEN}")).await?;
         Ok(row.get::<_, String>(0) == self.seen)
     }
 }
 
 /// The row of a statement that always has one.
-async fn one(client: &Client, sql: &str) -> Result<Row, SourceError> {
-    let rows = client.query_typed(sql, &[]).await.map_err(|error| mismatch(&error))?;
+async fn one(session: &Session, sql: &str) -> Result<Row, SourceError> {
+    let rows = session.ask(sql, &[]).await.map_err(|error| mismatch(&error))?;
     rows.into_iter().next().ok_or_else(|| SourceError::Failed("the server left a row out".to_owned()))
 }
 
@@ -147,13 +173,13 @@ impl<P: Parts> Shared<P> {
 
     /// A session that sees the snapshot, and that holds all the locks that it will want.
     async fn open(&self, snapshot: &Snapshot) -> Result<Session, SourceError> {
-        let mut session = self.source.connector.open_on(&snapshot.id).await?;
+        let mut session = self.source.connector.open_on(&snapshot.id, &self.query.names).await?;
         session.set_busy(true);
         let client = session.client();
         // Asked at once, answered one after the other; what fails first says why.
         let (is_seen, probe, _) = tokio::try_join!(
             biased;
-            snapshot.is_seen_by(client),
+            snapshot.is_seen_by(&session),
             async { client.prepare(&self.query.probe).await.map_err(|error| mismatch(&error)) },
             // Planning it locks what the probe does not: the indexes.
             self.query.explain(client, "FORMAT TEXT"),
@@ -167,6 +193,7 @@ impl<P: Parts> Shared<P> {
     }
 
     async fn read_ranges(&self, session: &mut Session) -> Result<(), SourceError> {
+        session.take_any_text().await?;
         let (client, rows) = session.client_and_rows();
         while let Some((range, sink)) = self.take().await? {
             let (sql, texts) = self.rows_in(&range);
@@ -196,7 +223,7 @@ impl<P: Parts> Shared<P> {
         for (operator, end) in [(">", &range.after), ("<=", &range.last)] {
             if let Some(end) = end {
                 texts.push(end);
-                conditions.push(format!("{id} {operator} ${}{cast}", texts.len()));
+                conditions.push(format!("{id} OPERATOR(pg_catalog.{operator}) ${}{cast}", texts.len()));
             }
         }
         let range = (!conditions.is_empty()).then(|| conditions.join(" AND "));

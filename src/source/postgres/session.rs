@@ -2,14 +2,15 @@
 
 use super::aside::Rows;
 use super::connection::{Connection, DialError, Dialer};
+use super::names::{self, Lookup, Names};
 use crate::database_url::encryption::remedy;
 use crate::source::{SourceError, tls};
 use deadpool::managed::{Object, Pool, PoolError, QueueMode};
-use std::sync::Once;
+use std::sync::{Arc, Once};
 use std::time::Duration;
 use tokio_postgres::config::{Host, SslMode};
-use tokio_postgres::types::Type;
-use tokio_postgres::{Client, SimpleQueryMessage};
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Client, Row, SimpleQueryMessage};
 
 /// Used where the URL sets no `connect_timeout`.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
@@ -30,24 +31,32 @@ const SETTINGS: &str = "SET LOCAL row_security = off; \
     SET LOCAL DateStyle = 'ISO, YMD'; \
     SET LOCAL IntervalStyle = 'postgres'; \
     SET LOCAL extra_float_digits = 1; \
-    SHOW server_encoding";
+    SELECT pg_catalog.current_setting('server_encoding') AS server_encoding, \
+        EXISTS (SELECT FROM pg_catalog.pg_foreign_table) AS has_foreign_tables, \
+        pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL AS has_citus";
 /// Each statement sees what was committed before it. One snapshot for all of them would be taken by the first, before that
 /// waits for a table that is being rewritten, and would find the new one empty.
 const BEGIN: &str = "BEGIN TRANSACTION ISOLATION LEVEL READ COMMITTED READ ONLY";
-/// All statements see what another session sees (PostgreSQL manual, "SET TRANSACTION"). A table that somebody waits to alter lets
-/// nobody pass who comes later, and who waits here would wait for the other session, which waits for this one.
-const BEGIN_ON_SNAPSHOT: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY; \
-    SET LOCAL lock_timeout = '1s'; SET TRANSACTION SNAPSHOT";
+/// All statements see what another session sees (PostgreSQL manual, "SET TRANSACTION").
+const BEGIN_TO_SHARE: &str = "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY";
+/// A table that somebody waits to alter lets nobody pass who comes later, and who waits here would wait for the other session,
+/// which waits for this one.
+const ON_SNAPSHOT: &str = "SET LOCAL lock_timeout = '1s'; SET TRANSACTION SNAPSHOT";
 
 /// Where and how to connect, and the connections that wait for the next export.
 pub(in crate::source) struct Connector {
     pool: Pool<Dialer>,
+    /// `None` where nothing but the catalogue is read.
+    lookup: Option<Lookup>,
+    /// What is set before anything else.
+    citus: String,
     /// Started with the first connection, because a connector may be made outside of the runtime.
     reaper: Once,
 }
 
 impl Connector {
-    pub(in crate::source) fn new(url: &str) -> Result<Self, String> {
+    /// A connector for scans that have so many readers; without `lookup`, nothing but the catalogue is read.
+    pub(in crate::source) fn new(url: &str, lookup: Option<Lookup>, readers: usize) -> Result<Self, String> {
         let (mut config, tls) = tls::connector(url)?;
         if config.get_connect_timeout().is_none() {
             config.connect_timeout(CONNECT_TIMEOUT);
@@ -61,21 +70,48 @@ impl Connector {
         }
         let pool = Pool::builder(Dialer { config, tls }).max_size(MAX_CONNECTIONS);
         let pool = pool.queue_mode(QueueMode::Lifo).build().map_err(|error| error.to_string())?;
-        Ok(Self { pool, reaper: Once::new() })
+        Ok(Self { pool, lookup, citus: for_citus(readers), reaper: Once::new() })
     }
 
     /// Connects, or takes a connection that waits, and opens the transaction in which everything is read. What a statement has
     /// looked at, even if it was only prepared, nobody can alter any more; each sees its own snapshot.
     pub(in crate::source) async fn open(&self) -> Result<Session, SourceError> {
-        self.begin(&format!("{BEGIN}; {SETTINGS}")).await
+        let begin = format!("{BEGIN}; {}; {SETTINGS}", self.citus);
+        let Some(lookup) = &self.lookup else {
+            let (mut session, said) =
+                self.begin(&format!("{begin}; {}", names::situation_and_ours())).await?;
+            session.names = Arc::new(names::ours(&said));
+            return Ok(session);
+        };
+        if let Some(names) = lookup.known() {
+            return self.begin_with(&begin, &names).await;
+        }
+        let (mut session, said) = self.begin(&format!("{begin}; {}", lookup.question())).await?;
+        session.names = lookup.find(&session, &said).await?;
+        Ok(session)
     }
 
-    /// As [`Connector::open`], on the snapshot that another session exported.
-    pub(super) async fn open_on(&self, snapshot: &str) -> Result<Session, SourceError> {
-        self.begin(&format!("{BEGIN_ON_SNAPSHOT} '{snapshot}'; {SETTINGS}")).await
+    /// As [`Connector::open`], on the snapshot that another session exported, with the names that it has.
+    pub(super) async fn open_on(&self, snapshot: &str, names: &Arc<Names>) -> Result<Session, SourceError> {
+        let begin = format!("{BEGIN_TO_SHARE}; {}; {ON_SNAPSHOT} '{snapshot}'; {SETTINGS}", self.citus);
+        self.begin_with(&begin, names).await
     }
 
-    async fn begin(&self, begin: &str) -> Result<Session, SourceError> {
+    async fn begin_with(&self, begin: &str, names: &Arc<Names>) -> Result<Session, SourceError> {
+        let (mut session, _) = self.begin(&format!("{begin}; {}", names.set_path)).await?;
+        session.names = Arc::clone(names);
+        Ok(session)
+    }
+
+    /// Looks the names up again when the next session is opened.
+    pub(super) fn forget_names(&self) {
+        if let Some(lookup) = &self.lookup {
+            lookup.forget();
+        }
+    }
+
+    /// A session in its transaction, and what the server said to its beginning.
+    async fn begin(&self, begin: &str) -> Result<(Session, Vec<SimpleQueryMessage>), SourceError> {
         self.give_back_idle_connections();
         loop {
             let connection = self.pool.get().await.map_err(|error| match error {
@@ -89,15 +125,16 @@ impl Connector {
             let mut session = Session {
                 connection: Some(connection),
                 dialer,
-                is_utf8: false,
+                names: Arc::default(),
+                database: About::default(),
                 is_spent: false,
                 is_busy: false,
             };
             let limit = if was_waiting { ANSWER_TIMEOUT } else { Duration::MAX };
             match tokio::time::timeout(limit, session.client().simple_query(begin)).await {
                 Ok(Ok(answers)) => {
-                    session.is_utf8 = answers.iter().any(says_utf8);
-                    return Ok(session);
+                    session.database = About::told(&answers);
+                    return Ok((session, answers));
                 }
                 Ok(Err(error)) if !was_waiting || is_answer(&error) => {
                     return Err(SourceError::Unreachable(error_text(&error)));
@@ -129,10 +166,45 @@ fn is_answer(error: &tokio_postgres::Error) -> bool {
     error.code().is_some_and(|code| !code.code().starts_with("57") && !code.code().starts_with("08"))
 }
 
-/// Whether the server checks that its texts are UTF-8, which one whose encoding is `SQL_ASCII` does not (PostgreSQL manual,
-/// section 24.3.1); from other encodings it converts.
-fn says_utf8(answer: &SimpleQueryMessage) -> bool {
-    matches!(answer, SimpleQueryMessage::Row(row) if row.get(0).is_some_and(|encoding| encoding != "SQL_ASCII"))
+/// The coordinator of Citus keeps settings from its workers unless it is told first not to, and opens to each of them no more
+/// connections than a scan has readers here. To any other server these are settings of nobody's (PostgreSQL manual, section
+/// 20.16, "Customized Options").
+fn for_citus(readers: usize) -> String {
+    format!(
+        "SET LOCAL citus.propagate_set_commands = local; \
+         SET LOCAL citus.max_adaptive_executor_pool_size = {readers}"
+    )
+}
+
+/// What a server says of the database.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct About {
+    /// Whether every text that comes is UTF-8. A database whose encoding is `SQL_ASCII` does not check that (PostgreSQL manual,
+    /// section 24.3.1); from other encodings the server converts.
+    pub(super) is_utf8: bool,
+    /// Whether texts are converted, so that there may be some which it has no characters for.
+    pub(super) is_converted: bool,
+    pub(super) has_foreign_tables: bool,
+    pub(super) has_citus: bool,
+}
+
+impl About {
+    /// What stands in the answers.
+    fn told(answers: &[SimpleQueryMessage]) -> Self {
+        let cell = |name: &str| {
+            answers.iter().find_map(|answer| match answer {
+                SimpleQueryMessage::Row(row) => row.try_get(name).ok().flatten(),
+                _ => None,
+            })
+        };
+        let encoding = cell("server_encoding").unwrap_or("SQL_ASCII");
+        Self {
+            is_utf8: encoding != "SQL_ASCII",
+            is_converted: !matches!(encoding, "SQL_ASCII" | "UTF8"),
+            has_foreign_tables: cell("has_foreign_tables") == Some("t"),
+            has_citus: cell("has_citus") == Some("t"),
+        }
+    }
 }
 
 /// A connection in its transaction. Dropped before [`Session::finish`], it is closed, and a server that was asked for rows is
@@ -141,8 +213,9 @@ pub(in crate::source) struct Session {
     /// There until the end.
     connection: Option<Object<Dialer>>,
     dialer: Dialer,
-    /// Whether every text that comes is UTF-8.
-    pub(super) is_utf8: bool,
+    /// What names mean here.
+    pub(in crate::source) names: Arc<Names>,
+    pub(super) database: About,
     /// Whether the connection is of no use to others.
     is_spent: bool,
     /// Whether the server may be busy with, or wait for, what nobody will want any more.
@@ -152,6 +225,33 @@ pub(in crate::source) struct Session {
 impl Session {
     pub(in crate::source) fn client(&self) -> &Client {
         &self.connection.as_ref().expect(THERE).client
+    }
+
+    /// Asks what we have written, in one round trip: it is looked up in our path, and what follows in the other one again.
+    pub(super) async fn ask(
+        &self,
+        sql: &str,
+        values: &[(&(dyn ToSql + Sync), Type)],
+    ) -> Result<Vec<Row>, tokio_postgres::Error> {
+        let client = self.client();
+        // Sent at once, in this order.
+        let (_, rows, _) = tokio::try_join!(
+            biased;
+            client.batch_execute(names::OURS),
+            client.query_typed(sql, values),
+            client.batch_execute(&self.names.set_path),
+        )?;
+        Ok(rows)
+    }
+
+    /// Lets texts come as they are stored where nobody knows what they are: the server would say that one of them is not
+    /// UTF-8, but not which.
+    pub(super) async fn take_any_text(&self) -> Result<(), SourceError> {
+        if self.database.is_utf8 {
+            return Ok(());
+        }
+        let set = self.client().batch_execute("SET LOCAL client_encoding = 'SQL_ASCII'");
+        set.await.map_err(|error| mismatch(&error))
     }
 
     /// For a scan: the client, and the rows that do not come through it.
@@ -210,15 +310,20 @@ pub(in crate::source) fn mismatch(error: &tokio_postgres::Error) -> SourceError 
     }
 }
 
+/// Starts a message that a statement of ours raises itself, see [`error_text`].
+pub(super) const OURS: &str = "headcount: ";
+
 /// The server's message and code, or the driver's with its cause. What quotes data is left out: the server's `DETAIL`, and
-/// the message of a data exception (class 22; PostgreSQL manual, appendix A).
+/// the message of a data exception (class 22; PostgreSQL manual, appendix A) unless it is one of ours.
 pub(in crate::source) fn error_text(error: &tokio_postgres::Error) -> String {
     if let Some(error) = error.as_db_error() {
         let code = error.code().code();
-        let message = if code.starts_with("22") {
-            "a value does not fit an expression or a filter"
-        } else {
-            error.message()
+        let message = match error.message().split_once(OURS) {
+            Some((_, ours)) => ours.trim_end_matches('"'),
+            // In a database whose encoding has bytes that mean nothing.
+            None if matches!(code, "22021" | "22P05") => "a text cannot be converted to UTF-8",
+            None if code.starts_with("22") => "a value does not fit an expression or a filter",
+            None => error.message(),
         };
         return format!("{message} (SQLSTATE {code})");
     }

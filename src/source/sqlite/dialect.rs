@@ -73,6 +73,10 @@ impl SqliteDialect<'_> {
 }
 
 impl Dialect for SqliteDialect<'_> {
+    fn table(&self) -> String {
+        self.mapping.table.quoted()
+    }
+
     fn select(&self, column: &Column) -> String {
         self.mapping.sql(column)
     }

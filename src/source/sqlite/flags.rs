@@ -135,6 +135,8 @@ mod tests {
             columns: Vec::new(),
             filter: None,
             timestamps: Timestamps::Auto,
+            search_path: None,
+            consistency: crate::source::Consistency::Snapshot,
         };
         let mut plan = Plan::new(Arc::new(Profile::minimal()));
         plan.filters.push(Filter::Is(Column::IS_ADMIN, true));

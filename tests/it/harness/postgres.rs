@@ -19,6 +19,7 @@ pub(crate) const HEADCOUNT_STORE: &str = "headcount_store";
 /// A database that one test has for itself; the next test gets it emptied.
 pub(crate) struct Database {
     name: String,
+    encoding: &'static str,
     /// Lines of the log when this test got it.
     log_before: usize,
     /// A superuser's session that speaks UTC, whatever the cluster's own zone is.
@@ -26,11 +27,17 @@ pub(crate) struct Database {
 }
 
 impl Database {
-    pub(crate) fn take() -> Self {
-        let idle = idle().lock().unwrap().pop();
-        let database = Self::open(idle.unwrap_or_else(create_database));
+    pub(crate) fn take(encoding: &'static str) -> Self {
+        let idle = {
+            let mut idle = idle().lock().unwrap();
+            let found = idle.iter().position(|(_, known)| *known == encoding);
+            found.map(|at| idle.swap_remove(at).0)
+        };
+        let database = Self::open(idle.unwrap_or_else(|| create_database(encoding)), encoding);
         database.execute(&format!(
-            "DO $$ DECLARE found name; BEGIN
+            "SET allow_system_table_mods = on; DROP TABLE IF EXISTS pg_catalog.pg_dist_partition;
+             RESET allow_system_table_mods;
+             DO $$ DECLARE found name; BEGIN
                  FOR found IN SELECT nspname FROM pg_namespace
                  WHERE nspname !~ '^pg_' AND nspname <> 'information_schema' LOOP
                      EXECUTE format('DROP SCHEMA %I CASCADE', found);
@@ -48,10 +55,10 @@ impl Database {
         database
     }
 
-    fn open(name: String) -> Self {
+    fn open(name: String, encoding: &'static str) -> Self {
         let mut session = cluster().connect(&name);
         session.batch_execute("SET TIME ZONE 'UTC'").unwrap();
-        Self { name, log_before: cluster().log().lines().count(), session: Mutex::new(session) }
+        Self { name, encoding, log_before: cluster().log().lines().count(), session: Mutex::new(session) }
     }
 
     pub(crate) fn source_url(&self) -> String {
@@ -75,6 +82,25 @@ impl Database {
 
     pub(crate) fn store_url(&self) -> String {
         format!("postgres://{HEADCOUNT_STORE}@127.0.0.1:{}/{}", cluster().port(), self.name)
+    }
+
+    /// The source by way of two addresses, so that its rows come through the driver.
+    pub(crate) fn several_hosts_url(&self) -> String {
+        let host = format!("127.0.0.1:{}", cluster().port());
+        self.source_url().replace(&host, &format!("{host},{host}"))
+    }
+
+    /// Makes a foreign server, `elsewhere`, of this database itself.
+    pub(crate) fn reach_itself(&self) {
+        self.execute(&format!(
+            "CREATE EXTENSION postgres_fdw;
+             CREATE SERVER elsewhere FOREIGN DATA WRAPPER postgres_fdw
+                 OPTIONS (host '127.0.0.1', port '{}', dbname '{}');
+             CREATE USER MAPPING FOR PUBLIC SERVER elsewhere
+                 OPTIONS (user '{APP_READER}', password '{APP_READER_PASSWORD}')",
+            cluster().port(),
+            self.name
+        ));
     }
 
     /// A PgBouncer of one's own between a source and this database, with these lines in its configuration.
@@ -171,16 +197,19 @@ impl Drop for Database {
             self.terminate(APP_READER);
             self.terminate(APP_BACKUP);
             self.terminate(HEADCOUNT_STORE);
-            idle().lock().unwrap().push(self.name.clone());
+            // The next test's session begins with what is set then.
+            self.execute(&format!("ALTER DATABASE {} RESET ALL", self.name));
+            idle().lock().unwrap().push((self.name.clone(), self.encoding));
         }
     }
 }
 
-fn create_database() -> String {
+fn create_database(encoding: &str) -> String {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let name = format!("case_{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let mut admin = cluster().connect("postgres");
-    let sql = format!("CREATE DATABASE {name} OWNER {HEADCOUNT_STORE} TEMPLATE template0");
+    let sql =
+        format!("CREATE DATABASE {name} OWNER {HEADCOUNT_STORE} TEMPLATE template0 ENCODING '{encoding}'");
     admin.batch_execute(&sql).unwrap();
     name
 }
@@ -194,9 +223,9 @@ fn cluster() -> &'static Cluster {
     })
 }
 
-/// Databases that no test uses now.
-fn idle() -> &'static Mutex<Vec<String>> {
-    static IDLE: Mutex<Vec<String>> = Mutex::new(Vec::new());
+/// Databases that no test uses now, and their encodings.
+fn idle() -> &'static Mutex<Vec<(String, &'static str)>> {
+    static IDLE: Mutex<Vec<(String, &'static str)>> = Mutex::new(Vec::new());
     &IDLE
 }
 

@@ -27,14 +27,21 @@ pub(crate) struct Site {
 impl Site {
     /// All features on, one static key of each kind, and a source without any table.
     pub(crate) fn bare(db: Db) -> Self {
+        Self::on(db, (db == Db::Postgres).then(|| Database::take("UTF8")))
+    }
+
+    /// The same on a PostgreSQL database of this encoding.
+    pub(crate) fn encoded(encoding: &'static str) -> Self {
+        let mut site = Self::on(Db::Postgres, Some(Database::take(encoding)));
+        site.unset("HEADCOUNT_STORE_URL");
+        site.sql(Db::Postgres.users_table());
+        site
+    }
+
+    fn on(db: Db, database: Option<Database>) -> Self {
         let dir = tempfile::tempdir().unwrap();
         std::fs::create_dir(dir.path().join("app")).unwrap();
-        let mut site = Self {
-            db,
-            dir,
-            environment: BTreeMap::new(),
-            database: (db == Db::Postgres).then(Database::take),
-        };
+        let mut site = Self { db, dir, environment: BTreeMap::new(), database };
         let source = match &site.database {
             Some(database) => database.source_url(),
             None => format!("sqlite:{}", site.sqlite_source().display()),

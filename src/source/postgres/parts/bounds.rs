@@ -4,8 +4,10 @@
 //! should be, which costs time; each row is in one of them whatever they are.
 
 use super::super::dialect::ColumnType;
+use super::super::names::IS_BYTES;
 use super::super::session::{Session, mismatch};
 use super::super::{PostgresSource, Query};
+use super::repeatable;
 use crate::encode::append_uuid;
 use crate::plan::Column;
 use crate::source::{SourceError, parse_uuid};
@@ -20,6 +22,9 @@ const WORTH_DIVIDING: f64 = 50_000.0;
 /// About how many rows a table has now, if it is an ordinary one, without further tables that inherit from it, with an index that
 /// has the order of its ids, none of which can be NULL; and whether the server keeps all of it in memory. One that was never
 /// analysed has -1 rows; then most rows are smaller than 200 bytes.
+///
+/// Ids of text have to be in the order of their bytes: in any other, an index that was made before the library that knows it was
+/// updated does not find all that lie between two ids.
 const ROWS: &str = "
     SELECT CASE WHEN c.reltuples >= 0 AND c.relpages > 0
                 THEN c.reltuples / c.relpages * (pg_relation_size(c.oid) / current_setting('block_size')::int)
@@ -28,11 +33,23 @@ const ROWS: &str = "
       FROM pg_catalog.pg_class c
       JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attname = $2 AND a.attnotnull
      WHERE c.oid = to_regclass($1) AND c.relkind = 'r' AND NOT c.relhassubclass
+       AND (a.attcollation = 0 OR EXISTS (
+           SELECT FROM pg_catalog.pg_collation k, pg_catalog.pg_database d
+            WHERE k.oid = a.attcollation AND d.datname = current_database() AND {is_bytes}))
        AND EXISTS (
            SELECT FROM pg_catalog.pg_index i
              JOIN pg_catalog.pg_opclass o ON o.oid = i.indclass[0] AND o.opcdefault
             WHERE i.indrelid = c.oid AND i.indkey[0] = a.attnum AND i.indcollation[0] = a.attcollation
               AND i.indisvalid AND i.indisunique AND i.indnkeyatts = 1 AND i.indpred IS NULL)";
+
+/// Why [`ROWS`] may have found nothing.
+const NOT_ORDINARY: &str = "
+    SELECT CASE WHEN c.relkind = 'p' THEN 'the table is partitioned'
+                WHEN c.relkind = 'v' THEN 'it is a view'
+                WHEN c.relkind = 'm' THEN 'it is a materialized view'
+                WHEN c.relhassubclass THEN 'other tables inherit from the table'
+                ELSE 'the id may be NULL, or has no unique index in its own order' END
+      FROM pg_catalog.pg_class c WHERE c.oid = to_regclass($1)";
 
 /// Whether the ids lie in the table in their order, or nearly so. Where they lie anywhere, ranges of a table that is not in memory
 /// would fetch each page many times. Asked by itself, because planning it takes as long as the rest together.
@@ -94,31 +111,34 @@ impl PostgresSource {
         session: &Session,
         query: &Query,
     ) -> Result<Option<Ranges>, SourceError> {
-        let differs = |column: &Column| {
-            self.mapping.own_column(column).is_none() && differs_by_reader(&self.mapping.sql(column))
-        };
-        let condition = self.mapping.condition();
-        if query.selection.columns().iter().any(differs)
-            || condition.is_some_and(|sql| differs_by_reader(&sql))
-        {
-            return Ok(None);
-        }
         let id = Column::ID;
         let own = self.mapping.own_column(&id);
-        let (Some(own), Some(cast)) = (own, query.id_type.cast()) else { return Ok(None) };
-        let table = self.mapping.table.quoted();
+        let (Some(own), Some(cast)) = (own, query.id_type.cast()) else {
+            return Ok(self.alone("the id is an expression"));
+        };
+        let table = query.names.table.clone();
         let asked: [(&(dyn ToSql + Sync), Type); 2] = [(&table, Type::TEXT), (&own, Type::TEXT)];
         let ask = async |sql: &str| {
-            let sql = sql.replace("{statistics}", STATISTICS);
-            session.client().query_typed(&sql, &asked).await.map_err(|error| mismatch(&error))
+            let sql = sql.replace("{statistics}", STATISTICS).replace("{is_bytes}", IS_BYTES);
+            session.ask(&sql, &asked).await.map_err(|error| mismatch(&error))
         };
         let found = ask(ROWS).await?;
         let Some((rows, is_cached)) = found.first().map(|row| (row.get::<_, f64>(0), row.get::<_, bool>(1)))
         else {
-            return Ok(None);
+            let why = ask(NOT_ORDINARY).await?;
+            return Ok(self.alone(why.first().map_or("the table is gone", |row| row.get(0))));
         };
-        if rows < WORTH_DIVIDING || !is_cached && ask(IN_ORDER).await?.is_empty() {
-            return Ok(None);
+        if rows < WORTH_DIVIDING {
+            return Ok(self.alone("the table is small"));
+        }
+        if !is_cached && ask(IN_ORDER).await?.is_empty() {
+            return Ok(
+                self.alone("the ids lie scattered in a table that is larger than effective_cache_size")
+            );
+        }
+        if let Some(culprit) = repeatable::culprit(session, &self.expressions(query)).await? {
+            let why = format!("{culprit} in an expression or source.where may not be the same for several");
+            return Ok(self.alone(&why));
         }
         let id_type = if cast.is_empty() { "text" } else { cast.trim_start_matches(':') };
         let kept = KEPT.replace("{id}", &self.mapping.sql(&id)).replace("{table}", &table);
@@ -126,18 +146,16 @@ impl PostgresSource {
         let kept = ask(&kept).await?;
         // Where there is NULL after all, it is in no range; what is no UTF-8 is for the scan to tell.
         let kept: Option<Vec<String>> = kept.iter().map(|row| row.try_get(0).ok()).collect();
-        let Some(kept) = kept else { return Ok(None) };
+        let Some(kept) = kept else { return Ok(self.alone("an id is NULL, or no UTF-8")) };
         Ok(Some(Ranges::new(divided(&kept, rows / RANGE_ROWS, query.id_type))))
     }
-}
 
-/// Whether SQL may say something else to each reader: a window function, to which a range looks like the whole table, or the time
-/// at which its transaction began.
-fn differs_by_reader(sql: &str) -> bool {
-    const WORDS: [&str; 7] =
-        ["over", "now", "current_timestamp", "current_date", "current_time", "localtimestamp", "localtime"];
-    let mut words = sql.split(|character: char| !character.is_alphanumeric() && character != '_');
-    words.any(|word| WORDS.iter().any(|known| word.eq_ignore_ascii_case(known)))
+    /// What of a query is SQL of the administrator's.
+    fn expressions(&self, query: &Query) -> Vec<String> {
+        let columns = query.selection.columns().iter();
+        let expressions = columns.filter(|column| self.mapping.own_column(column).is_none());
+        expressions.map(|column| self.mapping.sql(column)).chain(self.mapping.condition()).collect()
+    }
 }
 
 /// The bounds of about so many ranges, made of bounds between which about as many rows lie.

@@ -1,0 +1,68 @@
+//! What a database does to exports without the mapping's doing: whose names it finds, in what order it has text, when it ends a
+//! statement.
+
+use super::Finding;
+use crate::config::Config;
+use crate::source::Inspection;
+use std::time::Duration;
+
+/// Whether somebody else could put an operator or a function in front of one that is meant.
+pub(super) fn search_path(config: &Config, inspection: &Inspection) -> Option<Finding> {
+    let others = inspection.others_on_path.as_ref()?;
+    let is_named = config.source.mapping.search_path.is_some();
+    if others.is_empty() {
+        return Some(Finding::ok(
+            "search_path",
+            "nobody else can create, or has created, what expressions would take for theirs",
+        ));
+    }
+    let others = others.join(", ");
+    Some(match is_named {
+        true => Finding::warning(
+            "search_path",
+            format!(
+                "source.search_path names schemas in which others can create or have functions: {others}"
+            ),
+            "an operator or a function of theirs could run in every export, and leave users out",
+            "REVOKE CREATE ON SCHEMA … FROM those in parentheses, drop what is theirs there, or take the schema out",
+        ),
+        false => Finding::warning(
+            "search_path",
+            format!("others can create or have functions in schemas of the role's search_path: {others}"),
+            "names in expressions and source.where are not looked up there, because others could put theirs in front",
+            "REVOKE CREATE ON SCHEMA … FROM those in parentheses, and drop what is theirs there; or write the schema before such \
+             names, or set source.search_path",
+        ),
+    })
+}
+
+/// Whether indexes may have the order of a library that was updated since.
+pub(super) fn collations(config: &Config, inspection: &Inspection) -> Option<Finding> {
+    let outdated = &inspection.outdated_collations;
+    (!outdated.is_empty()).then(|| {
+        Finding::warning(
+            "collation",
+            format!("text had another order when its indexes were made: {}", outdated.join("; ")),
+            "an index in an outdated order does not find everybody; exports that meet its disorder fail",
+            format!(
+                "REINDEX TABLE {}; then ALTER COLLATION … REFRESH VERSION, or, for the database's own, ALTER DATABASE … \
+                 REFRESH COLLATION VERSION",
+                config.source.mapping.table
+            ),
+        )
+    })
+}
+
+/// Whether the database would end an export before it is through.
+pub(super) fn timeout(inspection: &Inspection, seconds: u64) -> Option<Finding> {
+    let timeout = inspection.statement_timeout.filter(|timeout| *timeout < Duration::from_secs(seconds))?;
+    Some(Finding::warning(
+        "timeout",
+        format!(
+            "the database ends statements of this role after {}, and a full export takes about {seconds} s",
+            humantime::format_duration(timeout)
+        ),
+        "the export breaks off then; what a slow client makes it wait counts, too",
+        "ALTER ROLE … SET statement_timeout = 0 for the role in source.url (and transaction_timeout), or a longer time",
+    ))
+}

@@ -1,0 +1,251 @@
+//! Whose names are meant. PostgreSQL looks up operators, functions, types and tables along the `search_path`, and takes what fits
+//! best in any schema of it: whoever may create in one of them could have an operator of his own run in an export.
+//!
+//! So what we write is looked up in `pg_catalog` alone, or names it; the table is found once and named with its schema; and what the
+//! administrator writes is looked up in schemas in which nobody else can create, or in those that the configuration names.
+
+use super::session::{Session, mismatch};
+use crate::plan::Column;
+use crate::source::{Mapping, SourceError, TableName, quote};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::{ToSql, Type};
+use tokio_postgres::{Row, SimpleQueryMessage};
+
+/// The path for what we write. `pg_temp` stands in it because it would come first if it did not (PostgreSQL manual, section 20.11.1,
+/// `search_path`).
+pub(super) const OURS: &str = "SET LOCAL search_path = pg_catalog, pg_temp";
+
+/// How long a look at the catalogue counts: it takes longer than a small export.
+const REMEMBERED: Duration = Duration::from_millis(500);
+
+/// The schemas of the path that a session has, and what server it is on.
+const SITUATION: &str = "SELECT pg_catalog.current_schemas(false) AS path, \
+    pg_catalog.current_setting('server_version_num') AS version, \
+    pg_catalog.current_setting('server_encoding') AS encoding";
+
+/// Whether the order of a collation `k`, in the database `d`, is that of the bytes, so that no library and no update of one changes
+/// it. Older servers have no other provider for a database than the C library.
+pub(super) const IS_BYTES: &str = "coalesce(CASE \
+    CASE k.collprovider WHEN 'd' THEN coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') ELSE k.collprovider::text END \
+    WHEN 'b' THEN true \
+    WHEN 'c' THEN CASE k.collprovider WHEN 'd' THEN d.datcollate ELSE k.collcollate END IN ('C', 'POSIX') \
+    ELSE false END, false)";
+
+/// The version of a collation's order when the database began to use it, and now; a difference means that indexes may have the old
+/// order. The order of the database itself has versions since PostgreSQL 15.
+const VERSIONS: [&str; 2] = ["CASE k.collprovider WHEN 'd' THEN d.datcollversion ELSE k.collversion END", "
+    CASE k.collprovider WHEN 'd' THEN pg_database_collation_actual_version(d.oid) ELSE pg_collation_actual_version(k.oid) END"];
+const VERSIONS_BEFORE_15: [&str; 2] =
+    ["k.collversion", "CASE WHEN k.collprovider <> 'd' THEN pg_collation_actual_version(k.oid) END"];
+
+/// Finds the table and sets the path for the administrator's SQL, without the schemas in which others can create, or have
+/// functions or operators, unless the configuration names them. Others are all but superusers, the owner of the database, and
+/// those who can put another table in the place of the users: its owner, and the owner of its schema.
+const NAMES: &str = "
+    WITH path AS (
+        SELECT n.oid, n.nspname, n.nspowner, n.nspacl, p.place
+          FROM unnest($1::name[]) WITH ORDINALITY AS p (name, place)
+          JOIN pg_namespace n ON n.nspname = p.name AND n.oid <> pg_my_temp_schema()
+    ), users AS (
+        SELECT c.oid, c.relowner, n.nspname, n.nspowner
+          FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN path p ON p.oid = n.oid
+         WHERE c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+           AND CASE WHEN $3::text IS NULL THEN p.place IS NOT NULL ELSE n.nspname = $3 END
+         ORDER BY p.place LIMIT 1
+    ), owners (oid) AS (
+        SELECT relowner FROM users UNION SELECT nspowner FROM users
+         UNION SELECT datdba FROM pg_database WHERE datname = current_database()
+    ), others AS (
+        SELECT p.place, p.nspname, m.role
+          FROM path p, LATERAL (
+                   SELECT p.nspowner UNION
+                   SELECT a.grantee FROM aclexplode(p.nspacl) a WHERE a.privilege_type = 'CREATE' UNION
+                   SELECT f.proowner FROM pg_proc f WHERE f.pronamespace = p.oid UNION
+                   SELECT o.oprowner FROM pg_operator o WHERE o.oprnamespace = p.oid) AS m (role)
+         WHERE m.role IS DISTINCT FROM to_regrole('pg_database_owner')::oid
+           AND (m.role = 0 OR NOT EXISTS (SELECT FROM owners o WHERE pg_has_role(m.role, o.oid, 'MEMBER')))
+    ), orders AS (
+        SELECT a.attname, {is_bytes} AS is_bytes, quote_ident(k.collname) AS name, {recorded} AS recorded, {actual} AS actual
+          FROM users u
+          JOIN pg_attribute a ON a.attrelid = u.oid AND a.attname IN ($5, $6) AND NOT a.attisdropped
+          JOIN pg_collation k ON k.oid = a.attcollation
+          JOIN pg_database d ON d.datname = current_database()
+    )
+    SELECT (SELECT nspname::text FROM users) AS schema,
+           set_config('search_path', concat_ws(', ', 'pg_catalog', (
+               SELECT string_agg(quote_ident(p.nspname), ', ' ORDER BY p.place) FROM path p
+                WHERE $4::text = 'named' OR NOT EXISTS (SELECT FROM others o WHERE o.place = p.place)), 'pg_temp'), true) AS path,
+           ARRAY(SELECT format('%s (%s)', o.nspname, string_agg(
+                            CASE o.role WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(o.role)::text END, ', ' ORDER BY o.role))
+                   FROM others o GROUP BY o.place, o.nspname ORDER BY o.place) AS others,
+           (SELECT is_bytes FROM orders WHERE attname = $5) AS id_is_bytes,
+           ARRAY(SELECT attname::text FROM orders WHERE recorded <> actual ORDER BY attname) AS outdated,
+           ARRAY(SELECT format('column %s: collation %s, version %s then and %s now', attname, name, recorded, actual)
+                   FROM orders WHERE recorded <> actual ORDER BY attname) AS outdated_collations";
+
+/// What names mean in a transaction.
+#[derive(Debug, Default)]
+pub(in crate::source) struct Names {
+    /// The table as it stands in SQL, with its schema, if there is such a table.
+    pub(super) table: String,
+    /// Sets the path for the administrator's SQL.
+    pub(super) set_path: String,
+    /// The schemas of the role's own path, or of the configured one, as PostgreSQL writes an array of them.
+    pub(in crate::source) schemas: String,
+    /// The schemas in which others can create or have functions, and who they are: `public (PUBLIC)`.
+    pub(super) others: Vec<String>,
+    /// Whether these are in the path, because the configuration names them.
+    is_named: bool,
+    /// Whether the ids, if they are a column of text, are in the order of their bytes in UTF-8.
+    pub(super) has_ids_in_order_of_bytes: bool,
+    /// The columns of ids and addresses whose order is of another version than the one in which indexes were made.
+    pub(super) outdated: Vec<String>,
+    /// The same, in words.
+    pub(super) outdated_collations: Vec<String>,
+}
+
+impl Names {
+    /// Whether an index on a column may be in an outdated order.
+    pub(super) fn is_outdated(&self, column: Option<&str>) -> bool {
+        column.is_some_and(|column| self.outdated.iter().any(|outdated| outdated == column))
+    }
+
+    /// What else to know where the server knows no such name.
+    pub(in crate::source) fn hint(&self, error: &tokio_postgres::Error) -> String {
+        let is_unknown = matches!(
+            error.code(),
+            Some(&(SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_FUNCTION | SqlState::UNDEFINED_OBJECT))
+        );
+        if !is_unknown || self.is_named || self.others.is_empty() {
+            return String::new();
+        }
+        format!(
+            "; it is not looked for in {}, where others can create or have functions: write its schema before it, or set \
+             source.search_path",
+            self.others.join(", ")
+        )
+    }
+}
+
+/// Finds out what names mean.
+pub(in crate::source) struct Lookup {
+    table: TableName,
+    /// The path that the configuration names.
+    named: Option<Vec<String>>,
+    /// The columns of ids and addresses.
+    id: Option<String>,
+    email: Option<String>,
+    known: Mutex<Option<(Instant, Arc<Names>)>>,
+}
+
+impl Lookup {
+    pub(in crate::source) fn new(table: TableName, named: Option<Vec<String>>) -> Self {
+        Self { table, named, id: None, email: None, known: Mutex::new(None) }
+    }
+
+    pub(super) fn of(mapping: &Mapping) -> Self {
+        let own = |column: &Column| mapping.own_column(column).map(str::to_owned);
+        let (id, email) = (own(&Column::ID), own(&Column::EMAIL));
+        Self { id, email, ..Self::new(mapping.table.clone(), mapping.search_path.clone()) }
+    }
+
+    /// What was found a moment ago.
+    pub(super) fn known(&self) -> Option<Arc<Names>> {
+        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.as_ref().filter(|(since, _)| since.elapsed() < REMEMBERED).map(|(_, names)| Arc::clone(names))
+    }
+
+    /// Looks again at the next occasion.
+    pub(super) fn forget(&self) {
+        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// Asks for the situation, of which [`Lookup::find`] makes names, and leaves our path behind.
+    pub(super) fn question(&self) -> String {
+        let named = self.named.as_ref().map_or_else(String::new, |named| {
+            let schemas: Vec<_> = named.iter().map(|schema| quote(schema)).collect();
+            // An empty list is no SQL.
+            let schemas = if schemas.is_empty() { "''".to_owned() } else { schemas.join(", ") };
+            format!("SET LOCAL search_path = {schemas}; ")
+        });
+        format!("{named}{}", situation_and_ours())
+    }
+
+    /// Finds the names, and sets the path for the administrator's SQL.
+    pub(super) async fn find(
+        &self,
+        session: &Session,
+        said: &[SimpleQueryMessage],
+    ) -> Result<Arc<Names>, SourceError> {
+        let Situation { schemas, version, has_order_of_bytes } = Situation::of(said);
+        let [recorded, actual] = if version < 150_000 { VERSIONS_BEFORE_15 } else { VERSIONS };
+        let sql = NAMES.replace("{is_bytes}", IS_BYTES).replace("{recorded}", recorded);
+        let sql = sql.replace("{actual}", actual);
+        let (table, schema) = (self.table.name(), self.table.schema());
+        let how = if self.named.is_some() { "named" } else { "found" };
+        let values: [&(dyn ToSql + Sync); 6] = [&schemas, &table, &schema, &how, &self.id, &self.email];
+        let values = values.map(|value| (value, Type::TEXT));
+        let rows = session.client().query_typed(&sql, &values).await.map_err(|error| mismatch(&error))?;
+        let row = rows.first().ok_or_else(|| SourceError::Failed("the server left a row out".to_owned()))?;
+        let found: Option<String> = column(row, "schema")?;
+        let is_found = found.is_some();
+        let name = TableName::new(found.or(schema.map(str::to_owned)), table.to_owned());
+        let names = Arc::new(Names {
+            table: name.quoted(),
+            set_path: format!("SET LOCAL search_path = {}", column::<String>(row, "path")?),
+            schemas,
+            others: column(row, "others")?,
+            is_named: self.named.is_some(),
+            has_ids_in_order_of_bytes: has_order_of_bytes
+                && column::<Option<bool>>(row, "id_is_bytes")? == Some(true),
+            outdated: column(row, "outdated")?,
+            outdated_collations: column(row, "outdated_collations")?,
+        });
+        if is_found {
+            *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
+                Some((Instant::now(), Arc::clone(&names)));
+        }
+        Ok(names)
+    }
+}
+
+/// Asks for the situation and sets our path.
+pub(super) fn situation_and_ours() -> String {
+    format!("{SITUATION}; {OURS}")
+}
+
+/// The names of a session that reads nothing but the catalogue.
+pub(super) fn ours(said: &[SimpleQueryMessage]) -> Names {
+    Names { schemas: Situation::of(said).schemas, set_path: OURS.to_owned(), ..Names::default() }
+}
+
+/// What a session says of itself.
+struct Situation {
+    schemas: String,
+    version: u32,
+    /// Whether texts that are in the order of their bytes there are so in UTF-8, too.
+    has_order_of_bytes: bool,
+}
+
+impl Situation {
+    fn of(said: &[SimpleQueryMessage]) -> Self {
+        let rows = || {
+            said.iter().filter_map(|message| match message {
+                SimpleQueryMessage::Row(row) => Some(row),
+                _ => None,
+            })
+        };
+        let cell = |name: &str| rows().find_map(|row| row.try_get(name).ok().flatten());
+        Self {
+            schemas: cell("path").unwrap_or("{}").to_owned(),
+            version: cell("version").and_then(|version| version.parse().ok()).unwrap_or_default(),
+            has_order_of_bytes: matches!(cell("encoding"), Some("UTF8" | "SQL_ASCII" | "LATIN1")),
+        }
+    }
+}
+
+fn column<'a, T: tokio_postgres::types::FromSql<'a>>(row: &'a Row, name: &str) -> Result<T, SourceError> {
+    row.try_get(name).map_err(|error| mismatch(&error))
+}
