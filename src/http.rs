@@ -3,14 +3,17 @@
 mod access;
 mod backoff;
 mod client;
+mod coding;
 mod docs;
 mod error;
 mod exports;
 mod headers;
 pub mod openapi;
 mod probes;
+mod readiness;
 mod receipts;
 mod recent;
+mod scrapes;
 pub mod server;
 mod throttle;
 mod trailers;
@@ -29,14 +32,16 @@ use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use backoff::Backoff;
+use bytes::Bytes;
 use error::ApiError;
 use headers::RequestId;
+use readiness::Readiness;
 use recent::Recent;
+use scrapes::Scrapes;
 use std::any::Any;
 use std::sync::Arc;
 use throttle::Throttle;
 use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::compression::{CompressionLayer, CompressionLevel};
 use tracing::Instrument;
 
 /// What the handlers share.
@@ -52,8 +57,11 @@ pub struct App {
     recent_flags: Recent<(), Arc<Vec<FlagState>>>,
     /// By the SHA-256 of the key.
     recent_keys: Recent<[u8; 32], Arc<ApiKey>>,
-    openapi: String,
-    docs: String,
+    readiness: Readiness,
+    scrapes: Scrapes,
+    /// Made once: whoever asks for them and takes nothing costs next to nothing.
+    openapi: Bytes,
+    docs: Bytes,
 }
 
 impl App {
@@ -61,8 +69,8 @@ impl App {
     pub fn new(config: Config, store: Store, exporter: Arc<Exporter>, receipt_key: SigningKey) -> Self {
         let failed_keys = Backoff::new(config.limits.failed_keys_per_minute);
         Self {
-            openapi: openapi::text(&config.profiles),
-            docs: docs::page(&openapi::document(&config.profiles)),
+            openapi: openapi::text(&config.profiles).into(),
+            docs: docs::page(&openapi::document(&config.profiles)).into(),
             static_keys: exporter.derived_key("ids of the keys in the environment"),
             config,
             store,
@@ -72,6 +80,8 @@ impl App {
             key_uses: Throttle::default(),
             recent_flags: Recent::default(),
             recent_keys: Recent::default(),
+            readiness: Readiness::default(),
+            scrapes: Scrapes::default(),
         }
     }
 }
@@ -82,13 +92,13 @@ pub fn router(app: App) -> Router {
     let mut exports = Router::new();
     for profile in &app.config.profiles {
         let handled = Arc::clone(profile);
-        let handler = move |app, request| exports::export(app, handled, request);
+        let handler =
+            async move |app, request| coding::note_status(exports::export(app, handled, request).await);
         exports = exports.route(&profile.path, get(handler.clone()).post(handler));
     }
-    // Speed before size: the users are waiting for a database dump, not for a web page.
     let exports = exports
-        .layer(CompressionLayer::new().quality(CompressionLevel::Fastest))
-        .layer(map_response(trailers::digest_what_is_sent));
+        .layer(coding::compression())
+        .layer(map_response(async |response| trailers::digest_what_is_sent(coding::keep_status(response))));
 
     let routes = Router::new()
         .merge(exports)

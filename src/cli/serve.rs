@@ -43,8 +43,11 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
     announce(&address, &flags);
     tell!("listening on {address}");
 
+    let connections = open_files::connections(&config.limits);
     let bounds = server::Bounds {
-        connections: open_files::connections(&config.limits),
+        connections,
+        connections_per_address: config.limits.connections_per_address.unwrap_or(connections / 2).max(1),
+        trusted_proxies: config.trusted_proxies.clone(),
         client_stall: config.limits.client_stall,
         grace: config.limits.shutdown_grace,
     };

@@ -111,6 +111,7 @@ pub(super) struct LimitsSection {
     pub(super) source_hold: Option<String>,
     pub(super) source_stall: Option<String>,
     pub(super) connections: Option<i64>,
+    pub(super) connections_per_address: Option<i64>,
     pub(super) shutdown_grace: Option<String>,
     pub(super) failed_keys_per_minute: Option<u32>,
     pub(super) requests_per_minute: Option<u32>,

@@ -32,6 +32,7 @@ format = "json"
 concurrent_exports = 4
 client_stall = "30s"
 connections = 100
+connections_per_address = 50
 [tls]
 cert = "tls.crt"
 key = "tls.key"

@@ -33,6 +33,8 @@ pub struct Limits {
     pub source_stall: Duration,
     /// Connections that are open at the same time, 1 or more; `None`: 10,000, or fewer if the system allows fewer files.
     pub connections: Option<usize>,
+    /// Those of one address that it keeps when others need them, 1 or more; `None`: half of all.
+    pub connections_per_address: Option<usize>,
     /// How long a stopping server lets running exports go on.
     pub shutdown_grace: Duration,
     /// Failed keys that one address may send in a minute before it has to wait.
@@ -71,6 +73,11 @@ impl Limits {
             source_hold: duration("limits.source_hold", file.source_hold, 60)?,
             source_stall: layers.in_file("limits.source_stall", stall(source_stall))?,
             connections: count("limits.connections", file.connections, 1..=1_000_000)?,
+            connections_per_address: count(
+                "limits.connections_per_address",
+                file.connections_per_address,
+                1..=1_000_000,
+            )?,
             shutdown_grace: duration("limits.shutdown_grace", file.shutdown_grace, 30)?,
             failed_keys_per_minute: file.failed_keys_per_minute.unwrap_or(100),
             requests_per_minute: file.requests_per_minute.filter(|limit| *limit > 0),

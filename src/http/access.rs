@@ -71,30 +71,27 @@ pub(super) async fn authenticate(
     client: IpAddr,
     holder: &mut Option<Holder>,
 ) -> Result<Caller, ApiError> {
-    let key = presented(headers)?;
     let (now, address) = (Instant::now(), counted_as(client));
-    // From a blocked address only keys that cannot be guessed are looked at: others must not be tried there, and
-    // whoever shares the address and has a real key should not suffer.
-    if let Some(seconds) = app.failed_keys.wait(&address, now)
-        && !keys::is_well_formed(key)
-    {
-        return Err(ApiError::TooManyFailedKeys(seconds));
-    }
-    let found = identify(app, key, holder).await;
-    if let Err(ApiError::InvalidKey(_)) = found {
-        app.failed_keys.failed(address, now);
-        if let Some(seconds) = app.failed_keys.wait(&address, now) {
-            return Err(ApiError::TooManyFailedKeys(seconds));
-        }
-    }
-    let caller = found?;
-    app.failed_keys.succeeded(&address);
+    let caller = match identify(app, presented(headers)?, holder).await {
+        Ok(caller) => caller,
+        Err(error) => return Err(count_failure(app, address, now, error)),
+    };
     if let Some(limit) = app.config.limits.requests_per_minute
         && app.key_uses.count(caller.key_id.clone(), now) > limit
     {
         return Err(ApiError::TooManyRequests(app.key_uses.seconds_left(now)));
     }
     Ok(caller)
+}
+
+/// Counts a key that is not good, and only that: whoever shares the address and has a good one does not suffer, and whoever has
+/// one cannot guess others for longer. From a blocked address what could not be a key changes nothing any more.
+fn count_failure(app: &App, address: IpAddr, now: Instant, error: ApiError) -> ApiError {
+    let ApiError::InvalidKey(problem) = error else { return error };
+    if problem != KeyProblem::Malformed || app.failed_keys.wait(&address, now).is_none() {
+        app.failed_keys.failed(address, now);
+    }
+    app.failed_keys.wait(&address, now).map_or(error, ApiError::TooManyFailedKeys)
 }
 
 /// The key in `Authorization: Bearer` (RFC 6750 section 2.1) or `X-API-Key`; if both are there they must be equal.

@@ -57,11 +57,6 @@ impl<K: Hash + Eq> Backoff<K> {
         }
     }
 
-    /// Forgets the failures of an address: whoever has a key may mistype another.
-    pub(super) fn succeeded(&self, address: &K) {
-        self.lock().remove(address);
-    }
-
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Failures>> {
         self.failures.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -103,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn quiet_and_success_are_rewarded() {
+    fn quiet_is_rewarded() {
         let (backoff, start) = (Backoff::new(1), Instant::now());
         backoff.failed("a", start);
         backoff.failed("a", after(60, start));
@@ -112,9 +107,6 @@ mod tests {
         assert_eq!(backoff.wait(&"a", after(61, start)), Some(1));
         backoff.failed("a", after(121, start));
         assert_eq!(backoff.wait(&"a", after(121, start)), Some(2), "not quiet for long enough");
-        backoff.succeeded(&"a");
-        backoff.failed("a", after(122, start));
-        assert_eq!(backoff.wait(&"a", after(122, start)), None);
     }
 
     #[test]

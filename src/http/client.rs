@@ -2,6 +2,7 @@
 
 use super::App;
 use axum::extract::Request;
+use ipnet::IpNet;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The other end of the connection, put into every request by the server.
@@ -14,26 +15,63 @@ pub(super) fn address(app: &App, request: &Request) -> IpAddr {
     let peer =
         request.extensions().get::<Peer>().map_or(IpAddr::V6(Ipv6Addr::UNSPECIFIED), |peer| peer.0.ip());
     let mut address = peer.to_canonical();
-    let is_trusted =
-        |address: &IpAddr| app.config.trusted_proxies.iter().any(|network| network.contains(address));
-    let forwarded = request.headers().get_all("x-forwarded-for");
-    let lines: Vec<_> = forwarded.iter().filter_map(|line| line.to_str().ok()).collect();
-    for hop in lines.iter().rev().flat_map(|line| line.rsplit(',')) {
-        if !is_trusted(&address) {
+    let lines: Vec<_> = request.headers().get_all("x-forwarded-for").iter().collect();
+    let hops = lines.iter().rev().flat_map(|line| line.as_bytes().rsplit(|&byte| byte == b','));
+    // An empty element of a list is none (RFC 9110 section 5.6.1).
+    for hop in hops.map(<[u8]>::trim_ascii).filter(|hop| !hop.is_empty()) {
+        if !is_trusted(&app.config.trusted_proxies, address) {
             break;
         }
-        match hop.trim().parse::<IpAddr>() {
-            Ok(hop) => address = hop.to_canonical(),
-            Err(_) => break,
+        match read_hop(hop) {
+            Some(hop) => address = hop,
+            None => break,
         }
     }
     address
 }
 
-/// Whom failed keys are counted for: an address, or in IPv6 the /64 that one customer has.
+/// Reads one address of the list, with or without a port: `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1`, `[2001:db8::1]:443`. What
+/// stands before it may be of any bytes.
+fn read_hop(hop: &[u8]) -> Option<IpAddr> {
+    let hop = std::str::from_utf8(hop).ok()?;
+    let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
+    let address = bare.parse::<IpAddr>().or_else(|_| hop.parse().map(|hop: SocketAddr| hop.ip()));
+    address.ok().map(|address| address.to_canonical())
+}
+
+/// Whether somebody is a proxy whose word counts.
+pub(super) fn is_trusted(proxies: &[IpNet], address: IpAddr) -> bool {
+    proxies.iter().any(|network| network.contains(&address))
+}
+
+/// Who counts as one, in failed keys and in connections: an address, or in IPv6 the /64 that one customer has.
 pub(super) fn counted_as(address: IpAddr) -> IpAddr {
     match address {
         IpAddr::V4(_) => address,
         IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_hop_has_a_port_or_none() {
+        for (hop, address) in [
+            ("192.0.2.1", "192.0.2.1"),
+            ("192.0.2.1:5678", "192.0.2.1"),
+            ("2001:db8::1", "2001:db8::1"),
+            ("[2001:db8::1]", "2001:db8::1"),
+            ("[2001:db8::1]:5678", "2001:db8::1"),
+            ("[::ffff:192.0.2.1]:5678", "192.0.2.1"),
+        ] {
+            assert_eq!(read_hop(hop.as_bytes()), address.parse().ok(), "{hop}");
+        }
+        for hop in ["unknown", "_hidden", "192.0.2.1:", "192.0.2.1:70000", "[192.0.2.1", "192.0.2", "\u{e9}"]
+        {
+            assert_eq!(read_hop(hop.as_bytes()), None, "{hop}");
+        }
+        assert_eq!(read_hop(b"192.0.2.1\x80"), None);
     }
 }

@@ -27,6 +27,8 @@ pub(super) enum ApiError {
     Parameter(ParameterError),
     /// What is wrong with the form.
     Form(String),
+    /// A part of an export is asked for.
+    Range,
     /// Too many failed keys from this address; seconds to wait.
     TooManyFailedKeys(u64),
     /// This key made too many requests; seconds to wait.
@@ -67,7 +69,7 @@ impl ApiError {
             Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::FlagOff | Self::MissingGrant(_) | Self::HiddenColumn { .. } => StatusCode::FORBIDDEN,
             Self::InvalidKey(_) => StatusCode::UNAUTHORIZED,
-            Self::Parameter(_) | Self::Form(_) => StatusCode::BAD_REQUEST,
+            Self::Parameter(_) | Self::Form(_) | Self::Range => StatusCode::BAD_REQUEST,
             Self::TooManyFailedKeys(_)
             | Self::TooManyRequests(_)
             | Self::KeyBusy
@@ -98,6 +100,11 @@ impl ApiError {
             }
             Self::Parameter(error) => error.to_string(),
             Self::Form(problem) => problem.clone(),
+            Self::Range => {
+                "An export has no ranges, because the next one may differ: leave out the header Range, and begin the file anew \
+                 (wget: without -c; curl: without -C and -r)"
+                    .to_owned()
+            }
             Self::TooManyFailedKeys(_) => "Too many failed API keys from this address".to_owned(),
             Self::TooManyRequests(_) => "Too many requests with this API key".to_owned(),
             Self::KeyBusy => {
@@ -151,6 +158,7 @@ impl ApiError {
             Self::HiddenColumn { .. } => "hidden_column",
             Self::Parameter(_) => "bad_parameter",
             Self::Form(_) => "bad_form",
+            Self::Range => "range",
             Self::TooManyFailedKeys(_) => "too_many_failed_keys",
             Self::TooManyRequests(_) => "too_many_requests",
             Self::KeyBusy => "key_busy",

@@ -6,6 +6,7 @@ use super::access::{Caller, authenticate, is_enabled};
 use super::client;
 use super::error::ApiError;
 use super::headers::{RequestId, attachment};
+use super::server::Voucher;
 use super::trailers::{self, WithTrailers};
 use crate::export::{Allowance, Draft, Stall, Terms};
 use crate::plan::{PARAMETERS, Plan, Profile};
@@ -36,9 +37,12 @@ pub(super) async fn export(State(app): State<Arc<App>>, profile: Arc<Profile>, r
     };
     let is_head = request.method() == Method::HEAD;
     let stall = request.extensions().get::<Stall>().cloned().unwrap_or_default();
-    let answered = match admit(&app, &profile, request, &mut draft).await {
+    // In boxes: they are large, and a refusal would have to have room for them as long as it waits for its record.
+    let admitted = Box::pin(admit(&app, &profile, request, &mut draft)).await;
+    let answered = match admitted {
         Ok((plan, allowance)) => {
-            answer(&app, &profile, plan, is_head, &mut draft, Terms { stall, allowance }).await
+            let terms = Terms { stall, allowance };
+            Box::pin(answer(&app, &profile, plan, is_head, &mut draft, terms)).await
         }
         Err(error) => Err(error),
     };
@@ -103,8 +107,16 @@ async fn admit(
     let caller = caller?;
     caller.require(&profile.permission)?;
     draft.admit();
+    if let Some(voucher) = request.extensions().get::<Voucher>() {
+        voucher.give();
+    }
     let allowance = allowance(app, &draft.request).await?;
 
+    // Whoever asks for a range has a part of another export, and would join the two. Not 416, which some take for the end of the
+    // file, and not 200, in which some skip what they have.
+    if request.headers().contains_key(header::RANGE) {
+        return Err(ApiError::Range);
+    }
     let query = request.uri().query().unwrap_or_default().to_owned();
     let form = read_form(request).await?;
     let pairs = [decode(query.as_bytes())?, decode(&form)?].concat();

@@ -60,7 +60,7 @@ pub(super) fn document(profiles: &[Arc<Profile>]) -> Value {
             "title": "Headcount",
             "description": "The user export service: all the users of an application, streamed as CSV.\n\n\
                 A complete export ends with the transfer. If anything fails after the first byte, the transfer is broken \
-                off (HTTP/1.1: no final chunk; HTTP/2: RST_STREAM): take a download for complete only if your client \
+                off (HTTP/1.1: within a chunk, and the connection is reset; HTTP/2: RST_STREAM): take a download for complete only if your client \
                 reports no error.",
             "version": env!("CARGO_PKG_VERSION"),
             "license": {"name": "MIT OR Apache-2.0", "identifier": "MIT OR Apache-2.0"},
@@ -161,7 +161,10 @@ fn export_operation(profile: &Profile, method: &str) -> Value {
         },
     });
     for (status, description) in [
-        ("400", "A parameter is unknown, repeated or has a bad value, or a `GET` has a body."),
+        (
+            "400",
+            "A parameter is unknown, repeated or has a bad value, a `GET` has a body, or a part is asked for (Range).",
+        ),
         ("401", "No key, or one that is unknown, malformed, expired or revoked."),
         (
             "403",

@@ -36,6 +36,15 @@ pub(super) async fn healthz() -> Response {
 
 /// The store and the source answer, and the users table fits.
 pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, ApiError> {
+    let unready = app.readiness.unready(|| look(Arc::clone(&app))).await.map_err(|_| ApiError::Internal)?;
+    match unready.is_empty() {
+        true => Ok(json(&serde_json::json!({"status": "ready"}))),
+        false => Err(ApiError::NotReady(unready)),
+    }
+}
+
+/// Looks at the store and the source, at each with one connection, and says which of them is not ready.
+async fn look(app: Arc<App>) -> Vec<&'static str> {
     let store = tokio::time::timeout(READY_TIMEOUT, app.store.ping());
     let plan = Plan::covering(&app.config.profiles);
     let source = tokio::time::timeout(READY_TIMEOUT, app.exporter.source.check(&plan));
@@ -47,10 +56,7 @@ pub(super) async fn readyz(State(app): State<Arc<App>>) -> Result<Response, ApiE
             unready.push(what);
         }
     }
-    match unready.is_empty() {
-        true => Ok(json(&serde_json::json!({"status": "ready"}))),
-        false => Err(ApiError::NotReady(unready)),
-    }
+    unready
 }
 
 /// What is wrong with an answer, if anything.
@@ -66,7 +72,8 @@ fn problem<E: std::fmt::Display>(
 
 pub(super) async fn metrics(State(app): State<Arc<App>>) -> Response {
     let content_type = "application/openmetrics-text; version=1.0.0; charset=utf-8";
-    ([(header::CONTENT_TYPE, content_type)], app.exporter.metrics.encode()).into_response()
+    ([(header::CONTENT_TYPE, content_type)], app.scrapes.text(|| app.exporter.metrics.encode()))
+        .into_response()
 }
 
 fn json(body: &serde_json::Value) -> Response {

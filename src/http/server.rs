@@ -1,16 +1,22 @@
 //! Accepts connections and ends them in order. The caller owns the listener and says when to stop.
 
 mod activity;
+mod answer;
 mod connection;
+mod places;
 mod stream;
 mod transport;
 
+use super::client::{counted_as, is_trusted};
 use crate::export::Exporter;
 use crate::tls::Tls;
-use activity::{Activity, IdleList};
+use activity::Activity;
+pub(super) use activity::Voucher;
 use axum::Router;
 use connection::Shared;
-use std::net::SocketAddr;
+use ipnet::IpNet;
+use places::Places;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
@@ -20,16 +26,18 @@ use tokio_util::task::TaskTracker;
 
 /// Pause after a failed accept, which mostly means that file descriptors are short.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
-/// How long a connection without a request is safe from making room for another.
-const IDLE_GRACE: Duration = Duration::from_millis(100);
 /// How long the records of broken-off exports may take at the end.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Bounds of the server.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Bounds {
     /// Connections that are open at the same time, 1 or more.
     pub connections: usize,
+    /// Those of one address that it keeps when others need them, 1 or more.
+    pub connections_per_address: usize,
+    /// Who speaks for many, and has no such bound.
+    pub trusted_proxies: Vec<IpNet>,
     /// How long a client may take nothing of its answer.
     pub client_stall: Duration,
     /// How long running requests may go on when the server stops.
@@ -55,7 +63,7 @@ pub async fn serve(
     });
     let connections = TaskTracker::new();
     tokio::select! {
-        () = accept(&listener, bounds.connections, &shared, &connections) => {}
+        () = accept(&listener, &bounds, &shared, &connections) => {}
         () = stop => {}
     }
     drop(listener);
@@ -76,11 +84,11 @@ pub async fn serve(
     }
 }
 
-/// Accepts for ever. A connection too many takes the place of the one that has had nothing to do for the longest time;
-/// where all have something to do, it waits, and others wait in the kernel's queue.
-async fn accept(listener: &TcpListener, limit: usize, shared: &Arc<Shared>, connections: &TaskTracker) {
-    let idle = Arc::new(IdleList::new(IDLE_GRACE));
-    let places = Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS)));
+/// Accepts for ever. A connection too many takes the place of one that can be spared; where there is none, it waits, and others
+/// wait in the kernel's queue.
+async fn accept(listener: &TcpListener, bounds: &Bounds, shared: &Arc<Shared>, connections: &TaskTracker) {
+    let places = Arc::new(Places::new(bounds.connections_per_address));
+    let free = Arc::new(Semaphore::new(bounds.connections.min(Semaphore::MAX_PERMITS)));
     loop {
         let (stream, peer) = match listener.accept().await {
             Ok(accepted) => accepted,
@@ -90,20 +98,27 @@ async fn accept(listener: &TcpListener, limit: usize, shared: &Arc<Shared>, conn
                 continue;
             }
         };
-        let Some(place) = place(&places, &idle).await else { return };
-        connections.spawn(connect(Arc::clone(shared), stream, peer, Activity::new(&idle), place));
+        let Some(place) = place(&free, &places).await else { return };
+        let activity = Activity::new(&places, holder(peer, &bounds.trusted_proxies));
+        connections.spawn(connect(Arc::clone(shared), stream, peer, activity, place));
     }
 }
 
-async fn place(places: &Arc<Semaphore>, idle: &IdleList) -> Option<OwnedSemaphorePermit> {
-    if let Ok(place) = Arc::clone(places).try_acquire_owned() {
+/// Whose connection it is; `None`: that of a proxy, whose clients are not to be locked out together.
+fn holder(peer: SocketAddr, proxies: &[IpNet]) -> Option<IpAddr> {
+    let address = peer.ip().to_canonical();
+    (!is_trusted(proxies, address)).then(|| counted_as(address))
+}
+
+async fn place(free: &Arc<Semaphore>, places: &Places) -> Option<OwnedSemaphorePermit> {
+    if let Ok(place) = Arc::clone(free).try_acquire_owned() {
         return Some(place);
     }
-    let mut place = std::pin::pin!(Arc::clone(places).acquire_owned());
+    let mut place = std::pin::pin!(Arc::clone(free).acquire_owned());
     tokio::select! {
         // A place may come free by itself, too.
         place = place.as_mut() => return place.ok(),
-        () = idle.close_one() => {}
+        () = places.close_one() => {}
     }
     place.await.ok()
 }

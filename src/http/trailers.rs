@@ -66,7 +66,7 @@ impl http_body::Body for WithTrailers {
 }
 
 /// Where an export was compressed, makes its `Repr-Digest` that of the compressed bytes.
-pub(super) async fn digest_what_is_sent(response: Response) -> Response {
+pub(super) fn digest_what_is_sent(response: Response) -> Response {
     let headers = response.headers();
     if !headers.contains_key(header::TRAILER) || !headers.contains_key(header::CONTENT_ENCODING) {
         return response;

@@ -2,6 +2,7 @@
 
 use reqwest::Method;
 use reqwest::blocking::RequestBuilder;
+use reqwest::header::HeaderValue;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 
@@ -274,23 +275,39 @@ fn the_list_is_newest_first_and_can_be_cut(db: Db) {
     assert!(table.contains("completed"), "{table}");
 }
 
-fn export_through(server: &Server, forwarded_for: &str) -> RequestBuilder {
+fn export_through(server: &Server, forwarded_for: &[u8]) -> RequestBuilder {
+    let forwarded_for = HeaderValue::from_bytes(forwarded_for).unwrap();
     let request = server.request(Method::GET, MINIMAL);
     request.bearer_auth(STANDARD_KEY).header("x-forwarded-for", forwarded_for)
 }
 
 fn the_client_is_the_peer_unless_a_proxy_is_trusted(db: Db) {
     let site = Site::with_people(db);
-    let client = |trusted: &str, forwarded_for: &str| {
+    let client = |trusted: &str, forwarded_for: &[u8]| {
         site.configure(&format!("trusted_proxies = {trusted}\n"));
         let answer = Answer::to(export_through(&site.serve(), forwarded_for));
         site.settled(answer.header("x-export-id"))["client"].clone()
     };
-    let chain = "203.0.113.7, 198.51.100.9";
+    let chain = b"203.0.113.7, 198.51.100.9";
     assert_eq!(client("[]", chain), "127.0.0.1");
     assert_eq!(client("[\"10.0.0.0/8\"]", chain), "127.0.0.1");
     assert_eq!(client("[\"127.0.0.1/32\"]", chain), "198.51.100.9");
     assert_eq!(client("[\"127.0.0.1/32\", \"198.51.100.0/24\"]", chain), "203.0.113.7");
+    site.configure("trusted_proxies = [\"127.0.0.1\"]\n");
+    let server = site.serve();
+    for (chain, last) in [
+        (&b"\xe9\xff, 198.51.100.9"[..], "198.51.100.9"),
+        (b"203.0.113.7, 198.51.100.9:5678", "198.51.100.9"),
+        (b"203.0.113.7, [2001:db8::1]:5678", "2001:db8::1"),
+        (b"203.0.113.7, [::1]", "::1"),
+        (b"198.51.100.9,, ", "198.51.100.9"),
+        (b"203.0.113.7, 198.51.100.9\xff", "127.0.0.1"),
+        (b"203.0.113.7, unknown", "127.0.0.1"),
+    ] {
+        let answer = Answer::to(export_through(&server, chain));
+        let record = site.settled(answer.header("x-export-id"));
+        assert_eq!(record["client"], last, "{}", chain.escape_ascii());
+    }
 }
 
 fn an_export_has_one_line_in_the_log(db: Db) {

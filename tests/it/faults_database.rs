@@ -43,10 +43,10 @@ fn a_source_that_is_killed_breaks_the_export_and_no_later_one() {
         assert_eq!(record["outcome"], "failed", "{record}");
         let refused = server.get_with(EXPORT_KEY, FULL);
         assert_eq!(refused.detail(503), "The users source is not available");
-        assert_eq!(server.get("/readyz").detail(503), "Not ready: source");
+        server.eventually_lacks("source");
         outage.start_again();
         assert_whole(&server);
-        assert_eq!(server.get("/readyz").status, 200);
+        server.eventually_ready();
         assert!(in_flight(&server) < 0.5);
         let outcomes: Vec<_> = site.audit().iter().take(3).map(|record| record["outcome"].clone()).collect();
         assert_eq!(outcomes, ["completed", "failed", "failed"]);
@@ -65,14 +65,14 @@ fn a_store_that_is_killed_with_its_source_says_afterwards_what_was() {
     let server = serve(&site, 1, "");
     let export = broken_by(&server, || outage.kill());
     server.get_with(EXPORT_KEY, FULL).detail(503);
-    assert_eq!(server.get("/readyz").detail(503), "Not ready: store and source");
+    server.eventually_lacks("store and source");
     outage.start_again();
     let record = site.settled(&export);
     assert_eq!(record["outcome"], "failed", "{record}");
     eventually("the refusal is recorded, too", || site.audit().len() == 2);
     assert_eq!(site.audit()[0]["reason"], "store unavailable");
     assert_whole(&server);
-    assert_eq!(server.get("/readyz").status, 200);
+    server.eventually_ready();
     site.done(&["audit", "verify"]);
 }
 

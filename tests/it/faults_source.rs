@@ -40,7 +40,7 @@ fn a_connection_that_is_cut_breaks_its_export_only() {
         assert_whole(&server);
         proxy.shut();
         server.get_with(EXPORT_KEY, FULL).detail(503);
-        assert_eq!(server.get("/readyz").detail(503), "Not ready: source");
+        server.eventually_lacks("source");
         proxy.open_again();
         assert_whole(&server);
         drop(server);
@@ -102,7 +102,7 @@ fn an_idle_connection_that_fell_silent_fails_no_export() {
 }
 
 /// A name that one of the rows never gives.
-fn with_an_endless_name(db: Db, id: u32) -> Site {
+pub(crate) fn with_an_endless_name(db: Db, id: u32, limits: &str) -> Site {
     let site = Site::with_users(db, 20_000);
     let endless = match db {
         Db::Sqlite => {
@@ -112,7 +112,7 @@ fn with_an_endless_name(db: Db, id: u32) -> Site {
     };
     let wide = db.wide_text();
     site.configure(&format!(
-        "[limits]\n{IMPATIENT}concurrent_exports = 1\n[source]\nparallelism = 1\n[source.columns]\n\
+        "[limits]\n{limits}concurrent_exports = 1\n[source]\nparallelism = 1\n[source.columns]\n\
          name = {{ sql = \"CASE WHEN id = {id} THEN {endless} ELSE {wide} END\" }}\n"
     ));
     site
@@ -126,7 +126,7 @@ fn goes_on(site: &Site, server: &Server) {
 }
 
 fn a_row_that_never_comes_breaks_the_export(db: Db) {
-    let site = with_an_endless_name(db, 10_000);
+    let site = with_an_endless_name(db, 10_000, IMPATIENT);
     let server = site.serve();
     let download = Download::stalled(&server, FULL, EXPORT_KEY);
     let export = download.export_id();
@@ -137,7 +137,7 @@ fn a_row_that_never_comes_breaks_the_export(db: Db) {
 }
 
 fn a_first_row_that_never_comes_is_an_error(db: Db) {
-    let site = with_an_endless_name(db, 1);
+    let site = with_an_endless_name(db, 1, IMPATIENT);
     let server = site.serve();
     let refused = server.get_with(EXPORT_KEY, FULL);
     assert_eq!(refused.detail(503), "The users source is not available");

@@ -21,7 +21,7 @@ fn assert_refuses(server: &Server) {
         assert_eq!(refused.detail(503), "The store of keys, flags and audit is not available");
         assert!(refused.headers.contains_key("retry-after"));
     }
-    assert_eq!(server.get("/readyz").detail(503), "Not ready: store");
+    server.eventually_lacks("store");
     assert_eq!(server.get("/healthz").status, 200);
 }
 
@@ -37,7 +37,7 @@ fn a_store_that_is_cut_off_stops_exports_until_it_is_back() {
     assert_refuses(&server);
     proxy.open_again();
     assert_whole(&server);
-    assert_eq!(server.get("/readyz").status, 200);
+    server.eventually_ready();
     // The refusals, too.
     eventually("all that was asked is recorded", || site.audit().len() == 6);
     let audit = site.audit();
@@ -60,7 +60,7 @@ fn a_store_that_falls_silent_stops_exports_until_it_answers() {
     assert_refuses(&server);
     proxy.cut();
     proxy.open_again();
-    eventually("it is ready again", || server.get("/readyz").status == 200);
+    server.eventually_ready();
     assert_whole(&server);
     eventually("all that was asked is recorded", || site.audit().len() == 5);
     site.done(&["audit", "verify"]);

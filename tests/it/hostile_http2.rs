@@ -26,10 +26,15 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-/// A request for `path` with a key, by the static table of HPACK (RFC 7541 appendix A) and literals.
+/// A request for `path` with a key.
 fn headers(stream: u32, path: &str) -> Vec<u8> {
+    request(stream, &[(4, path), (1, "localhost"), (23, &format!("Bearer {STANDARD_KEY}"))])
+}
+
+/// A GET with these fields, by the static table of HPACK (RFC 7541 appendix A) and literals.
+pub(crate) fn request(stream: u32, fields: &[(u8, &str)]) -> Vec<u8> {
     let mut block = vec![0x82, 0x86];
-    for (name, value) in [(4, path), (1, "localhost"), (23, &format!("Bearer {STANDARD_KEY}"))] {
+    for &(name, value) in fields {
         let literal: &[u8] = if name < 15 { &[name] } else { &[15, name - 15] };
         block.extend(literal);
         block.push(u8::try_from(value.len()).unwrap());
@@ -103,7 +108,7 @@ fn assert_bears(first: &[u8], bytes: usize, frames: impl Fn(u32) -> Vec<u8> + Sy
 
 const MIB: usize = 1024 * 1024;
 
-fn settings(parameters: &[(u16, u32)]) -> Vec<u8> {
+pub(crate) fn settings(parameters: &[(u16, u32)]) -> Vec<u8> {
     let payload =
         parameters.iter().flat_map(|(id, value)| [&id.to_be_bytes()[..], &value.to_be_bytes()].concat());
     frame(SETTINGS, 0, 0, &payload.collect::<Vec<_>>())

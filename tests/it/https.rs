@@ -1,10 +1,13 @@
 //! HTTPS, with certificates that openssl makes and curl checks.
 
 use std::fs::Permissions;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::process::{Command, Output, Stdio};
+use std::thread::JoinHandle;
 
+use crate::faults::{BAD_ROW, ROWS, with_a_bad_row};
 use crate::harness::{
     Db, EXPORT_KEY, FULL, PEOPLE_FULL, Server, Site, connect, eventually, raw_exchange, wait_for,
 };
@@ -163,4 +166,58 @@ fn a_client_that_takes_nothing_is_cut_off() {
     let mut taken = Vec::new();
     stalled.stdout.take().unwrap().read_to_end(&mut taken).unwrap();
     assert!(!stalled.wait().unwrap().success(), "curl took {} bytes for complete", taken.len());
+}
+
+type Overheard = (Vec<u8>, Option<ErrorKind>);
+
+/// Passes one connection on to the server, and says what came from there and with which error that ended.
+fn listen_in(server: SocketAddr) -> (SocketAddr, JoinHandle<Overheard>) {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let listening = std::thread::spawn(move || {
+        let (mut client, mut server) = (listener.accept().unwrap().0, connect(server));
+        let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
+        std::thread::spawn(move || std::io::copy(&mut from, &mut to));
+        let (mut said, mut piece) = (Vec::new(), [0; 16 * 1024]);
+        let end = loop {
+            match server.read(&mut piece) {
+                Ok(0) => break None,
+                Ok(read) => {
+                    said.extend(&piece[..read]);
+                    let _ = client.write_all(&piece[..read]);
+                }
+                Err(error) => break Some(error.kind()),
+            }
+        };
+        let _ = client.shutdown(Shutdown::Both);
+        (said, end)
+    });
+    (address, listening)
+}
+
+/// The types of the records (RFC 5246 section 6.2.1).
+fn record_types(mut said: &[u8]) -> Vec<u8> {
+    let mut types = Vec::new();
+    while let [kind, _, _, high, low, rest @ ..] = said {
+        types.push(*kind);
+        said = rest.get(usize::from(u16::from_be_bytes([*high, *low]))..).unwrap_or_default();
+    }
+    types
+}
+
+const ALERT: u8 = 21;
+const APPLICATION_DATA: u8 = 23;
+
+/// In TLS 1.2, where everybody can see which record is a farewell.
+#[test]
+fn a_broken_transfer_is_reset_without_a_farewell() {
+    let site = with_tls(with_a_bad_row(Db::Sqlite, ROWS, BAD_ROW), "");
+    let server = site.serve();
+    let (address, listening) = listen_in(server.addr);
+    let through = ["--connect-to", &format!("::{address}"), "--http1.1", "--tls-max", "1.2"];
+    assert!(!download(&site, &server, "server.crt", &through).status.success());
+    let (said, end) = listening.join().unwrap();
+    assert_eq!(end, Some(ErrorKind::ConnectionReset));
+    let types = record_types(&said);
+    assert!(types.contains(&APPLICATION_DATA) && !types.contains(&ALERT), "{types:?}");
 }

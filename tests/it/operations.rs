@@ -36,7 +36,7 @@ fn without_its_store_an_instance_lives_but_is_not_ready() {
     assert!([500, 503].contains(&status), "{status}");
 
     site.database().let_in_again(HEADCOUNT_STORE);
-    eventually("it is ready again", || server.get("/readyz").status == 200);
+    server.eventually_ready();
     assert_eq!(server.status_with(STANDARD_KEY, MINIMAL), 200);
 }
 

@@ -25,12 +25,15 @@ fn endless(db: Db) -> Site {
     site
 }
 
-/// `headcount`, started by a shell that does this first.
-fn start(site: &Site, first: &str, arguments: &[&str]) -> Child {
+/// Who starts a command that a hang-up may end, also where the tests themselves were started by `nohup`.
+const ORDINARY: &[&str] = &["env", "--default-signal=HUP"];
+
+/// `headcount`, started by this command.
+fn start(site: &Site, starter: &[&str], arguments: &[&str]) -> Child {
     let command = site.command();
     let environment = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
-    Command::new("sh")
-        .args(["-c", &format!("{first}; exec \"$@\""), "sh"])
+    Command::new(starter[0])
+        .args(&starter[1..])
         .arg(command.get_program())
         .arg("--data-dir")
         .arg(site.data_dir())
@@ -61,7 +64,7 @@ fn newest(site: &Site, records: usize) -> serde_json::Value {
 fn a_signal_ends_an_export_with_its_record_and_without_its_file(db: Db) {
     let site = endless(db);
     for (at, signal) in (1..).zip(["HUP", "TERM", "INT"]) {
-        let mut child = start(&site, ":", &["export", "full", "-o", "out/users.csv"]);
+        let mut child = start(&site, ORDINARY, &["export", "full", "-o", "out/users.csv"]);
         assert!(newest(&site, at)["outcome"].is_null(), "{signal}");
         assert_eq!(files(&site.path("out")), 1, "{signal}");
         send(&child, signal);
@@ -81,7 +84,7 @@ fn a_signal_ends_a_preflight_with_its_record() {
     let site = Site::with_people(Db::Postgres);
     let mut session = site.database().connect();
     session.batch_execute("BEGIN; LOCK TABLE users").unwrap();
-    let mut child = start(&site, ":", &["export", "full", "--preflight"]);
+    let mut child = start(&site, ORDINARY, &["export", "full", "--preflight"]);
     eventually("it waits for the table", || {
         let waiting = "SELECT count(*) FROM pg_locks WHERE NOT granted AND relation = 'users'::regclass";
         session.query_one(waiting, &[]).unwrap().get::<_, i64>(0) > 0
@@ -101,7 +104,7 @@ fn nohup_is_heeded() {
     let site = Site::with_people(Db::Postgres);
     let mut session = site.database().connect();
     session.batch_execute("BEGIN; LOCK TABLE users").unwrap();
-    let mut child = start(&site, "trap '' HUP", &["export", "full", "-o", "users.csv"]);
+    let mut child = start(&site, &["nohup"], &["export", "full", "-o", "users.csv"]);
     wait_for("the export begins", || site.audit().pop());
     send(&child, "HUP");
     session.batch_execute("ROLLBACK").unwrap();

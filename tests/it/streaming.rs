@@ -87,11 +87,25 @@ fn gzip_and_zstd_unpack_to_the_same_bytes(db: Db) {
 fn an_encoding_is_used_only_where_it_is_asked_for(db: Db) {
     let site = Site::with_people(db);
     let server = site.serve();
-    for accept in ["identity", "br", "gzip;q=0, zstd;q=0", ""] {
+    let neither = ["br, identity;q=0", "identity;q=0", "*;q=0", "identity;q=0, gzip;q=0, zstd;q=0"];
+    for accept in ["identity", "br", "gzip;q=0, zstd;q=0", ""].into_iter().chain(neither) {
         let answer = encoded(&server, accept);
         assert!(!answer.headers.contains_key("content-encoding"), "{accept:?}");
         assert!(answer.csv().starts_with("id,"));
     }
+    for accept in neither {
+        for (key, target, status) in [
+            ("no-such-key-as-this-one", FULL.to_owned(), 401),
+            (EXPORT_KEY, format!("{FULL}?limit=0"), 400),
+            (EXPORT_KEY, format!("{FULL}?preflight=true"), 200),
+        ] {
+            let request = server.request(Method::GET, &target).bearer_auth(key);
+            let answer = Answer::to(request.header("accept-encoding", accept));
+            assert_eq!(answer.status, status, "{accept:?} {target}");
+            answer.json();
+        }
+    }
+    assert_eq!(encoded(&server, "identity;q=0, gzip").header("content-encoding"), "gzip");
     let packed = encoded(&server, "gzip;q=0.5, br, zstd;q=0");
     assert_eq!(packed.header("content-encoding"), "gzip");
     let vary = header_of(&packed.headers, "vary").to_ascii_lowercase();

@@ -1,7 +1,8 @@
 //! One connection, from the first byte to the last.
 
-use super::activity::Activity;
-use super::stream::{Answer, Streams, Watch};
+use super::activity::{Activity, Voucher};
+use super::answer::Answer;
+use super::stream::{Streams, Watch};
 use super::transport::Transport;
 use crate::http::client::Peer;
 use crate::tls::Tls;
@@ -12,9 +13,11 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
+use tokio::task::coop::unconstrained;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -24,12 +27,17 @@ const IDLE_TIMEOUT: Duration = Duration::from_secs(30);
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a client that was told of the end may take to go.
 const FAREWELL: Duration = Duration::from_secs(1);
+/// How long connections may take to say that their answers are broken off.
+const BREAKING_OFF: Duration = Duration::from_millis(100);
 /// How often an HTTP/2 client is asked whether it is still there.
 const KEEP_ALIVE: Duration = Duration::from_secs(20);
 /// The longest head of a request in HTTP/1.1, in bytes, and what of a request is read ahead.
 const MAX_HEAD: usize = 64 * 1024;
 /// What of the bodies of a connection's requests is read ahead in HTTP/2, in bytes: a form has no more.
 const WINDOW: u32 = 64 * 1024;
+/// Requests of a connection that HTTP/2 answers at a time: as many as there are slots for exports, and few enough for those who
+/// take none of their answers.
+const STREAMS: u32 = 8;
 
 /// What all connections share.
 pub(super) struct Shared {
@@ -50,11 +58,18 @@ pub(super) async fn serve(shared: &Shared, stream: TcpStream, peer: SocketAddr, 
         Ok(transport) => transport,
         Err(error) => return tracing::debug!(%peer, %error, "connection"),
     };
-    tokio::select! {
-        () = speak(shared, transport, peer, activity) => {}
-        () = activity.closing.cancelled() => tracing::debug!(%peer, "an idle connection makes room"),
-        () = shared.break_off.cancelled() => {}
-    }
+    let mut speaking = std::pin::pin!(speak(shared, transport, peer, activity));
+    let patience = tokio::select! {
+        () = speaking.as_mut() => return,
+        () = activity.closing.cancelled() => {
+            tracing::debug!(%peer, "a connection makes room for another");
+            Duration::ZERO
+        }
+        () = shared.break_off.cancelled() => BREAKING_OFF,
+    };
+    // An answer that is under way ends as one that is broken off, if the client still takes that.
+    activity.is_torn.store(true, Ordering::Relaxed);
+    let _ = tokio::time::timeout(patience, unconstrained(speaking)).await;
 }
 
 async fn speak(shared: &Shared, transport: Transport, peer: SocketAddr, activity: &Arc<Activity>) {
@@ -84,9 +99,10 @@ async fn speak_http(
     activity: &Arc<Activity>,
 ) {
     let service = hyper::service::service_fn(|request| {
-        let task = activity.begin();
+        let task = Arc::new(activity.begin_request());
         let (router, stall) = (shared.router.clone(), activity.stall.clone());
-        async move {
+        // In a box, which is gone when the answer is known.
+        Box::pin(async move {
             let watch = Watch::current();
             let mut request: Request = request.map(|body: Incoming| axum::body::Body::new(body));
             let stall = match &watch {
@@ -95,11 +111,12 @@ async fn speak_http(
             };
             request.extensions_mut().insert(Peer(peer));
             request.extensions_mut().insert(stall);
+            request.extensions_mut().insert(Voucher(Arc::clone(&task)));
             let response = router.oneshot(request).await;
             response.map(|response| response.map(|body| Answer::new(body, watch, task)))
-        }
+        })
     });
-    let builder = builder(shared.stall);
+    let builder = builder(shared);
     let mut connection = std::pin::pin!(builder.serve_connection(TokioIo::new(io), service));
     // A client that is slow with a head, and one that sends none, are the same here: nothing is to be done for them.
     let mut patience = IDLE_TIMEOUT.min(shared.stall);
@@ -128,8 +145,9 @@ async fn speak_http(
     }
 }
 
-fn builder(stall: Duration) -> Builder<Streams> {
-    let mut builder = Builder::new(Streams { stall });
+fn builder(shared: &Shared) -> Builder<Streams> {
+    let streams = Streams { stall: shared.stall, break_off: shared.break_off.clone() };
+    let mut builder = Builder::new(streams);
     builder.http1().timer(TokioTimer::new()).header_read_timeout(None).max_buf_size(MAX_HEAD);
     builder
         .http2()
@@ -138,6 +156,6 @@ fn builder(stall: Duration) -> Builder<Streams> {
         .keep_alive_timeout(KEEP_ALIVE)
         .initial_connection_window_size(WINDOW)
         .initial_stream_window_size(WINDOW)
-        .max_concurrent_streams(100);
+        .max_concurrent_streams(STREAMS);
     builder
 }

@@ -1,10 +1,11 @@
 //! The socket, and what can be seen of a client that does not take what it is sent.
 
 use super::activity::{Activity, Task};
-use rustix::net::sockopt::set_tcp_user_timeout;
+use rustix::net::sockopt::{set_socket_linger, set_tcp_user_timeout};
 use std::io::{Error, ErrorKind, IoSlice, Result};
 use std::pin::Pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -15,6 +16,8 @@ pub(super) struct Transport {
     stream: TcpStream,
     activity: Arc<Activity>,
     blocked: Option<Task>,
+    /// Whether the kernel resets the connection if it is closed now.
+    resets: bool,
 }
 
 impl Transport {
@@ -24,7 +27,26 @@ impl Transport {
     pub(super) fn new(stream: TcpStream, stall: Duration, activity: Arc<Activity>) -> Result<Self> {
         stream.set_nodelay(true)?;
         set_tcp_user_timeout(&stream, u32::try_from(stall.as_millis()).unwrap_or(u32::MAX))?;
-        Ok(Self { stream, activity, blocked: None })
+        Ok(Self { stream, activity, blocked: None, resets: false })
+    }
+
+    fn is_midway(&self) -> bool {
+        self.activity.is_midway.load(Ordering::Relaxed)
+    }
+
+    /// Whether a connection that is closed in the middle of an answer is reset: by us or by the kernel when this process dies,
+    /// with TLS or without. Clients take a connection that is ended in order for the end of the file.
+    fn set_resets(&mut self, resets: bool) {
+        if self.resets != resets && set_socket_linger(&self.stream, resets.then_some(Duration::ZERO)).is_ok()
+        {
+            self.resets = resets;
+        }
+    }
+
+    fn before_write(&mut self) {
+        if self.is_midway() {
+            self.set_resets(true);
+        }
     }
 
     fn note<T>(&mut self, written: Poll<Result<T>>) -> Poll<Result<T>> {
@@ -61,6 +83,7 @@ impl AsyncRead for Transport {
 
 impl AsyncWrite for Transport {
     fn poll_write(mut self: Pin<&mut Self>, context: &mut Context<'_>, bytes: &[u8]) -> Poll<Result<usize>> {
+        self.before_write();
         let written = Pin::new(&mut self.stream).poll_write(context, bytes);
         self.note(written)
     }
@@ -70,6 +93,7 @@ impl AsyncWrite for Transport {
         context: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<Result<usize>> {
+        self.before_write();
         let written = Pin::new(&mut self.stream).poll_write_vectored(context, slices);
         self.note(written)
     }
@@ -79,7 +103,12 @@ impl AsyncWrite for Transport {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(context)
+        let flushed = Pin::new(&mut self.stream).poll_flush(context);
+        // Whoever flushes has written all there was.
+        if flushed.is_ready() && !self.is_midway() {
+            self.set_resets(false);
+        }
+        flushed
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {

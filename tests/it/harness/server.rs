@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use reqwest::Method;
 use reqwest::blocking::{Client, RequestBuilder};
 
-use super::{Answer, EVENTUALLY, poll, wait_for};
+use super::{Answer, EVENTUALLY, eventually, poll, wait_for};
 
 pub(crate) struct Server {
     process: Process,
@@ -98,6 +98,20 @@ impl Server {
     pub(crate) fn eventually_says(&self, text: &str) {
         let found = poll(EVENTUALLY, || self.said().contains(text).then_some(()));
         assert!(found.is_some(), "the log does not say {text:?}: {}", self.said());
+    }
+
+    /// Waits until `/readyz`, whose answer counts for a second, says that all is ready.
+    pub(crate) fn eventually_ready(&self) {
+        eventually("all is ready", || self.get("/readyz").status == 200);
+    }
+
+    /// Waits until `/readyz` says that this is not ready.
+    pub(crate) fn eventually_lacks(&self, what: &str) {
+        let detail = format!("Not ready: {what}");
+        eventually(&detail, || {
+            let answer = self.get("/readyz");
+            answer.status == 503 && answer.detail(503) == detail
+        });
     }
 
     pub(crate) fn signal(&self, name: &str) {

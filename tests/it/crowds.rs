@@ -1,0 +1,69 @@
+//! Crowds without a key: what they cost together, and that they keep nobody out.
+
+use std::io::Write;
+use std::net::TcpStream;
+
+use crate::harness::{
+    ALIVE, APP_READER, Db, Download, EXPORT_KEY, FULL, MINIMAL, Server, Site, connect, eventually,
+};
+use crate::hostile::{PREFACE, assert_serves};
+use crate::hostile_http2::{request, settings};
+
+/// A connection with so many requests for this path, of whose answers nothing may be sent.
+fn without_a_window(server: &Server, path: &str, requests: u32) -> TcpStream {
+    let mut stream = connect(server.addr);
+    let mut attack = [PREFACE, &settings(&[(4, 0)])].concat();
+    for number in 0..requests {
+        attack.extend(request(2 * number + 1, &[(4, path), (1, "localhost"), (16, "zstd, gzip")]));
+    }
+    stream.write_all(&attack).unwrap();
+    stream
+}
+
+/// A fifth of the 500 connections with 100 streams that may cost 64 MiB.
+#[test]
+fn answers_that_nobody_takes_cost_little() {
+    let site = Site::with_people(Db::Sqlite);
+    let server = site.serve();
+    for path in ["/openapi.json", "/docs", "/metrics", "/healthz", "/readyz", "/nowhere", ALIVE, MINIMAL] {
+        assert_serves(&server);
+        let before = server.peak_memory();
+        let crowd: Vec<_> = (0..100).map(|_| without_a_window(&server, path, 100)).collect();
+        eventually("all is read", || crowd.iter().all(|stream| server.has_read(stream)));
+        assert_serves(&server);
+        let cost = server.peak_memory() - before;
+        assert!(cost < 64 * 1024 / 5, "{path}: {cost} KiB");
+    }
+}
+
+/// Everybody comes from one address, which in the second case is that of a trusted proxy.
+#[test]
+fn who_takes_nothing_keeps_nobody_out() {
+    for trusted in ["", "trusted_proxies = [\"127.0.0.0/8\"]\n"] {
+        let site = Site::with_wide_users(Db::Sqlite);
+        site.configure(&format!("{trusted}[limits]\nconnections = 8\nclient_stall = \"1h\"\n"));
+        let server = site.serve();
+        let export = Download::stalled(&server, FULL, EXPORT_KEY);
+        let mut crowd: Vec<_> = (0..7).map(|_| without_a_window(&server, "/openapi.json", 1)).collect();
+        for _ in 0..6 {
+            assert_eq!(server.get("/healthz").status, 200);
+            crowd.push(without_a_window(&server, "/openapi.json", 1));
+        }
+        assert!(export.rest().complete, "a stranger took its place");
+    }
+}
+
+/// As many as would want a connection each.
+#[test]
+fn many_who_ask_whether_it_is_ready_are_answered_by_one_look() {
+    let mut site = Site::with_people(Db::Postgres);
+    site.unset("HEADCOUNT_STORE_URL");
+    let server = site.serve();
+    let before = site.database().logins(APP_READER);
+    std::thread::scope(|scope| {
+        let asked = [(); 40].map(|()| scope.spawn(|| server.get("/readyz").status));
+        assert!(asked.into_iter().all(|status| status.join().unwrap() == 200));
+    });
+    let logins = site.database().logins(APP_READER) - before;
+    assert!(logins <= 1, "{logins}");
+}
