@@ -3,6 +3,7 @@
 
 pub mod catalogue;
 pub mod embedded;
+mod epoch;
 mod inspection;
 mod join;
 mod mapping;
@@ -18,6 +19,7 @@ mod tls;
 use crate::database_url::DatabaseUrl;
 use crate::encode::Value;
 use crate::plan::{ParameterError, Plan};
+pub(crate) use epoch::Unit;
 pub use inspection::{Elsewhere, Estimate, Inspection};
 pub use mapping::{Consistency, Expression, Mapping, Timestamps};
 use patience::{in_time, watched};

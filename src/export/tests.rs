@@ -4,7 +4,7 @@ use super::*;
 use crate::database_url::DatabaseUrl;
 use crate::receipt;
 use crate::signature::SigningKey;
-use crate::source::{Consistency, Mapping, Timestamps};
+use crate::source::Mapping;
 use crate::store::Store;
 use crate::store::audit::{AddressKey, Outcome, Record, Request};
 use bytes::Bytes;
@@ -31,14 +31,7 @@ impl Site {
         let directory = tempfile::tempdir().expect("a directory");
         let users = directory.path().join("users.db");
         Connection::open(&users).and_then(|users| users.execute_batch(USERS)).expect("users");
-        let mapping = Mapping {
-            table: "users".into(),
-            columns: Vec::new(),
-            filter: None,
-            timestamps: Timestamps::Auto,
-            search_path: None,
-            consistency: Consistency::Snapshot,
-        };
+        let mapping = Mapping::plain("users");
         let source = Source::new(&DatabaseUrl::Sqlite(users), mapping, 1, Duration::from_secs(600));
         let url = DatabaseUrl::Sqlite(directory.path().join("store.db"));
         let store = Store::open(&url).await.expect("a store");

@@ -5,7 +5,7 @@ pub(super) mod names;
 
 use super::{Ambiguous, Condition, Confidence, Field, Mapped, Origin, Subject, times};
 use crate::source::catalogue::{Column, ColumnKind, Database};
-use crate::source::quote;
+use crate::source::{Unit, quote};
 use crate::timestamp::Timestamp;
 
 /// The best origin of a field, if there is one.
@@ -181,7 +181,7 @@ fn as_time(subject: Subject<'_>, column: &Column) -> Option<Found> {
     let quoted = quote(&column.name);
     if times::holds_integers(subject, &column.name, column.kind) {
         let integers = subject.samples.integers(&column.name);
-        let is_plausible = times::unit(&integers).is_some();
+        let is_plausible = Unit::of(&integers).is_some();
         return match integers.iter().any(|integer| *integer != 0) {
             true => is_plausible
                 .then(|| Found::column(column, Confidence::High, "its name, and times as integers")),
@@ -209,7 +209,7 @@ fn as_time(subject: Subject<'_>, column: &Column) -> Option<Found> {
             let mut cells = subject.samples.filled(&column.name).map(str::parse::<f64>);
             let seconds: Vec<_> = cells.by_ref().filter_map(Result::ok).map(|value| value as i64).collect();
             let reason = "its name, and seconds with a fraction";
-            (times::unit(&seconds) == Some(times::Unit::Seconds)).then(|| match subject.database {
+            (Unit::of(&seconds) == Some(Unit::Seconds)).then(|| match subject.database {
                 Database::Sqlite => {
                     Found::sql(format!("CAST({quoted} AS INTEGER)"), Confidence::Medium, reason)
                 }

@@ -102,6 +102,19 @@ impl Timestamps {
 }
 
 impl Mapping {
+    /// A table whose columns are called as in exports.
+    #[cfg(test)]
+    pub(crate) fn plain(table: &str) -> Self {
+        Self {
+            table: table.into(),
+            columns: Vec::new(),
+            filter: None,
+            timestamps: Timestamps::default(),
+            search_path: None,
+            consistency: Consistency::default(),
+        }
+    }
+
     /// The name of the table's own column that a column is; `None` for an expression.
     pub(super) fn own_column<'a>(&'a self, column: &'a Column) -> Option<&'a str> {
         match self.columns.iter().find(|(known, _)| known == column) {

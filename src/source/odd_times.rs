@@ -1,6 +1,7 @@
 //! What databases hold where a time should be, and the expressions that cope with it.
 
 use super::catalogue::Database;
+use super::epoch::Unit;
 use super::{Mapping, Timestamps};
 
 /// Something that is no time, and that is no accident: applications write it.
@@ -18,15 +19,6 @@ pub(super) enum OddTime {
     Infinite,
     /// A value of PostgreSQL's types that is not in the years that are printed.
     FarAway,
-}
-
-/// What an integer counts since 1970, told from its size.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Unit {
-    Seconds,
-    Milliseconds,
-    Microseconds,
-    Nanoseconds,
 }
 
 impl OddTime {
@@ -78,57 +70,20 @@ impl OddTime {
             }
             (Self::Epoch(unit), Database::Postgres) => format!(
                 "CASE WHEN {cell} ~ '^-?[0-9]+([.][0-9]+)?$' THEN to_timestamp({cell}::numeric{}) ELSE {cell}::timestamptz END",
-                unit.divided_by(1)
+                unit.brought_to(Unit::Seconds).unwrap_or_default()
             ),
             // Compared with a number, a text that reads as that number equals it.
             (Self::Epoch(unit), Database::Sqlite) => {
-                let integer = format!("CAST({cell} AS INTEGER)");
-                let time = match (timestamps, unit) {
-                    (Timestamps::Text, _) => {
-                        format!("datetime({integer}{}, 'unixepoch')", unit.divided_by(1))
-                    }
-                    (Timestamps::Milliseconds, Unit::Seconds) => format!("{integer} * 1000"),
-                    (Timestamps::Milliseconds, _) => integer + &unit.divided_by(1000),
-                    _ => integer + &unit.divided_by(1),
+                let integer = |unit_of_table| {
+                    format!("CAST({cell} AS INTEGER){}", unit.brought_to(unit_of_table).unwrap_or_default())
+                };
+                let time = match timestamps {
+                    Timestamps::Text => format!("datetime({}, 'unixepoch')", integer(Unit::Seconds)),
+                    Timestamps::Milliseconds => integer(Unit::Milliseconds),
+                    Timestamps::Auto | Timestamps::Seconds => integer(Unit::Seconds),
                 };
                 format!("CASE WHEN {cell} = CAST({cell} AS NUMERIC) THEN {time} ELSE {cell} END")
             }
-        }
-    }
-}
-
-impl Unit {
-    /// By how many digits the years from 1970 on have: up to 11 in seconds, which reach beyond the year 5000.
-    fn of_digits(count: usize) -> Option<Self> {
-        match count {
-            ..12 => Some(Self::Seconds),
-            12..15 => Some(Self::Milliseconds),
-            15..18 => Some(Self::Microseconds),
-            18..20 => Some(Self::Nanoseconds),
-            _ => None,
-        }
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            Self::Seconds => "seconds",
-            Self::Milliseconds => "milliseconds",
-            Self::Microseconds => "microseconds",
-            Self::Nanoseconds => "nanoseconds",
-        }
-    }
-
-    /// What brings it to a unit of which a second has so many.
-    fn divided_by(self, in_a_second: i64) -> String {
-        let divisor = match self {
-            Self::Seconds => 1,
-            Self::Milliseconds => 1_000,
-            Self::Microseconds => 1_000_000,
-            Self::Nanoseconds => 1_000_000_000,
-        };
-        match divisor / in_a_second {
-            ..=1 => String::new(),
-            divisor => format!(" / {divisor}"),
         }
     }
 }
@@ -167,14 +122,7 @@ mod tests {
 
     #[test]
     fn a_remedy_stands_as_it_is_typed() {
-        let mut mapping = Mapping {
-            table: "users".into(),
-            columns: Vec::new(),
-            filter: None,
-            timestamps: Timestamps::Auto,
-            search_path: None,
-            consistency: crate::source::Consistency::Snapshot,
-        };
+        let mut mapping = Mapping::plain("users");
         let remedy = |mapping: &Mapping| OddTime::Empty.remedy(Database::Sqlite, mapping, "created_at");
         assert!(remedy(&mapping).ends_with(r#"map created_at = { sql = "nullif(trim(created_at), '')" }"#));
         mapping.columns = vec![(Column::CREATED_AT, Expression::Column("createdAt".to_owned()))];

@@ -121,8 +121,8 @@ fn is_numeric(declared: &str) -> bool {
 mod tests {
     use super::*;
     use crate::plan::Profile;
+    use crate::source::Mapping;
     use crate::source::spare::SpareReaders;
-    use crate::source::{Mapping, Timestamps};
     use std::sync::Arc;
 
     /// The conditions of a filter on `is_admin` in a table that this SQL makes, in which an index may be used.
@@ -130,14 +130,7 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("users.db");
         Connection::open(&path).and_then(|connection| connection.execute_batch(sql)).expect(sql);
-        let mapping = Mapping {
-            table: "users".into(),
-            columns: Vec::new(),
-            filter: None,
-            timestamps: Timestamps::Auto,
-            search_path: None,
-            consistency: crate::source::Consistency::Snapshot,
-        };
+        let mapping = Mapping::plain("users");
         let mut plan = Plan::new(Arc::new(Profile::minimal()));
         plan.filters.push(Filter::Is(Column::IS_ADMIN, true));
         let source = SqliteSource::new(path, mapping, SpareReaders::new(1));

@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use crate::plan::{Filter, Profile};
     use crate::source::spare::SpareReaders;
-    use crate::source::{Consistency, Expression, Mapping, Timestamps};
+    use crate::source::{Expression, Mapping};
 
     /// Whether a minimal export of the table `users` that this SQL makes reads its pages.
     fn reads_pages(sql: &str, change: impl Fn(&mut Mapping, &mut Plan)) -> bool {
@@ -135,14 +135,7 @@ mod tests {
         let path = directory.path().join("users.db");
         Connection::open(&path).and_then(|connection| connection.execute_batch(sql)).expect(sql);
         let table = "users".into();
-        let mut mapping = Mapping {
-            table,
-            columns: Vec::new(),
-            filter: None,
-            timestamps: Timestamps::Auto,
-            search_path: None,
-            consistency: Consistency::Snapshot,
-        };
+        let mut mapping = Mapping { table, ..Mapping::plain("users") };
         let mut plan = Plan::new(Arc::new(Profile::minimal()));
         change(&mut mapping, &mut plan);
         let source = SqliteSource::new(path, mapping, SpareReaders::new(1));
