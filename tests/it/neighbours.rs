@@ -3,7 +3,7 @@
 use crate::harness::{
     APP_BACKUP, APP_READER, Db, EXPORT_KEY, FULL, MINIMAL, PEOPLE_FULL, STANDARD_KEY, Server, Site, profile,
 };
-use crate::parts_postgres::{USERS, fill, serve};
+use crate::parts_postgres::{ANALYZE, SPARSE, USERS, fill, serve};
 
 /// Lets everybody create in `public`, as servers before PostgreSQL 15 do, and makes there whatever fits better than what is meant: each
 /// of these operators says no.
@@ -35,12 +35,12 @@ fn page(server: &Server, query: &str) -> Vec<String> {
 #[test]
 fn an_operator_of_somebody_else_loses_no_user_to_several_readers() {
     let site = Site::bare(Db::Postgres);
-    site.sql(
+    site.sql(&format!(
         "CREATE TABLE users (id VARCHAR(40) PRIMARY KEY, email TEXT, name TEXT, created_at TIMESTAMPTZ,
-         updated_at TIMESTAMPTZ, is_active BOOLEAN, is_admin BOOLEAN)",
-    );
+         updated_at TIMESTAMPTZ, is_active BOOLEAN, is_admin BOOLEAN) WITH ({SPARSE})"
+    ));
     fill(&site, USERS, "'user-' || i");
-    site.sql("ANALYZE users");
+    site.sql(ANALYZE);
     with_operators(&site, &OF_TEXT);
     for parallelism in [1, 4] {
         let ids = serve(&site, parallelism, "").get_with(STANDARD_KEY, MINIMAL).ids();

@@ -1,21 +1,21 @@
 //! An index of PostgreSQL whose order is not that of its ids any more, as after an update of the system's collations.
 
 use crate::harness::{APP_READER, Db, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Site, eventually};
-use crate::parts_postgres::{USERS, fill, serve};
+use crate::parts_postgres::{ANALYZE, SPARSE, USERS, fill, serve};
 
 /// Users whose ids and addresses are in the order of `ordering`, which sees numbers in texts.
 fn with_collation(rows: u32) -> Site {
     let mut site = Site::bare(Db::Postgres);
     site.unset("HEADCOUNT_STORE_URL");
-    site.sql(
+    site.sql(&format!(
         "CREATE COLLATION ordering (provider = icu, locale = 'en-u-kn-true');
          CREATE TABLE users (id TEXT COLLATE ordering PRIMARY KEY, email TEXT COLLATE ordering UNIQUE, name TEXT,
-         created_at TIMESTAMPTZ, updated_at TIMESTAMPTZ, is_active BOOLEAN, is_admin BOOLEAN)",
-    );
+         created_at TIMESTAMPTZ, updated_at TIMESTAMPTZ, is_active BOOLEAN, is_admin BOOLEAN) WITH ({SPARSE})"
+    ));
     fill(&site, rows, "'u' || i");
+    site.sql(ANALYZE);
     site.sql(
-        "ANALYZE users;
-         DO $$ BEGIN
+        "DO $$ BEGIN
              EXECUTE format('ALTER DATABASE %I SET enable_sort = off', current_database());
              EXECUTE format('ALTER DATABASE %I SET enable_seqscan = off', current_database());
          END $$",
@@ -110,10 +110,10 @@ fn ranges_are_read_only_where_the_order_lasts() {
         site.sql(&format!(
             "CREATE EXTENSION citext;
              CREATE TABLE users (id {id_type} PRIMARY KEY, email TEXT, name TEXT, created_at TIMESTAMPTZ,
-             updated_at TIMESTAMPTZ, is_active BOOLEAN, is_admin BOOLEAN)"
+             updated_at TIMESTAMPTZ, is_active BOOLEAN, is_admin BOOLEAN) WITH ({SPARSE})"
         ));
         fill(&site, USERS, id);
-        site.sql("ANALYZE users");
+        site.sql(ANALYZE);
         let server = serve(&site, 4, "");
         let sessions = || {
             assert_eq!(server.get_with(EXPORT_KEY, FULL).ids().len(), USERS as usize, "{id_type}");

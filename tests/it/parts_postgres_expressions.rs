@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
-use crate::harness::{APP_READER, Db, Site, eventually, profile};
-use crate::parts_postgres::{USERS, fill, serve};
+use crate::harness::{APP_READER, Site, eventually, profile};
+use crate::parts_postgres::{ANALYZE, USERS, serve, with_ids};
 
 struct Labels {
     site: Site,
@@ -12,17 +12,16 @@ struct Labels {
 
 impl Labels {
     fn new() -> Self {
-        let mut site = Site::with_empty_table(Db::Postgres);
+        let mut site = with_ids("i");
         site.unset("HEADCOUNT_STORE_URL");
-        fill(&site, USERS, "i");
-        site.sql(
+        site.sql(&format!(
             "CREATE FUNCTION moment() RETURNS timestamptz LANGUAGE sql AS 'SELECT transaction_timestamp()';
              CREATE FUNCTION steady(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1';
              CREATE FUNCTION here(text) RETURNS text LANGUAGE sql STABLE AS 'SELECT pg_backend_pid()::text';
              CREATE OPERATOR ~# (RIGHTARG = text, FUNCTION = here);
              CREATE VIEW moments AS SELECT transaction_timestamp() AS at;
-             ANALYZE users",
-        );
+             {ANALYZE}"
+        ));
         let key = site.declare(&format!("[source]\n{}", source("name", "true")), &["labels"]);
         Self { site, key }
     }

@@ -3,15 +3,15 @@
 use crate::harness::{
     APP_READER, Answer, Download, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, eventually, wait_for,
 };
-use crate::parts_postgres::{USERS, serve, with_ids};
+use crate::parts_postgres::{ANALYZE, USERS, serve, with_ids};
 
 /// An export of 70 MB, which no pair of socket buffers holds, from small rows.
-pub(crate) const WIDE: &str = "[source.columns]\nname = { sql = \"name || repeat('x', 1000)\" }\n";
+pub(crate) const WIDE: &str = "[source.columns]\nname = { sql = \"name || repeat('x', 5000)\" }\n";
 
 /// A table of several parts, as the server knows. The store is elsewhere, so that each session here is a reader's.
 pub(crate) fn large() -> Site {
     let mut site = with_ids("i");
-    site.sql("ANALYZE users");
+    site.sql(ANALYZE);
     site.unset("HEADCOUNT_STORE_URL");
     site
 }
@@ -99,7 +99,7 @@ fn what_is_not_large_or_not_whole_is_read_by_one_connection() {
         all_are_gone(&site);
     };
     alone(1, WIDE, FULL, "");
-    alone(4, WIDE, &format!("{FULL}?limit=69999"), "a filter, a limit or 'after' chooses users");
+    alone(4, WIDE, &format!("{FULL}?limit=13999"), "a filter, a limit or 'after' chooses users");
     alone(4, &format!("{WIDE}id = {{ sql = \"id + 0\" }}\n"), FULL, "the id is an expression");
     site.sql("CREATE VIEW people AS SELECT * FROM users");
     alone(4, &format!("table = \"people\"\n{WIDE}"), FULL, "it is a view");
@@ -107,7 +107,7 @@ fn what_is_not_large_or_not_whole_is_read_by_one_connection() {
     alone(4, WIDE, FULL, "no unique index in its own order");
     site.sql("DELETE FROM users WHERE id > 5000; ALTER TABLE users ADD PRIMARY KEY (id)");
     site.sql("VACUUM FULL ANALYZE users");
-    alone(4, &WIDE.replace("1000", "10000"), FULL, "the table is small");
+    alone(4, &WIDE.replace("5000", "10000"), FULL, "the table is small");
 }
 
 /// The snapshot is of the first connection; one that comes later without it would see what was committed meanwhile.
@@ -118,10 +118,10 @@ fn all_of_a_download_is_of_the_moment_of_its_beginning() {
     let mut download = Download::stalled(&server, FULL, EXPORT_KEY);
     let mut body = download.first_chunk();
     site.sql(
-        "INSERT INTO users (id) SELECT i FROM generate_series(70001, 140000) AS i; INSERT INTO users VALUES (0, '0');
+        "INSERT INTO users (id) SELECT i FROM generate_series(14001, 28000) AS i; INSERT INTO users VALUES (0, '0');
          UPDATE users SET email = 'later'; DELETE FROM users WHERE id % 2 = 0",
     );
-    site.sql("ANALYZE users");
+    site.sql(ANALYZE);
     let rest = download.rest();
     assert!(rest.complete);
     body.extend(rest.body);
@@ -133,8 +133,8 @@ fn all_of_a_download_is_of_the_moment_of_its_beginning() {
 #[test]
 fn a_bad_value_in_a_late_part_breaks_the_transfer() {
     let site = large();
-    site.sql("ALTER TABLE users ALTER is_admin TYPE INT USING is_admin::int; UPDATE users SET is_admin = 2 WHERE id = 60123");
-    site.sql("ANALYZE users");
+    site.sql("ALTER TABLE users ALTER is_admin TYPE INT USING is_admin::int; UPDATE users SET is_admin = 2 WHERE id = 12123");
+    site.sql(ANALYZE);
     for parallelism in [1, 4] {
         let server = serve(&site, parallelism, WIDE);
         let download = Download::stalled(&server, FULL, EXPORT_KEY);
@@ -142,12 +142,12 @@ fn a_bad_value_in_a_late_part_breaks_the_transfer() {
         let received = download.rest();
         assert!(!received.complete);
         assert!(received.body.starts_with(b"id,email,name"));
-        assert!(!received.body.windows(8).any(|bytes| bytes == b"\r\n60123,"));
+        assert!(!received.body.windows(8).any(|bytes| bytes == b"\r\n12123,"));
         let record = site.settled(&export);
         assert_eq!(record["outcome"], "failed", "{record}");
-        assert!(record["rows"].as_u64().unwrap() < 60_123, "{record}");
+        assert!(record["rows"].as_u64().unwrap() < 12_123, "{record}");
         let reason = record["reason"].as_str().unwrap();
-        assert!(reason.contains("is_admin") && reason.contains("60123"), "{reason}");
+        assert!(reason.contains("is_admin") && reason.contains("12123"), "{reason}");
         all_are_gone(&site);
         let good = server.get_with(STANDARD_KEY, &format!("{MINIMAL}?fields=id"));
         assert_everybody(&good.csv());
@@ -158,7 +158,7 @@ fn a_bad_value_in_a_late_part_breaks_the_transfer() {
 fn a_bad_first_row_is_an_error_and_not_an_empty_export() {
     let site = large();
     site.sql("ALTER TABLE users ALTER is_admin TYPE INT USING is_admin::int; UPDATE users SET is_admin = 2 WHERE id = 1");
-    site.sql("ANALYZE users");
+    site.sql(ANALYZE);
     for parallelism in [1, 4] {
         let server = serve(&site, parallelism, WIDE);
         server.get_with(EXPORT_KEY, FULL).detail(500);

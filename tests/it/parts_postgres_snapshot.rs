@@ -3,10 +3,11 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::harness::{Db, Download, HELD, MINIMAL, STANDARD_KEY, Server, Site, eventually};
+use crate::parts_postgres::{ANALYZE, SPARSE};
 use crate::parts_postgres_live::{late, readers};
 
 /// Users, of whom each has an id in the first or in the second half of the ids.
-const SLOTS: u64 = 64_000;
+const SLOTS: u64 = 12_800;
 const UNITS: u64 = 1_000_000;
 
 /// Where the user of a slot is half of the time: at the other end of the table.
@@ -22,16 +23,17 @@ fn slot_of(id: u64) -> u64 {
 /// Small rows that are exported as wide ones: writing is fast, reading is not.
 fn in_motion() -> Site {
     let mut site = Site::with_empty_table(Db::Postgres);
+    site.sql(&format!("ALTER TABLE users SET ({SPARSE})"));
     site.sql(&format!(
         "INSERT INTO users (id, email, name)
          SELECT CASE i % 2 WHEN 0 THEN i - 1 ELSE {} - i END, 'generation-0', '{UNITS}' FROM {}",
         2 * SLOTS,
         site.db.series(u32::try_from(SLOTS).unwrap())
     ));
-    site.sql("ANALYZE users");
+    site.sql(ANALYZE);
     site.unset("HEADCOUNT_STORE_URL");
     site.configure(&format!(
-        "[source]\nparallelism = 4\n[source.columns]\nname = {{ sql = \"name || repeat(' ', 600)\" }}\n{HELD}"
+        "[source]\nparallelism = 4\n[source.columns]\nname = {{ sql = \"name || repeat(' ', 3000)\" }}\n{HELD}"
     ));
     site
 }

@@ -6,7 +6,7 @@ use crate::harness::{
     APP_READER, Answer, Db, Download, EXPORT_KEY, FULL, HELD, MINIMAL, PgBouncer, STANDARD_KEY, Server, Site,
     eventually,
 };
-use crate::parts_postgres::{USERS, fill};
+use crate::parts_postgres::{ANALYZE, USERS, with_ids};
 use crate::parts_postgres_live::WIDE;
 
 /// A site whose source is behind a PgBouncer that is set up so; its store is a file.
@@ -19,9 +19,8 @@ fn behind(site: &mut Site, settings: &str) -> PgBouncer {
 }
 
 fn with_users(settings: &str) -> (Site, PgBouncer) {
-    let mut site = Site::with_empty_table(Db::Postgres);
-    fill(&site, USERS, "i");
-    site.sql("ANALYZE users");
+    let mut site = with_ids("i");
+    site.sql(ANALYZE);
     let bouncer = behind(&mut site, settings);
     (site, bouncer)
 }
@@ -75,10 +74,10 @@ fn assert_exports(server: &Server) {
     assert!(server.get_with(EXPORT_KEY, FULL).csv() == Site::filled_full(USERS));
     assert!(server.get_with(STANDARD_KEY, MINIMAL).csv() == Site::filled_minimal(USERS));
     for (query, ids) in [
-        ("email=user60000@example.com", vec!["60000"]),
+        ("email=user12000@example.com", vec!["12000"]),
         ("created_after=2025-01-01T00:00:05Z&created_before=2025-01-01T00:00:07Z&is_active=true", vec!["5"]),
-        ("updated_after=2025-01-01T19:26:38Z", vec!["69998", "69999", "70000"]),
-        ("after=69997&limit=2", vec!["69998", "69999"]),
+        ("updated_after=2025-01-01T03:53:18Z", vec!["13998", "13999", "14000"]),
+        ("after=13997&limit=2", vec!["13998", "13999"]),
         ("email=nobody@example.com", vec![]),
     ] {
         assert_eq!(server.get_with(EXPORT_KEY, &format!("{FULL}?{query}")).ids(), ids, "{query}");
@@ -98,7 +97,7 @@ fn every_export_is_right_behind_pgbouncer() {
             let head = server.request(Method::HEAD, FULL).bearer_auth(EXPORT_KEY);
             assert_eq!(Answer::to(head).status, 200);
             let preflight = server.get_with(EXPORT_KEY, &format!("{FULL}?preflight=true"));
-            assert_eq!(preflight.json()["estimated_rows"], USERS);
+            assert_eq!(preflight.json()["estimated_rows"], 5 * USERS);
             assert!(site.run(&["export", "full"]).stdout == Site::filled_full(USERS).as_bytes());
             assert_quiet(&site, &server, &bouncer);
         }
@@ -117,7 +116,7 @@ fn sixteen_exports_at_once_are_right_behind_pgbouncer() {
                 for i in 1..=16 {
                     let (server, expected) = (&server, &expected);
                     scope.spawn(move || {
-                        let id = (i * 1000).to_string();
+                        let id = (i * 800).to_string();
                         let one = format!("{FULL}?email=user{id}@example.com");
                         assert_eq!(server.get_with(EXPORT_KEY, &one).ids(), [id]);
                         assert!(server.get_with(EXPORT_KEY, FULL).csv() == *expected);
@@ -224,7 +223,7 @@ fn a_client_that_leaves_frees_the_connections_behind_pgbouncer() {
 fn assert_cancelled(site: &Site) {
     site.sql(
         "CREATE FUNCTION nap(id bigint) RETURNS text LANGUAGE plpgsql STABLE AS $$ BEGIN
-             IF id = 30000 THEN PERFORM pg_sleep(600); END IF;
+             IF id = 12000 THEN PERFORM pg_sleep(600); END IF;
              RETURN repeat('x', 1000);
          END $$;
          CREATE VIEW slow AS SELECT *, nap(id) AS nap FROM users;
@@ -234,7 +233,7 @@ fn assert_cancelled(site: &Site) {
     );
     let server = serve(site, 1, "table = \"slow\"\n[source.columns]\nname = \"nap\"\n");
     let mut download = Download::stalled(&server, FULL, EXPORT_KEY);
-    while !String::from_utf8_lossy(&download.first_chunk()).contains("user29000@") {}
+    while !String::from_utf8_lossy(&download.first_chunk()).contains("user11000@") {}
     let napping =
         "SELECT 1 FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()";
     eventually("the server computes", || site.column(napping).len() == 1);

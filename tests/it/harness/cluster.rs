@@ -1,5 +1,6 @@
 //! A throw-away PostgreSQL cluster, made from the system's binaries.
 
+use std::io::{Read, Seek, SeekFrom};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -22,7 +23,7 @@ host replication all        127.0.0.1/32 trust
 ";
 
 /// Fast, and with defaults that nobody who renders a timestamp may rely on.
-const SETTINGS: [&str; 13] = [
+const SETTINGS: [&str; 15] = [
     "listen_addresses=127.0.0.1",
     // The data directory.
     "unix_socket_directories=.",
@@ -31,6 +32,9 @@ const SETTINGS: [&str; 13] = [
     "synchronous_commit=off",
     "full_page_writes=off",
     "autovacuum=off",
+    // Compiling a statement takes longer than any of them runs; and each session maps all the memory that there is.
+    "jit=off",
+    "shared_buffers=32MB",
     "password_encryption=scram-sha-256",
     "timezone=America/New_York",
     "datestyle=SQL,DMY",
@@ -117,6 +121,20 @@ impl Cluster {
     /// What the server has said so far; that somebody logs in it says before he is let in.
     pub(super) fn log(&self) -> String {
         self.keeper.log()
+    }
+
+    /// How many bytes that is.
+    pub(super) fn log_size(&self) -> u64 {
+        std::fs::metadata(self.keeper.path("log")).unwrap().len()
+    }
+
+    /// What it has said after so many bytes.
+    pub(super) fn log_after(&self, size: u64) -> String {
+        let mut file = std::fs::File::open(self.keeper.path("log")).unwrap();
+        file.seek(SeekFrom::Start(size)).unwrap();
+        let mut log = Vec::new();
+        file.read_to_end(&mut log).unwrap();
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     pub(super) fn connect(&self, database: &str) -> Client {

@@ -20,8 +20,8 @@ pub(crate) const HEADCOUNT_STORE: &str = "headcount_store";
 pub(crate) struct Database {
     name: String,
     encoding: &'static str,
-    /// Lines of the log when this test got it.
-    log_before: usize,
+    /// Size of the log when this test got it: that of the whole run is too large to be read again and again.
+    log_before: u64,
     /// A superuser's session that speaks UTC, whatever the cluster's own zone is.
     session: Mutex<Client>,
 }
@@ -58,7 +58,7 @@ impl Database {
     fn open(name: String, encoding: &'static str) -> Self {
         let mut session = cluster().connect(&name);
         session.batch_execute("SET TIME ZONE 'UTC'").unwrap();
-        Self { name, encoding, log_before: cluster().log().lines().count(), session: Mutex::new(session) }
+        Self { name, encoding, log_before: cluster().log_size(), session: Mutex::new(session) }
     }
 
     pub(crate) fn source_url(&self) -> String {
@@ -145,10 +145,10 @@ impl Database {
         ));
     }
 
-    /// How often `role` has logged in to this database, or to one of this name before it.
+    /// How often `role` has logged in to this database since the test has it.
     pub(crate) fn logins(&self, role: &str) -> usize {
         let login = format!("authorized: user={role} database={}", self.name);
-        let log = cluster().log();
+        let log = cluster().log_after(self.log_before);
         log.lines()
             .filter_map(|line| line.split_once(&login))
             .filter(|(_, rest)| !rest.starts_with(char::is_numeric))
@@ -158,8 +158,8 @@ impl Database {
     /// What the server has said to the test in this database so far, by line.
     pub(crate) fn server_log(&self) -> Vec<String> {
         let name = format!(" {} ", self.name);
-        let log = cluster().log();
-        log.lines().skip(self.log_before).filter(|line| line.contains(&name)).map(String::from).collect()
+        let log = cluster().log_after(self.log_before);
+        log.lines().filter(|line| line.contains(&name)).map(String::from).collect()
     }
 
     /// Lets no more than `more` sessions in, beside those that are there.
