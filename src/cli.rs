@@ -21,8 +21,8 @@ use crate::export::{Exporter, SlotLimits, SpoolLimits};
 use crate::signature::SigningKey;
 use crate::source::Source;
 use crate::source::embedded::EmbeddedUsers;
-use crate::store::Store;
 use crate::store::audit::{AddressKey, AuditLog};
+use crate::store::{Store, StoreError};
 use crate::telemetry;
 use crate::timestamp::Timestamp;
 use anyhow::Context;
@@ -201,14 +201,39 @@ fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     print(&(crate::visible_json(&serde_json::to_string_pretty(value)?) + "\n"))
 }
 
+/// The store, which is made where it is missing.
 async fn open_store(config: &Config) -> anyhow::Result<Store> {
     Store::open(&config.store).await.with_context(|| format!("the store {}", config.store))
 }
 
-/// The configured source, or our own, which is created where it is missing.
+/// The store for commands that have nothing to put into it: where there is none they say so and make none.
+async fn existing_store(config: &Config) -> anyhow::Result<Store> {
+    match Store::open_existing(&config.store).await {
+        Err(StoreError::Missing(problem)) => {
+            Err(anyhow::anyhow!("{}{}", StoreError::Missing(problem), configured(config)))
+        }
+        opened => opened.with_context(|| format!("the store {}", config.store)),
+    }
+}
+
+/// Says that no configuration was found, where that may be why something is missing; as the end of a message.
+fn configured(config: &Config) -> String {
+    if config.file.is_there {
+        return String::new();
+    }
+    let path = std::path::absolute(&config.file.path).unwrap_or_else(|_| config.file.path.clone());
+    format!("; there is no configuration {} either: name one with --config FILE", path.display())
+}
+
+/// The configured source, or our own, which has to be there.
 fn open_source(config: &Config) -> anyhow::Result<Source> {
-    if let Some(file) = &config.source.embedded {
-        open_embedded(config, file)?;
+    if let Some(file) = config.source.embedded.as_deref().filter(|file| !file.exists()) {
+        anyhow::bail!(
+            "no source is set, and there is no embedded users table {}; set source.url or HEADCOUNT_SOURCE_URL, or \
+             make such a table with 'headcount demo' or 'headcount users import'{}",
+            file.display(),
+            configured(config)
+        );
     }
     let (url, mapping) = (&config.source.url, config.source.mapping.clone());
     let mut source = Source::new(url, mapping, config.source.parallelism, config.limits.source_stall)
@@ -226,7 +251,7 @@ fn open_embedded(config: &Config, file: &Path) -> anyhow::Result<EmbeddedUsers> 
 }
 
 /// Everything that an export needs, with this process registered in the audit.
-async fn open_exporter(config: &Config, store: &Store) -> anyhow::Result<Exporter> {
+async fn open_exporter(config: &Config, source: Source, store: &Store) -> anyhow::Result<Exporter> {
     let instance = i64::from_ne_bytes(random_bytes::<8>()?);
     let pseudonyms = store.pseudonym_key(&random_bytes()?).await?;
     let audit = AuditLog::open(store.clone(), instance, AddressKey::new(&pseudonyms)).await?;
@@ -241,7 +266,7 @@ async fn open_exporter(config: &Config, store: &Store) -> anyhow::Result<Exporte
         bytes: config.limits.spool_bytes,
         hold: config.limits.source_hold,
     };
-    Ok(Exporter::new(open_source(config)?, audit, pseudonyms, slots, spools, Timestamp::now))
+    Ok(Exporter::new(source, audit, pseudonyms, slots, spools, Timestamp::now))
 }
 
 /// The key that signs receipts, which is made where it is missing.

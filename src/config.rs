@@ -14,20 +14,23 @@ use crate::store::flags::{self, Flags};
 use anyhow::bail;
 use environment::{Environment, Layers};
 pub(crate) use file::FILE_NAME;
+pub use file::File;
 use ipnet::IpNet;
 pub use limits::Limits;
 use serde::Deserialize;
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
+
+/// The data directory, where none is named.
+pub(crate) const DATA_DIR: &str = "headcount-data";
 
 /// Everything that can be set, validated.
 #[derive(Debug)]
 pub struct Config {
-    /// The configuration file, if a password stands in it.
-    pub file_with_password: Option<PathBuf>,
+    pub file: File,
     pub listen: SocketAddr,
     pub data_dir: PathBuf,
     pub flags: Flags,
@@ -117,16 +120,17 @@ impl Config {
         environment: impl IntoIterator<Item = (String, String)>,
     ) -> anyhow::Result<Self> {
         let environment = Environment::of(environment)?;
-        let (path, file) = file::read_file(overrides.config.as_deref())?;
+        let (read, file) = file::read_file(overrides.config.as_deref())?;
+        let path = read.path.clone();
         let layers = Layers { path: &path, environment: &environment };
-        let file_with_password = file.has_password().then(|| path.clone());
-
+        // The default, too, stays with the file: whichever directory a command is run in, it finds the same keys and audit.
+        let beside_file =
+            |data_dir: Option<PathBuf>| read.directory().join(data_dir.unwrap_or_else(|| DATA_DIR.into()));
         let data_dir = overrides
             .data_dir
             .or_else(|| environment.get("data_dir").map(PathBuf::from))
-            .or(file.data_dir)
-            .unwrap_or_else(|| PathBuf::from("headcount-data"));
-        let source_url = layers.pick_with("source.url", file.source.url.clone(), DatabaseUrl::of_source)?;
+            .unwrap_or_else(|| beside_file(file.data_dir));
+        let source_url = layers.pick_url("source.url", file.source.url.clone(), DatabaseUrl::of_source)?;
         if source_url.is_none() && file.source.describes_a_table() {
             let problem = "[source] describes a table of an application, but not where it is";
             let remedy = "set source.url, or the environment variable HEADCOUNT_SOURCE_URL";
@@ -150,7 +154,6 @@ impl Config {
         let log_format: Option<LogFormatText> = layers.pick("log.format", None)?;
 
         Ok(Self {
-            file_with_password,
             listen: match overrides.listen {
                 Some(listen) => listen,
                 None => layers
@@ -167,12 +170,12 @@ impl Config {
                 allow_sensitive,
             },
             store: layers
-                .pick_with("store.url", file.store.url, DatabaseUrl::of_store)?
+                .pick_url("store.url", file.store.url, DatabaseUrl::of_store)?
                 .unwrap_or_else(|| DatabaseUrl::Sqlite(data_dir.join("headcount.db"))),
             profiles,
             log_format: log_format.map(|format| format.0).or(file.log.format),
             limits: Limits::read(&layers, file.limits)?,
-            tls: layers.in_file("tls", tls_files(file.tls))?,
+            tls: layers.in_file("tls", tls_files(file.tls, read.directory()))?,
             trusted_proxies: file
                 .trusted_proxies
                 .iter()
@@ -180,6 +183,7 @@ impl Config {
                 .collect::<Result<_, _>>()?,
             static_keys: environment.static_keys,
             data_dir,
+            file: read,
         })
     }
 }
@@ -236,10 +240,12 @@ impl FromStr for LogFormatText {
     }
 }
 
-fn tls_files(section: file::TlsSection) -> Result<Option<TlsFiles>, String> {
+fn tls_files(section: file::TlsSection, directory: &Path) -> Result<Option<TlsFiles>, String> {
     match (section.cert, section.key) {
         (None, None) => Ok(None),
-        (Some(cert), Some(key)) => Ok(Some(TlsFiles { cert, key })),
+        (Some(cert), Some(key)) => {
+            Ok(Some(TlsFiles { cert: directory.join(cert), key: directory.join(key) }))
+        }
         _ => Err("expected both tls.cert and tls.key, or neither".to_owned()),
     }
 }

@@ -5,7 +5,7 @@ pub(crate) mod options;
 
 use options::Owner;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 /// The address of a source or a store. `Debug` and `Display` leave the password out.
@@ -60,6 +60,14 @@ impl DatabaseUrl {
             options::check(url, owner)?;
         }
         Ok(self)
+    }
+
+    /// The same, with relative paths of files that it names starting at this directory.
+    pub(crate) fn starting_at(self, directory: &Path) -> Self {
+        match self {
+            Self::Sqlite(path) => Self::Sqlite(directory.join(path)),
+            Self::Postgres(url) => Self::Postgres(options::starting_at(&url, directory)),
+        }
     }
 
     /// Whether a password is part of it.

@@ -63,22 +63,25 @@ impl Finding {
     }
 }
 
-/// Looks at everything. A source or a store that could not even be opened comes with the reason.
+/// Looks at everything. A source or a store that could not even be opened comes with the reason; `None` is a store that is not
+/// there yet.
 pub async fn examine(
     config: &Config,
     source: Result<Source, String>,
-    store: Result<Store, String>,
+    store: Result<Option<Store>, String>,
     now: Timestamp,
 ) -> Vec<Finding> {
     let mut findings = match source {
         Ok(source) => source::examine(config, &source, now).await,
-        Err(reason) => vec![Finding::problem("source", reason, source::UNREACHABLE, "correct source.url")],
+        Err(reason) => {
+            vec![Finding::problem("source", reason, source::UNREACHABLE, "correct source.url, or set it")]
+        }
     };
     findings.extend(files::examine(config));
     findings.extend(config.tls.as_ref().map(tls::examine));
     findings.extend(spool::examine(config));
     findings.extend(match store {
-        Ok(store) => store::examine(config, &store, now).await,
+        Ok(store) => store::examine(config, store.as_ref(), now).await,
         Err(reason) => vec![Finding::problem(
             "store",
             reason,

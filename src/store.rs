@@ -42,6 +42,8 @@ pub enum StoreError {
     Address(String),
     #[error("the store cannot be brought up to date: {0}")]
     Migration(#[from] MigrateError),
+    #[error("there is no store yet: {0}; it is made by 'headcount serve', 'export' and 'keys create'")]
+    Missing(String),
     #[error("the store's file {path}: {cause}")]
     File { path: PathBuf, cause: std::io::Error },
     #[error("the store holds {0}, which this version does not know")]
@@ -117,6 +119,32 @@ impl Store {
         let store = Self { pool, url, turns };
         store.adopt_old_records().await?;
         Ok(store)
+    }
+
+    /// Opens the store for who wants nothing but what is in it: as [`Store::open`], and makes none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Missing`], or as for [`Store::open`].
+    pub async fn open_existing(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        match url {
+            // Of a link that leads nowhere more is to be said.
+            DatabaseUrl::Sqlite(path) if path.symlink_metadata().is_err() => {
+                Err(StoreError::Missing(format!("there is no file {}", path.display())))
+            }
+            DatabaseUrl::Sqlite(_) => Self::open(url).await,
+            DatabaseUrl::Postgres(text) => {
+                install_default_drivers();
+                let address = address::for_driver(text).map_err(StoreError::Address)?;
+                let mut connection = AnyConnection::connect(&address).await?;
+                let has_tables = migrations::were_run(&mut connection).await?;
+                connection.close().await?;
+                if !has_tables {
+                    return Err(StoreError::Missing(format!("{url} has no tables of it")));
+                }
+                Self::open(url).await
+            }
+        }
     }
 
     /// Asks the store for a sign of life.

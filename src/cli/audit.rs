@@ -1,7 +1,7 @@
 //! `audit list`, `audit head`, `audit verify`
 
 use super::table::or_dash;
-use super::{open_store, print};
+use super::{existing_store, print};
 use crate::config::Config;
 use crate::plan::hashed;
 use crate::store::Store;
@@ -42,7 +42,7 @@ fn parse_hash(text: &str) -> Result<String, String> {
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
-    let store = open_store(config).await?;
+    let store = existing_store(config).await?;
     match command {
         Command::List { json, limit, email } => {
             let sought = match email {

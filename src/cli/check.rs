@@ -1,9 +1,10 @@
 //! `check`
 
 use super::terminal::tell;
-use super::{open_source, open_store, print_json};
+use super::{open_source, print_json};
 use crate::config::Config;
 use crate::doctor::{self, Finding, Level};
+use crate::store::{Store, StoreError};
 use crate::timestamp::Timestamp;
 use anyhow::bail;
 
@@ -12,7 +13,10 @@ pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<()> {
         summary(config);
     }
     let source = open_source(config).map_err(|error| format!("{error:#}"));
-    let store = open_store(config).await.map_err(|error| format!("{error:#}"));
+    let store = match Store::open_existing(&config.store).await {
+        Err(StoreError::Missing(_)) => Ok(None),
+        opened => opened.map(Some).map_err(|error| format!("the store {}: {error}", config.store)),
+    };
     let findings = doctor::examine(config, source, store, Timestamp::now()).await;
     if json {
         print_json(&findings)?;

@@ -1,7 +1,7 @@
 //! `export minimal|full`
 
 use super::terminal::{self, tell};
-use super::{Usage, open_exporter, open_store, print_json, receipts, signals, verify};
+use super::{Usage, open_exporter, open_source, open_store, print_json, receipts, signals, verify};
 use crate::config::Config;
 use crate::export::{ExportBody, Exporter, StartError, Terms};
 use crate::links;
@@ -36,7 +36,44 @@ pub(super) struct Arguments {
     #[arg(long, conflicts_with = "output")]
     preflight: bool,
     #[command(flatten)]
+    expectation: Expectation,
+    #[command(flatten)]
     parameters: Parameters,
+}
+
+/// How many users there have to be.
+#[derive(Clone, Copy, Debug, Args)]
+struct Expectation {
+    /// Let an export of no users replace a FILE that holds some
+    #[arg(long)]
+    allow_empty: bool,
+    /// Fail, and leave FILE as it was, if there are fewer than N users
+    #[arg(long, value_name = "N")]
+    min_rows: Option<u64>,
+}
+
+impl Expectation {
+    /// Looks at an export that is complete; `None` is stdout.
+    fn check(self, rows: u64, target: Option<&Target>) -> anyhow::Result<()> {
+        let name = target.map(|target| target.name.display().to_string());
+        if let Some(least) = self.min_rows.filter(|least| rows < *least) {
+            let left = name.map_or_else(String::new, |name| format!("; {name} is left as it was"));
+            bail!("the export has {rows} users, and --min-rows wants {least}{left}");
+        }
+        let (Some(target), Some(name)) = (target, name) else { return Ok(()) };
+        // Whatever the format is, one with users is larger than one without.
+        if rows == 0 && !self.allow_empty && size(&target.path) > size(target.file.path()) {
+            bail!(
+                "the export has no users, and {name} holds more than that: it is left as it was; --allow-empty replaces it"
+            );
+        }
+        Ok(())
+    }
+}
+
+/// In bytes; 0 of a file that is not there.
+fn size(path: &Path) -> u64 {
+    std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
 /// The parameters of the endpoints, as texts; the plan reads both the same way.
@@ -122,21 +159,23 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     plan.preflight = arguments.preflight;
     // Caught before anything is begun.
     let mut stopped = std::pin::pin!(signals::stop_or_hangup()?);
-    if let Some(file) = config.source.embedded.as_deref().filter(|file| !file.exists()) {
-        let file = file.display();
-        tell!("warning: no source.url is set and there is no {file} yet; this export will be empty");
-    }
+    // Without one, nothing is made for it.
+    let source = open_source(&config)?;
     let opened = async {
         let store = open_store(&config).await?;
-        let exporter = open_exporter(&config, &store).await?;
+        let exporter = open_exporter(&config, source, &store).await?;
         anyhow::Ok((store, Arc::new(exporter)))
     };
     let (store, exporter) = tokio::select! {
         opened = opened => opened?,
         () = &mut stopped => bail!(STOPPED),
     };
-    let receipts = arguments.receipt.then_some(store);
-    let mut running = tokio::spawn(perform(Arc::clone(&exporter), plan, arguments.output, receipts));
+    let destination = Destination {
+        output: arguments.output,
+        receipts: arguments.receipt.then_some(store),
+        expectation: arguments.expectation,
+    };
+    let mut running = tokio::spawn(perform(Arc::clone(&exporter), plan, destination));
     let ended = tokio::select! {
         ended = &mut running => Some(ended),
         () = &mut stopped => None,
@@ -160,17 +199,21 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     }
 }
 
-/// Does what the plan asks for.
-async fn perform(
-    exporter: Arc<Exporter>,
-    plan: Plan,
+/// Where an export goes.
+struct Destination {
+    /// `None`: stdout.
     output: Option<PathBuf>,
+    /// Where to find the receipt, if one is wanted.
     receipts: Option<Store>,
-) -> anyhow::Result<()> {
+    expectation: Expectation,
+}
+
+/// Does what the plan asks for.
+async fn perform(exporter: Arc<Exporter>, plan: Plan, destination: Destination) -> anyhow::Result<()> {
     if plan.preflight {
         return preflight(&exporter, &plan).await;
     }
-    export(exporter, plan, output, receipts).await
+    export(exporter, plan, destination).await
 }
 
 async fn preflight(exporter: &Arc<Exporter>, plan: &Plan) -> anyhow::Result<()> {
@@ -188,13 +231,9 @@ async fn preflight(exporter: &Arc<Exporter>, plan: &Plan) -> anyhow::Result<()> 
     }
 }
 
-/// Writes the export to `output`, and its receipt out of the store `receipts`, if there is one.
-async fn export(
-    exporter: Arc<Exporter>,
-    plan: Plan,
-    output: Option<PathBuf>,
-    receipts: Option<Store>,
-) -> anyhow::Result<()> {
+/// Writes the export, and its receipt if one is wanted.
+async fn export(exporter: Arc<Exporter>, plan: Plan, destination: Destination) -> anyhow::Result<()> {
+    let Destination { output, receipts, expectation } = destination;
     let target = output.as_deref().map(Target::beside).transpose()?;
     let bar = progress_bar(&exporter, &plan, target.is_some()).await;
     let mut draft = exporter.draft(audit_request(&plan)).await?;
@@ -202,9 +241,11 @@ async fn export(
     let id = draft.request.id.clone();
     let body = exporter.start(plan, &mut draft, Terms::default()).await.map_err(refused)?;
     let Some(mut target) = target else {
-        return copy(body, &mut terminal::stdout(), &bar).await.map(|_| ());
+        let rows = copy(body, &mut terminal::stdout(), &bar).await?;
+        return expectation.check(rows, None);
     };
     let rows = copy(body, target.file.as_file_mut(), &bar).await?;
+    expectation.check(rows, Some(&target))?;
     let name = target.name.display().to_string();
     let receipt = match (receipts, output) {
         (Some(store), Some(output)) => Some(receipt(&store, &id, &output).await?),

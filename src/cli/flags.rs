@@ -2,7 +2,7 @@
 
 use super::table::table;
 use super::terminal::tell;
-use super::{Usage, open_store, print, print_json};
+use super::{Usage, existing_store, open_store, print, print_json};
 use crate::config::Config;
 use crate::store::flags::SetBy;
 use crate::timestamp::Timestamp;
@@ -35,10 +35,9 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
         let known = config.flags.known.join(", ");
         return Err(Usage(format!("there is no flag '{name}'; there are {known}")).into());
     }
-    let store = open_store(config).await?;
     let (flag, enabled) = match command {
         Command::List { json } => {
-            let flags = store.flags(&config.flags).await?;
+            let flags = existing_store(config).await?.flags(&config.flags).await?;
             if json {
                 return print_json(&flags);
             }
@@ -53,7 +52,7 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
         Command::Enable { name } => (name, true),
         Command::Disable { name } => (name, false),
     };
-    store.set_flag(&flag, enabled, Timestamp::now()).await?;
+    open_store(config).await?.set_flag(&flag, enabled, Timestamp::now()).await?;
     tell!("{flag} is {}", if enabled { "on" } else { "off" });
     Ok(())
 }

@@ -61,7 +61,7 @@ pub(super) async fn run(
     if !arguments.print && output.symlink_metadata().is_ok() {
         return Err(exists(&output));
     }
-    let (url, from_environment) = address::find(arguments.url.as_deref(), config, data_dir)?;
+    let (url, from_environment) = address::find(arguments.url.as_deref(), config, data_dir.clone())?;
     tell!(
         "reading the catalogue of {url} and, as a sample, at most {SAMPLE} rows of the users table; no more"
     );
@@ -90,13 +90,14 @@ pub(super) async fn run(
 
     let address = match from_environment {
         true => Address::Environment { shown: url.to_string() },
-        false => Address::Written { url: address::text(&url), has_password: url.has_password() },
+        false => Address::Written { url: address::text(&url, &output)?, has_password: url.has_password() },
     };
+    let data_dir = address::data_dir(data_dir, &output)?;
     let options = match output.to_str() {
         Some(crate::config::FILE_NAME) => String::new(),
         _ => format!("--config '{}' ", output.display()),
     };
-    let text = write::configuration(&proposal, &address, &options);
+    let text = write::configuration(&proposal, &address, &data_dir, &options);
     if arguments.print {
         return print(&text);
     }

@@ -2,7 +2,7 @@
 
 use super::table::{or_dash, table};
 use super::terminal::tell;
-use super::{Usage, open_store, print, print_json};
+use super::{Usage, existing_store, open_store, print, print_json};
 use crate::config::Config;
 use crate::store::Store;
 use crate::store::budgets::Day;
@@ -76,7 +76,7 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             tell!("made key {id} '{name}' with {grants} in {}; it is not shown again", config.store);
             print(&format!("{}\n", secret.reveal()))
         }
-        Command::List { json } => list(&open_store(config).await?, json).await,
+        Command::List { json } => list(&existing_store(config).await?, json).await,
         Command::Revoke { id } => {
             let store = open_store(config).await?;
             if !store.revoke_key(&id, Timestamp::now()).await? {

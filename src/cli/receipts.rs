@@ -1,6 +1,6 @@
 //! `receipts show`, `receipts public-key`
 
-use super::{open_store, print, receipt_key};
+use super::{existing_store, open_store, print, receipt_key};
 use crate::config::Config;
 use crate::receipt;
 use crate::store::Store;
@@ -19,10 +19,15 @@ pub(super) enum Command {
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
-    let store = open_store(config).await?;
     match command {
-        Command::Show { id } => print(&crate::visible_json(&of_export(&store, &id).await?)),
-        Command::PublicKey => print(&receipt_key(&store).await?.public().to_pem()),
+        Command::Show { id } => {
+            let store = existing_store(config).await?;
+            print(&crate::visible_json(&of_export(&store, &id).await?))
+        }
+        Command::PublicKey => {
+            let store = open_store(config).await?;
+            print(&receipt_key(&store).await?.public().to_pem())
+        }
     }
 }
 

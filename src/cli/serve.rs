@@ -1,7 +1,7 @@
 //! `serve`
 
 use super::terminal::tell;
-use super::{open_exporter, open_files, open_store, receipt_key, signals};
+use super::{open_embedded, open_exporter, open_files, open_source, open_store, receipt_key, signals};
 use crate::config::{Config, TlsFiles};
 use crate::http::{App, router, server};
 use crate::store::flags::FlagState;
@@ -25,7 +25,10 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
     let tls = config.tls.clone().map(https).transpose()?;
     tokio::spawn(read_again(hangup, tls.clone()));
     let store = open_store(&config).await?;
-    let exporter = Arc::new(open_exporter(&config, &store).await?);
+    if let Some(file) = &config.source.embedded {
+        open_embedded(&config, file)?;
+    }
+    let exporter = Arc::new(open_exporter(&config, open_source(&config)?, &store).await?);
     let receipt_key = receipt_key(&store).await?;
     let flags = store.flags(&config.flags).await?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {

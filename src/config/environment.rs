@@ -1,6 +1,7 @@
 //! The environment, and how it lies above the file.
 
 use super::StaticKeys;
+use crate::database_url::DatabaseUrl;
 use crate::store::keys;
 use anyhow::bail;
 use std::path::Path;
@@ -114,6 +115,21 @@ impl Layers<'_> {
             return parse(value).map(Some).map_err(problem);
         }
         in_file.map(|value| self.in_file(key, parse(&value))).transpose()
+    }
+
+    /// As [`Layers::pick_with`], for the address of a database: files that it names start at the file that it stands in.
+    pub(super) fn pick_url(
+        &self,
+        key: &str,
+        in_file: Option<String>,
+        parse: impl Fn(&str) -> Result<DatabaseUrl, String>,
+    ) -> anyhow::Result<Option<DatabaseUrl>> {
+        let url = self.pick_with(key, in_file, parse)?;
+        let directory = self.path.parent().filter(|_| self.environment.find(key).is_none());
+        Ok(match directory {
+            Some(directory) => url.map(|url| url.starting_at(directory)),
+            None => url,
+        })
     }
 
     /// What was parsed of a value in the file, or where it stands and what was expected.

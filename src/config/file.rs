@@ -13,6 +13,25 @@ use std::path::{Path, PathBuf};
 /// The file that is read from the working directory unless another is named.
 pub(crate) const FILE_NAME: &str = "headcount.toml";
 
+/// What stands above all sections.
+const TOP_LEVEL: [&str; 4] = ["listen", "data_dir", "features", "trusted_proxies"];
+
+/// Where the configuration was looked for.
+#[derive(Debug)]
+pub struct File {
+    pub path: PathBuf,
+    pub is_there: bool,
+    /// Whether a password stands in it, used or not.
+    pub has_password: bool,
+}
+
+impl File {
+    /// Where relative paths in it start.
+    pub(super) fn directory(&self) -> &Path {
+        self.path.parent().unwrap_or(Path::new(""))
+    }
+}
+
 /// The file as it is written.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -30,8 +49,7 @@ pub(super) struct ConfigFile {
 }
 
 impl ConfigFile {
-    /// Whether a password stands in it, used or not.
-    pub(super) fn has_password(&self) -> bool {
+    fn has_password(&self) -> bool {
         let urls = [&self.source.url, &self.store.url].into_iter().flatten();
         urls.filter_map(|url| url.parse::<DatabaseUrl>().ok()).any(|url| url.has_password())
     }
@@ -124,22 +142,36 @@ pub(super) struct TlsSection {
     pub(super) key: Option<PathBuf>,
 }
 
-/// Reads the file; one that nobody named may be missing.
-pub(super) fn read_file(named: Option<&Path>) -> anyhow::Result<(PathBuf, ConfigFile)> {
+/// Reads the file; one that nobody named may be missing, and then is empty.
+pub(super) fn read_file(named: Option<&Path>) -> anyhow::Result<(File, ConfigFile)> {
     let path = named.unwrap_or(Path::new(FILE_NAME));
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => String::new(),
+    let (text, is_there) = match std::fs::read_to_string(path) {
+        Ok(text) => (text, true),
+        Err(error) if named.is_none() && error.kind() == std::io::ErrorKind::NotFound => {
+            (String::new(), false)
+        }
         Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
     };
-    let file = toml::from_str(&text).map_err(|error| {
+    let written: ConfigFile = toml::from_str(&text).map_err(|error| {
         // The whole error would quote the line, and the line could hold a password.
         let line = error.span().map_or(1, |span| text[..span.start].matches('\n').count() + 1);
         let key = error.span().and_then(|_| text.lines().nth(line - 1)).and_then(key_of_line);
+        let misplaced = key.and_then(|key| misplaced(&text, line, key)).unwrap_or_default();
         let key = key.map_or_else(String::new, |key| format!(", key '{key}'"));
-        anyhow::anyhow!("{}, line {line}{key}: {}", path.display(), without_texts(error.message()))
+        anyhow::anyhow!("{}, line {line}{key}: {}{misplaced}", path.display(), without_texts(error.message()))
     })?;
-    Ok((path.to_owned(), file))
+    let file = File { path: path.to_owned(), is_there, has_password: written.has_password() };
+    Ok((file, written))
+}
+
+/// What to do with a key of the file's top that stands in a section, where TOML takes it for one of that.
+fn misplaced(text: &str, line: usize, key: &str) -> Option<String> {
+    let before = || text.lines().take(line.saturating_sub(1));
+    let is_section = |line: &&str| line.trim_start().starts_with('[');
+    let first = before().find(is_section)?;
+    TOP_LEVEL
+        .contains(&key)
+        .then(|| format!("; {key} belongs above {}, at the top of the file", first.trim()))
 }
 
 /// What stands before the `=`, or the section's name. Of a line that is neither nothing is told.

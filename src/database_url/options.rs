@@ -1,5 +1,7 @@
 //! Options after the `?` of an address in PostgreSQL: which there are, and what to do instead of those of other programs.
 
+use std::path::Path;
+
 /// What both drivers are told of in words of ours.
 const OF_BOTH: [&str; 2] = ["sslmode", "sslrootcert"];
 /// What else the driver of the source takes.
@@ -163,6 +165,26 @@ pub(crate) fn check(url: &str, owner: Owner) -> Result<(), String> {
     Ok(())
 }
 
+/// Options that name a file.
+const FILES: [&str; 3] = ["sslrootcert", "sslcert", "sslkey"];
+
+/// An address in which relative paths of files start at this directory.
+pub(super) fn starting_at(url: &str, directory: &Path) -> String {
+    let Some((address, options)) = url.split_once('?') else { return url.to_owned() };
+    let is_file =
+        |name: &str, value: &str| FILES.contains(&name) && (name, value) != ("sslrootcert", "system");
+    let options = options.split('&').map(|option| match form_urlencoded::parse(option.as_bytes()).next() {
+        Some((name, value)) if is_file(&name, &value) && Path::new(&*value).is_relative() => {
+            let path = directory.join(&*value);
+            let value: String =
+                form_urlencoded::byte_serialize(path.as_os_str().as_encoded_bytes()).collect();
+            format!("{name}={}", value.replace('+', "%20"))
+        }
+        _ => option.to_owned(),
+    });
+    format!("{address}?{}", options.collect::<Vec<_>>().join("&"))
+}
+
 /// Enough of a name to find it.
 fn shortened(name: &str) -> String {
     name.chars().take(40).flat_map(char::escape_debug).collect()
@@ -191,6 +213,24 @@ mod tests {
         }
         let problem = check("postgres://me:pass?hush=x@db/app", Owner::Source).expect_err("an option");
         assert!(!problem.contains("hush"), "{problem}");
+    }
+
+    #[test]
+    fn files_start_where_the_address_stands() {
+        for (url, expected) in [
+            (
+                "postgres://db/app?sslrootcert=ca.crt&a=b+c",
+                "postgres://db/app?sslrootcert=etc%2Fmy%20app%2Fca.crt&a=b+c",
+            ),
+            (
+                "postgres://db/app?sslmode=verify-full&sslrootcert=system",
+                "postgres://db/app?sslmode=verify-full&sslrootcert=system",
+            ),
+            ("postgres://db/app?sslkey=/k.pem", "postgres://db/app?sslkey=/k.pem"),
+            ("postgres://db/app", "postgres://db/app"),
+        ] {
+            assert_eq!(starting_at(url, Path::new("etc/my app")), expected);
+        }
     }
 
     #[test]

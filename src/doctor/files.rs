@@ -8,15 +8,16 @@ use std::path::Path;
 /// Looks at the configuration, where a password stands in it, and at the embedded users. Who is in the group of a configuration
 /// is for its administrator to say: the service has to read it somehow.
 pub(super) fn examine(config: &Config) -> Vec<Finding> {
-    let file = config.file_with_password.as_deref().filter(|file| has_mode(file, 0o007)).map(|file| {
-        let file = file.display();
-        Finding::warning(
-            "config",
-            format!("{file} holds a password, and other users of this machine can read it"),
-            "whoever has the password gets into the database as Headcount does",
-            format!("chmod o-rwx {file}"),
-        )
-    });
+    let file =
+        Some(&config.file).filter(|file| file.has_password && has_mode(&file.path, 0o007)).map(|file| {
+            let file = file.path.display();
+            Finding::warning(
+                "config",
+                format!("{file} holds a password, and other users of this machine can read it"),
+                "whoever has the password gets into the database as Headcount does",
+                format!("chmod o-rwx {file}"),
+            )
+        });
     let users =
         config.source.embedded.as_deref().and_then(|file| exposed("source", file, "it holds the users"));
     file.into_iter().chain(users).collect()
@@ -33,6 +34,13 @@ pub(super) fn exposed(check: &'static str, file: &Path, why: &'static str) -> Op
             format!("chmod 600 {file}"),
         )
     })
+}
+
+/// Makes a file without a name in a directory, or in the closest one above in which that would be made; nothing stays.
+pub(super) fn try_out(directory: &Path) -> std::io::Result<()> {
+    let directory = std::path::absolute(directory)?;
+    let there = directory.ancestors().find(|place| !matches!(place.try_exists(), Ok(false)));
+    tempfile::tempfile_in(there.unwrap_or(&directory)).map(drop)
 }
 
 /// Whether a file is there and has any of these permissions.

@@ -15,7 +15,7 @@ pub enum Address {
 
 /// The file's text. `options` are what a command needs to find the file, as in `--config FILE`; empty for the usual
 /// place.
-pub fn configuration(proposal: &Proposal, address: &Address, options: &str) -> String {
+pub fn configuration(proposal: &Proposal, address: &Address, data_dir: &str, options: &str) -> String {
     let mut text = comment("Headcount's configuration, written by 'headcount init'.");
     text.push_str("#\n");
     text.push_str(&comment(&format!("Recognised: {}.", recognised(proposal))));
@@ -27,6 +27,11 @@ pub fn configuration(proposal: &Proposal, address: &Address, options: &str) -> S
     }
     text.push_str("#\n# Next:\n");
     text.push_str(&next_commands(options));
+    text.push('\n');
+    text.push_str(&comment(
+        "Where keys, flags and the audit are kept. Relative paths in this file start at this file.",
+    ));
+    text.push_str(&format!("data_dir = {}\n", string(data_dir)));
     text.push_str(
         "\n# The endpoints that are switched on: none, until you take the # off or run 'headcount flags enable'.\n\
          #features = [\"users:export\", \"users:export_full\"]\n\n[source]\n",
@@ -92,7 +97,7 @@ fn url(database: Database, address: &Address) -> String {
     };
     let mut text = match database {
         Database::Sqlite => {
-            comment("The file, which is only ever read. A relative path starts where the process runs.")
+            comment("The file, which is only ever read. A relative path starts at this file.")
         }
         Database::Postgres => comment(
             "The database, which is only ever read. A role that may read nothing but the columns below is enough; \
@@ -190,10 +195,11 @@ mod tests {
     #[test]
     fn the_file_reads_back() {
         let (proposal, _) = proposal("\"My Schema\".\"Odd.Users\"", ODD);
-        let text = configuration(&proposal, &written("postgres://me@db/app"), "");
+        let text = configuration(&proposal, &written("postgres://me@db/app"), "state", "");
         let file: toml::Table = text.parse().expect("TOML");
         let source = &file["source"];
-        assert_eq!(file.len(), 1);
+        assert_eq!(file["data_dir"].as_str(), Some("state"));
+        assert_eq!(file.len(), 2);
         assert_eq!(source["url"].as_str(), Some("postgres://me@db/app"));
         assert_eq!(source["table"].as_str(), Some("My Schema.\"Odd.Users\""));
         assert_eq!(source["timestamps"].as_str(), Some("auto"));
@@ -214,11 +220,12 @@ mod tests {
     #[test]
     fn the_url_is_where_it_came_from() {
         let (proposal, _) = proposal("users", ODD);
-        let text = configuration(&proposal, &written("postgres://me:s3cret@db/app"), "--config 'x.toml' ");
+        let text =
+            configuration(&proposal, &written("postgres://me:s3cret@db/app"), "state", "--config 'x.toml' ");
         assert!(text.contains("set the environment variable HEADCOUNT_SOURCE_URL"));
         assert!(text.contains("headcount --config 'x.toml' check"));
         let environment = Address::Environment { shown: "postgres://me@db/app".to_owned() };
-        let text = configuration(&proposal, &environment, "");
+        let text = configuration(&proposal, &environment, "state", "");
         let file: toml::Table = text.parse().expect("TOML");
         assert!(file["source"].get("url").is_none());
     }

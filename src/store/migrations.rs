@@ -4,8 +4,8 @@
 //! The driver's `migrate!` would read the directory itself, but it comes with macros that compile both drivers a second
 //! time, as part of the compiler: a third of a build from nothing.
 
-use sqlx::SqlSafeStr;
 use sqlx::migrate::{Migration, MigrationType, Migrator};
+use sqlx::{AnyConnection, Executor, Row, SqlSafeStr};
 
 /// Number, description and text of each file in `migrations/`.
 const STEPS: [(i64, &str, &str); 6] = [
@@ -25,6 +25,12 @@ pub(super) fn migrator() -> Migrator {
     // The store may live in an application's database that is migrated by the same library.
     migrator.dangerous_set_table_name("headcount_migrations");
     migrator
+}
+
+/// Whether there are tables of the store in a PostgreSQL database, where this connection looks for them.
+pub(super) async fn were_run(connection: &mut AnyConnection) -> Result<bool, sqlx::Error> {
+    let sql = "SELECT to_regclass('headcount_migrations') IS NOT NULL AS were_run";
+    connection.fetch_one(sql).await?.try_get("were_run")
 }
 
 #[cfg(test)]

@@ -41,6 +41,7 @@ fn outcomes_of_a_whole_chain(site: &Site) -> Vec<String> {
 
 fn an_audit_without_records_is_whole(db: Db) {
     let site = Site::with_people(db);
+    site.create_key(&["anybody", "--kind", "standard"]);
     assert_eq!(head(&site), START);
     assert!(site.done(&["audit", "verify"]).contains("0 records"));
     site.done(&["audit", "verify", "--head", START]);

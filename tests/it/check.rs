@@ -158,7 +158,7 @@ fn bad_usage_is_exit_code_2(db: Db) {
 #[test]
 fn a_store_that_others_may_read_is_a_warning() {
     let site = Site::with_people(Db::Sqlite);
-    site.findings().assert_well_but(&[]);
+    site.create_key(&["anybody", "--kind", "standard"]);
     let store = site.data_dir().join("headcount.db");
     for mode in [0o644, 0o660, 0o602] {
         std::fs::set_permissions(&store, std::fs::Permissions::from_mode(mode)).unwrap();
@@ -178,7 +178,9 @@ fn a_store_that_is_no_database_is_a_problem() {
 
 #[test]
 fn the_embedded_table_is_looked_at_too() {
-    let findings = Site::embedded().findings();
+    let site = Site::embedded();
+    drop(site.serve());
+    let findings = site.findings();
     findings.assert_well_but(&[]);
     findings.assert_one("ok", "size", &["0 users"]);
 }
@@ -222,7 +224,7 @@ fn a_configuration_with_a_password_that_others_may_read_is_a_warning() {
 #[test]
 fn embedded_users_that_others_may_read_are_a_warning() {
     let site = Site::embedded();
-    site.done(&["export", "minimal"]);
+    drop(site.serve());
     site.findings().assert_well_but(&[]);
     let users = site.data_dir().join("users.db");
     std::fs::set_permissions(users, std::fs::Permissions::from_mode(0o644)).unwrap();

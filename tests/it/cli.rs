@@ -3,9 +3,12 @@
 use std::io::Read;
 use std::process::Stdio;
 
-use crate::harness::{Db, EXPORT_KEY, FULL, MINIMAL, PEOPLE_FULL, PEOPLE_MINIMAL, Site, wait_for_exit};
+use crate::harness::{
+    Db, EXPORT_KEY, FULL, MINIMAL, PEOPLE_FULL, PEOPLE_MINIMAL, Site, csv_records, wait_for_exit,
+};
 
 both! {
+    an_export_of_fewer_users_than_expected_replaces_nothing,
     an_export_writes_what_the_endpoint_sends,
     the_options_of_an_export_are_the_parameters_of_the_endpoint,
     a_file_is_written_whole_or_not_at_all,
@@ -157,6 +160,37 @@ fn help_and_version_are_exit_code_0(db: Db) {
     let version = site.run_exactly(&["--version"]);
     assert_eq!(version.code, Some(0));
     assert_eq!(version.text(), format!("headcount {}\n", env!("CARGO_PKG_VERSION")));
+}
+
+fn an_export_of_fewer_users_than_expected_replaces_nothing(db: Db) {
+    let site = Site::with_people(db);
+    let read = || std::fs::read_to_string(site.path("users.csv")).unwrap();
+    let nobody = ["--email", "nobody@example.com"];
+    let export =
+        |arguments: &[&str]| site.run(&[&["export", "minimal", "-o", "users.csv"], arguments].concat());
+    // Where there was nobody before, that is news to nobody.
+    assert_eq!(export(&nobody).code, Some(0));
+    assert_eq!(export(&nobody).code, Some(0));
+    let all = csv_records(PEOPLE_MINIMAL.as_bytes()).len() - 1;
+    assert_eq!(export(&["--min-rows", &all.to_string()]).code, Some(0));
+    let more = (all + 1).to_string();
+    for (arguments, words) in [
+        (&nobody[..], ["no users", "--allow-empty"]),
+        (&["--min-rows", &more], [&more, "--min-rows"]),
+        (&["--email", "nobody@example.com", "--allow-empty", "--min-rows", "1"], ["0 users", "--min-rows"]),
+    ] {
+        let finished = export(&[arguments, &["--receipt"]].concat());
+        assert_eq!(finished.code, Some(1), "{arguments:?}");
+        for word in words.into_iter().chain(["users.csv is left as it was"]) {
+            assert!(finished.stderr.contains(word), "{word}: {}", finished.stderr);
+        }
+        assert_eq!(read(), PEOPLE_MINIMAL);
+        assert!(!site.path("users.csv.receipt.json").exists());
+    }
+    assert_eq!(export(&[&nobody[..], &["--allow-empty"]].concat()).code, Some(0));
+    assert_eq!(read(), "id,email,name\r\n");
+    let finished = site.run(&["export", "minimal", "--min-rows", &more]);
+    assert_eq!((finished.code, finished.text().as_str()), (Some(1), PEOPLE_MINIMAL));
 }
 
 fn check_tells_a_good_set_up(db: Db) {

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::harness::{ALIVE, Db, FULL, Finished, MINIMAL, SIMPLE, STANDARD_KEY, Server, Site};
+use crate::harness::{
+    ALIVE, Db, FULL, Finished, MINIMAL, PEOPLE_MINIMAL, SIMPLE, STANDARD_KEY, Server, Site,
+};
 
 fn site() -> Site {
     Site::with_people(Db::Sqlite)
@@ -117,7 +119,7 @@ fn arguments_override_the_environment_which_overrides_the_file() {
     let mut site = site();
     let made = |site: &Site, arguments: &[&str], dir: &str| {
         let mut all = arguments.to_vec();
-        all.extend(["keys", "list"]);
+        all.extend(["keys", "create", "anybody", "--kind", "standard"]);
         let finished = site.run_exactly(&all);
         assert_eq!(finished.code, Some(0), "{}", finished.stderr);
         assert!(site.path(dir).join("headcount.db").exists(), "{dir}");
@@ -164,6 +166,97 @@ fn only_the_default_source_is_ever_created() {
     assert_eq!(site.run(&["export", "minimal"]).code, Some(1));
     assert!(!data_dir.join("other.db").exists());
     assert!(!data_dir.join("users.db").exists());
+}
+
+/// As for whoever is in the wrong directory, or has forgotten --config.
+#[test]
+fn what_only_reads_makes_nothing_and_says_what_is_missing() {
+    let site = Site::embedded();
+    let nothing = |arguments: &[&str], missing: &[&str]| {
+        let finished = site.run_exactly(arguments);
+        assert_eq!(finished.code, Some(1), "{arguments:?}: {}", finished.stderr);
+        for words in missing {
+            assert!(
+                finished.everything().contains(words),
+                "{arguments:?} {words}: {}",
+                finished.everything()
+            );
+        }
+        assert!(!site.path("headcount-data").exists(), "{arguments:?}");
+    };
+    std::fs::write(site.path("users.csv"), "id,email,name\r\n1,a@example.com,Ada\r\n").unwrap();
+    let source = ["headcount-data/users.db", "source.url", "headcount.toml", "--config"];
+    nothing(&["export", "full", "-o", "users.csv"], &source);
+    nothing(&["export", "full", "--preflight"], &source);
+    nothing(&["check"], &source);
+    for list in
+        [["audit", "list"], ["audit", "head"], ["audit", "verify"], ["keys", "list"], ["flags", "list"]]
+    {
+        nothing(&list, &["headcount-data/headcount.db", "headcount.toml", "--config"]);
+    }
+    nothing(&["receipts", "show", "01M84X0D8P4MZ9ZZZQFK9SVNT1"], &["headcount-data/headcount.db"]);
+    assert_eq!(std::fs::read_to_string(site.path("users.csv")).unwrap().lines().count(), 2);
+    // There is one, so it is not what is missing.
+    site.configure("listen = \"127.0.0.1:0\"\n");
+    assert!(!site.run_exactly(&["keys", "list"]).stderr.contains("--config"));
+}
+
+#[test]
+fn a_store_in_a_database_is_not_made_by_who_only_reads() {
+    let site = Site::with_people(Db::Postgres);
+    let tables = || site.column("SELECT tablename FROM pg_tables WHERE tablename LIKE 'headcount%'");
+    for arguments in [&["keys", "list"][..], &["flags", "list"], &["audit", "list", "--json"]] {
+        let finished = site.run(arguments);
+        assert_eq!(finished.code, Some(1), "{arguments:?}");
+        assert!(finished.stderr.contains("no tables of it"), "{}", finished.stderr);
+        assert!(tables().is_empty(), "{arguments:?}");
+    }
+    site.findings().assert_one("ok", "store", &["not there yet"]);
+    assert!(tables().is_empty());
+    site.done(&["export", "minimal"]);
+    assert!(!tables().is_empty());
+    site.done(&["keys", "list"]);
+}
+
+/// Wherever a command is run, and wherever the process that serves was started.
+#[test]
+fn paths_in_the_file_start_at_the_file() {
+    let mut site = Site::with_people(Db::Sqlite);
+    site.unset("HEADCOUNT_SOURCE_URL");
+    let elsewhere = site.path("etc/headcount.toml");
+    std::fs::create_dir(site.path("etc")).unwrap();
+    let config = elsewhere.to_str().unwrap();
+    let export = |toml: &str, arguments: &[&str]| {
+        std::fs::write(&elsewhere, toml).unwrap();
+        let all = [&["--config", config, "export", "minimal"], arguments].concat();
+        let finished = site.run_exactly(&all);
+        assert_eq!(finished.text(), PEOPLE_MINIMAL, "{}", finished.stderr);
+    };
+    let source = "[source]\nurl = \"sqlite:../app/users.db\"\n";
+    export(source, &[]);
+    assert!(site.path("etc/headcount-data/headcount.db").exists());
+    export(&format!("data_dir = \"state\"\n{source}"), &[]);
+    assert!(site.path("etc/state/headcount.db").exists());
+    export(&format!("{source}[store]\nurl = \"sqlite:own.db\"\n"), &[]);
+    assert!(site.path("etc/own.db").exists());
+    // What is on the command line starts here, and so does what is in the environment.
+    export(source, &["--data-dir", "here"]);
+    assert!(site.path("here/headcount.db").exists());
+    site.set("HEADCOUNT_SOURCE_URL", "sqlite:app/users.db");
+    std::fs::write(&elsewhere, "").unwrap();
+    assert_eq!(site.run_exactly(&["--config", config, "export", "minimal"]).text(), PEOPLE_MINIMAL);
+}
+
+#[test]
+fn a_key_of_the_top_that_stands_in_a_section_is_sent_there() {
+    let site = Site::embedded();
+    for key in ["data_dir = \"state\"", "features = []", "trusted_proxies = []", "listen = \"127.0.0.1:0\""] {
+        site.configure(&format!("# mine\n[source]\ntable = \"users\"\n{key}\n"));
+        let name = key.split(' ').next().unwrap();
+        assert_refused(&site.run(&["serve"]), &["line 4", name, "belongs above [source]"]);
+    }
+    site.configure("[source]\ncolour = \"red\"\n");
+    assert!(!site.run(&["serve"]).stderr.contains("belongs above"));
 }
 
 #[test]

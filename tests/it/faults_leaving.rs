@@ -37,7 +37,7 @@ fn a_client_that_leaves_while_its_key_is_looked_up_is_recorded(db: Db) {
     for (before, target) in [MINIMAL, FULL, &preflight].into_iter().enumerate() {
         // That a key is used is noted the first time.
         let key = site.create_key(&["leaving", "--kind", "export"]);
-        site.while_locked("headcount_keys IN SHARE", || drop(send(&server, target, &key)));
+        site.while_locked("headcount_keys IN SHARE", || server.leave(send(&server, target, &key)));
         let audit = site.audit_of(before + 1);
         assert_eq!(audit.len(), before + 1);
         // Whose key it was is not known yet, and strangers leave no records for good.
@@ -57,7 +57,7 @@ fn a_stranger_who_leaves_while_the_store_is_locked_leaves_a_denial(db: Db) {
     let everything = "headcount_flags, headcount_keys, headcount_audit IN ACCESS EXCLUSIVE";
     for (before, key) in ["", &format!("Authorization: Bearer {unknown}\r\n")].into_iter().enumerate() {
         let request = format!("GET {FULL} HTTP/1.1\r\nHost: localhost\r\n{key}\r\n");
-        site.while_locked(everything, || drop(send_raw(&server, &request)));
+        site.while_locked(everything, || server.leave(send_raw(&server, &request)));
         let audit = site.audit_of(before + 1);
         assert_eq!(audit.len(), before + 1);
         assert_eq!(audit[0]["outcome"], "denied", "{audit:?}");

@@ -35,7 +35,7 @@ fn content(site: &Site) -> Option<Vec<u8>> {
 fn assert_only_toml(finished: &Finished) {
     let text = finished.text();
     let file: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}: {text}"));
-    assert_eq!(file.keys().collect::<Vec<_>>(), ["source"], "{text}");
+    assert_eq!(file.keys().collect::<Vec<_>>(), ["data_dir", "source"], "{text}");
     assert_eq!(file["source"]["columns"].as_table().unwrap().len(), 7, "{text}");
     assert!(!finished.stderr.is_empty());
     for line in text.lines().filter(|line| !line.is_empty() && !line.starts_with('#')) {

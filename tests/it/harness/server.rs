@@ -1,7 +1,7 @@
 //! A running `serve` and requests to it.
 
 use std::io::{BufRead, BufReader, Read};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Mutex};
@@ -161,17 +161,33 @@ impl Server {
     }
 
     /// Whether the process has read all that was sent on a connection to it. Linux only.
-    pub(crate) fn has_read(&self, stream: &std::net::TcpStream) -> bool {
+    pub(crate) fn has_read(&self, stream: &TcpStream) -> bool {
+        let socket = self.socket_to(stream.local_addr().unwrap());
+        socket.is_some_and(|fields| fields[4].ends_with(":00000000"))
+    }
+
+    /// Closes a connection to the process, and waits until that has noticed. Linux only.
+    pub(crate) fn leave(&self, stream: TcpStream) {
+        let client = stream.local_addr().unwrap();
+        drop(stream);
+        // Established, or closed by the client only (`include/net/tcp_states.h` of the kernel).
+        let is_open = |fields: Vec<String>| ["01", "08"].contains(&fields[3].as_str());
+        eventually("the server has closed its end", || !self.socket_to(client).is_some_and(is_open));
+    }
+
+    /// What the kernel says of the process's end of a connection (`proc_net_tcp` of its documentation).
+    fn socket_to(&self, client: SocketAddr) -> Option<Vec<String>> {
         let at = |addr: SocketAddr| match addr {
             SocketAddr::V4(addr) => {
                 format!("{:08X}:{:04X}", u32::from_le_bytes(addr.ip().octets()), addr.port())
             }
             SocketAddr::V6(_) => panic!("the tests use IPv4"),
         };
-        let (ours, theirs) = (at(self.addr), at(stream.local_addr().unwrap()));
+        let (ours, theirs) = (at(self.addr), at(client));
         let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
-        let mut fields = sockets.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
-        fields.any(|fields| fields[1] == ours && fields[2] == theirs && fields[4].ends_with(":00000000"))
+        let mut sockets =
+            sockets.lines().map(|line| line.split_whitespace().map(String::from).collect::<Vec<_>>());
+        sockets.find(|fields| fields[1] == ours && fields[2] == theirs)
     }
 
     /// The most memory that the process ever had, in KiB.
