@@ -18,23 +18,31 @@ pub(super) enum Command {
     },
     /// Switch a flag on, on every instance within a second
     Enable {
-        /// The flag, see 'flags list'
+        /// The flag, see 'flags list', or the name of its export
+        #[arg(value_name = "FLAG|EXPORT")]
         name: String,
     },
     /// Switch a flag off, on every instance within a second; running exports end as usual
     Disable {
-        /// The flag, see 'flags list'
+        /// The flag, see 'flags list', or the name of its export
+        #[arg(value_name = "FLAG|EXPORT")]
         name: String,
     },
 }
 
-pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
-    if let Command::Enable { name } | Command::Disable { name } = &command
-        && !config.flags.known.contains(name)
-    {
-        let known = config.flags.known.join(", ");
-        return Err(Usage(format!("there is no flag '{name}'; there are {known}")).into());
+/// The flag that is called so, or that guards the export of this name.
+fn flag_of(config: &Config, name: String) -> Result<String, Usage> {
+    if config.flags.known.contains(&name) {
+        return Ok(name);
     }
+    if let Some(profile) = config.profile(&name) {
+        return Ok(profile.permission.clone());
+    }
+    let known = config.flags.known.join(", ");
+    Err(Usage(format!("there is no flag '{name}'; there are {known}")))
+}
+
+pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     let (flag, enabled) = match command {
         Command::List { json } => {
             let flags = existing_store(config).await?.flags(&config.flags).await?;
@@ -49,8 +57,8 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             }
             return print(&table(&rows));
         }
-        Command::Enable { name } => (name, true),
-        Command::Disable { name } => (name, false),
+        Command::Enable { name } => (flag_of(config, name)?, true),
+        Command::Disable { name } => (flag_of(config, name)?, false),
     };
     open_store(config).await?.set_flag(&flag, enabled, Timestamp::now()).await?;
     tell!("{flag} is {}", if enabled { "on" } else { "off" });

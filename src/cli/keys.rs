@@ -6,7 +6,7 @@ use super::{Usage, existing_store, open_store, print, print_json};
 use crate::config::Config;
 use crate::store::Store;
 use crate::store::budgets::Day;
-use crate::store::keys::{AUDIT_READ, ApiKey, KeyKind, Secret};
+use crate::store::keys::{AUDIT_READ, ApiKey, EXPORT_FULL, KeyKind, Secret};
 use crate::timestamp::Timestamp;
 use anyhow::{Context, bail};
 use clap::Subcommand;
@@ -20,8 +20,11 @@ pub(super) enum Command {
         /// What to call it: who or what will use it
         name: String,
         /// What it is for: 'standard' may export minimal users, 'export' full ones too
-        #[arg(long)]
-        kind: KeyKind,
+        #[arg(long, value_name = "standard|export", value_parser = parse_kind, required_unless_present = "exports")]
+        kind: Option<KeyKind>,
+        /// In place of a kind: what it may export, and nothing else; may be given several times
+        #[arg(long = "export", value_name = "minimal|full|NAME", conflicts_with = "kind")]
+        exports: Vec<String>,
         /// A grant: one that the kind lacks is added; naming some that it has keeps only those
         #[arg(long = "grant", value_name = "G")]
         grants: Vec<String>,
@@ -43,14 +46,24 @@ pub(super) enum Command {
     },
     /// End a key, on every instance within a second
     Revoke {
-        /// Its id, see 'keys list'
-        id: String,
+        /// Its id, see 'keys list', or its name, if no other has it
+        #[arg(value_name = "ID|NAME")]
+        key: String,
     },
     /// Make a new key like an old one, print it, and end the old one
     Rotate {
-        /// Its id, see 'keys list'
-        id: String,
+        /// Its id, see 'keys list', or its name, if no other has it
+        #[arg(value_name = "ID|NAME")]
+        key: String,
     },
+}
+
+/// Read here, because the command line's own way proposes similar values: one that opens more may be similar.
+fn parse_kind(text: &str) -> Result<KeyKind, String> {
+    let found = KeyKind::ALL.into_iter().find(|kind| kind.name() == text);
+    found.ok_or_else(|| {
+        "expected 'standard' or 'export'; for one of the declared exports, use --export NAME".to_owned()
+    })
 }
 
 fn parse_lifetime(text: &str) -> Result<Duration, String> {
@@ -62,9 +75,9 @@ const MAX_NAME_LENGTH: usize = 100;
 
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
     match command {
-        Command::Create { name, kind, grants, without, rows_per_day, expires } => {
+        Command::Create { name, kind, exports, grants, without, rows_per_day, expires } => {
             check_name(&name)?;
-            let grants = granted(config, kind, &grants, &without)?;
+            let (kind, grants) = granted(config, kind, &exports, &grants, &without)?;
             let store = open_store(config).await?;
             let (key, secret) = new_key(&name, kind, grants, expires)?;
             // First its budget: a key must never be there without it.
@@ -77,37 +90,71 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             print(&format!("{}\n", secret.reveal()))
         }
         Command::List { json } => list(&existing_store(config).await?, json).await,
-        Command::Revoke { id } => {
+        Command::Revoke { key } => {
             let store = open_store(config).await?;
+            let id = id_of(&store, &key).await?;
             if !store.revoke_key(&id, Timestamp::now()).await? {
                 bail!(no_such_key(&id));
             }
             tell!("revoked {id}");
             Ok(())
         }
-        Command::Rotate { id } => rotate(&open_store(config).await?, &id).await,
+        Command::Rotate { key } => {
+            let store = open_store(config).await?;
+            rotate(&store, &id_of(&store, &key).await?).await
+        }
     }
 }
 
-/// The grants of a new key; each that is named must be one that some export needs, or that of the receipts.
+/// The id of a key that was named by its id, or by a name that no other key has that could be meant.
+async fn id_of(store: &Store, key: &str) -> anyhow::Result<String> {
+    let keys = store.keys().await?;
+    if keys.iter().any(|known| known.id == key) {
+        return Ok(key.to_owned());
+    }
+    let is_meant = |known: &&ApiKey| known.name == key && known.revoked_at.is_none();
+    let ids: Vec<_> = keys.iter().filter(is_meant).map(|known| known.id.as_str()).collect();
+    match ids[..] {
+        [id] => Ok(id.to_owned()),
+        [] => bail!(no_such_key(key)),
+        _ => bail!("{} keys are called '{key}'; name one by its id: {}", ids.len(), ids.join(", ")),
+    }
+}
+
+/// The kind and the grants of a new key; each that is named must be one that some export needs, or that of the receipts.
 fn granted(
     config: &Config,
-    kind: KeyKind,
+    kind: Option<KeyKind>,
+    exports: &[String],
     named: &[String],
     without: &[String],
-) -> anyhow::Result<Vec<String>> {
+) -> anyhow::Result<(KeyKind, Vec<String>)> {
+    let of_export = |name: &String| match config.profile(name) {
+        Some(profile) => Ok(profile.permission.clone()),
+        None => {
+            let names: Vec<_> = config.profiles.iter().map(|profile| profile.name.as_str()).collect();
+            Err(Usage(format!("there is no export '{name}'; there are {}", names.join(", "))))
+        }
+    };
+    let only = exports.iter().map(of_export).collect::<Result<Vec<_>, _>>()?;
     let exports = config.profiles.iter().map(|profile| profile.permission.as_str());
     let known: Vec<_> = exports.chain([AUDIT_READ]).collect();
     if let Some(unknown) = named.iter().chain(without).find(|grant| !known.contains(&grant.as_str())) {
         let problem = format!("there is no grant '{unknown}'; there are {}", known.join(", "));
         return Err(Usage(problem).into());
     }
-    let mut grants = kind.grants_with(named);
+    let mut grants = match kind {
+        Some(kind) => kind.grants_with(named),
+        None => [&only, named].concat(),
+    };
+    grants.sort();
+    grants.dedup();
     grants.retain(|grant| !without.contains(grant));
     if grants.is_empty() {
         return Err(Usage("a key without any grant is of no use".to_owned()).into());
     }
-    Ok(grants)
+    let is_full = grants.iter().any(|grant| grant == EXPORT_FULL);
+    Ok((kind.unwrap_or(if is_full { KeyKind::Export } else { KeyKind::Standard }), grants))
 }
 
 /// A name stands in the audit and in logs, on one line.
@@ -202,10 +249,10 @@ async fn list(store: &Store, json: bool) -> anyhow::Result<()> {
         Listed { key, rows_per_day, rows_today: budget.map(|budget| budget.rows_today) }
     };
     let keys: Vec<_> = store.keys().await?.into_iter().map(listed).collect();
-    if json { print_json(&keys) } else { print(&listing(&keys)) }
+    if json { print_json(&keys) } else { print(&listing(&keys, Timestamp::now())) }
 }
 
-fn listing(keys: &[Listed]) -> String {
+fn listing(keys: &[Listed], now: Timestamp) -> String {
     let heading =
         ["ID", "NAME", "KIND", "GRANTS", "CREATED", "EXPIRES", "LAST USED", "REVOKED", "ROWS TODAY"];
     let mut rows = vec![heading.map(str::to_owned).to_vec()];
@@ -217,7 +264,11 @@ fn listing(keys: &[Listed]) -> String {
             key.kind.name().to_owned(),
             key.grants.join(","),
             key.created_at.to_string(),
-            or_dash(key.expires_at),
+            or_dash(
+                key.expires_at.map(|expiry| {
+                    if expiry > now { expiry.to_string() } else { format!("{expiry} (expired)") }
+                }),
+            ),
             or_dash(key.last_used_at),
             or_dash(key.revoked_at),
             or_dash(budget),

@@ -19,7 +19,7 @@ pub const AUDIT_READ: &str = "audit:read";
 
 named! {
     /// What a key is for, which decides its prefix and its usual grants.
-    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, clap::ValueEnum)]
+    #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
     pub enum KeyKind {
         Standard = "standard",
         Export = "export",

@@ -3,7 +3,7 @@
 use reqwest::Method;
 
 use crate::harness::{
-    Answer, Db, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, eventually, within_a_second,
+    Answer, Db, EXPORT_KEY, FULL, MINIMAL, STANDARD_KEY, Server, Site, eventually, profile, within_a_second,
 };
 
 both! {
@@ -24,6 +24,8 @@ both! {
     a_revoked_key_is_refused_within_a_second,
     rotating_replaces_a_key_by_its_like,
     commands_on_unknown_keys_fail,
+    a_key_may_be_for_some_exports_only,
+    a_key_is_named_by_a_name_that_no_other_has,
 }
 
 fn status(server: &Server, headers: &[(&str, &str)]) -> u16 {
@@ -319,6 +321,59 @@ fn rotating_replaces_a_key_by_its_like(db: Db) {
     let named: Vec<_> = keys.iter().filter(|key| key["name"] == "payroll").collect();
     let living = named.iter().filter(|key| key["revoked_at"].is_null());
     assert_eq!(living.count(), 1, "{named:?}");
+}
+
+fn a_key_may_be_for_some_exports_only(db: Db) {
+    let mut site = Site::with_people(db);
+    site.declare("[exports.support]\ncolumns = [\"id\"]\n", &["support"]);
+    let grants = |name: &str| {
+        let keys = site.keys();
+        let key = keys.iter().find(|key| key["name"] == name).unwrap();
+        (key["kind"].to_string(), key["grants"].to_string())
+    };
+    let helpdesk = site.create_key(&["helpdesk", "--export", "support"]);
+    assert_eq!(grants("helpdesk"), ("\"standard\"".to_owned(), "[\"users:export_support\"]".to_owned()));
+    site.create_key(&["two", "--export", "support", "--export", "full", "--grant", "audit:read"]);
+    let two = "[\"audit:read\",\"users:export_full\",\"users:export_support\"]";
+    assert_eq!(grants("two"), ("\"export\"".to_owned(), two.to_owned()));
+
+    let server = site.serve();
+    for (target, status) in [(profile("support"), 200), (MINIMAL.to_owned(), 403), (FULL.to_owned(), 403)] {
+        assert_eq!(server.status_with(&helpdesk, &target), status, "{target}");
+    }
+    for (arguments, word) in [
+        (&["--export", "suport"][..], "support"),
+        (&["--kind", "support"], "--export"),
+        (&["--kind", "standard", "--export", "support"], "--kind"),
+        (&[], "--kind"),
+    ] {
+        let finished = site.run(&[&["keys", "create", "another"], arguments].concat());
+        assert_eq!(finished.code, Some(2), "{arguments:?}");
+        assert!(finished.stderr.contains(word), "{}", finished.stderr);
+        // It may open more.
+        assert!(!finished.stderr.contains("similar value"), "{}", finished.stderr);
+    }
+    site.done(&["flags", "disable", "support"]);
+    within_a_second("it is off", || server.status_with(&helpdesk, &profile("support")) == 403);
+}
+
+fn a_key_is_named_by_a_name_that_no_other_has(db: Db) {
+    let site = Site::with_people(db);
+    let create = |name: &str| site.create_key(&[name, "--kind", "standard"]);
+    let [first, _, _] = ["one", "several", "several"].map(create);
+    let server = site.serve();
+    let second = site.done(&["keys", "rotate", "one"]).trim_end().to_owned();
+    within_a_second("the old one ends", || server.status_with(&first, MINIMAL) == 401);
+    assert_eq!(server.status_with(&second, MINIMAL), 200);
+    site.done(&["keys", "revoke", "one"]);
+    assert!(site.run(&["keys", "revoke", "one"]).stderr.contains("one"));
+    let finished = site.run(&["keys", "revoke", "several"]);
+    assert_eq!(finished.code, Some(1));
+    let keys = site.keys();
+    for key in keys.iter().filter(|key| key["name"] == "several") {
+        assert!(finished.stderr.contains(key["id"].as_str().unwrap()), "{}", finished.stderr);
+        assert!(key["revoked_at"].is_null());
+    }
 }
 
 fn commands_on_unknown_keys_fail(db: Db) {
