@@ -13,6 +13,7 @@ mod order;
 mod parts;
 mod question;
 pub(super) mod session;
+mod text_times;
 mod texts;
 
 use super::catalogue::Database;
