@@ -13,6 +13,8 @@ pub struct Timestamp(i64);
 
 const SECOND: i64 = 1_000_000;
 const DAY: i64 = 86_400 * SECOND;
+/// In seconds: 15:59 (`MAX_TZDISP_HOUR` in PostgreSQL's `datatype/timestamp.h`).
+const MAX_OFFSET: i64 = 16 * 3600 - 60;
 const FIRST: i64 = days_from_civil(0, 1, 1) * DAY;
 const LAST: i64 = days_from_civil(10_000, 1, 1) * DAY - 1;
 
@@ -68,9 +70,14 @@ impl Timestamp {
 
     /// Parses the text forms that applications keep in SQLite: a date, optionally followed by `T` or a space
     /// and a time with or without seconds, fraction and offset, which may have a space before it and, as Go prints it, the
-    /// zone's name behind it. Without an offset it is UTC. Digits finer than a microsecond are cut off.
+    /// zone's name behind it. Without an offset it is UTC. Digits finer than a microsecond are cut off. Offsets reach to 15:59,
+    /// as in PostgreSQL, which is further than any zone; RFC 3339 (section 5.6) has them to 23:59.
     pub fn parse_database_text(text: &[u8]) -> Option<Self> {
-        Self::from_micros(Parsed::from_text(text)?.micros)
+        let parsed = Parsed::from_text(text)?;
+        if parsed.offset.abs() > MAX_OFFSET {
+            return None;
+        }
+        Self::from_micros(parsed.micros)
     }
 
     /// Whether a text is, byte for byte, what [`Timestamp::append_to`] would print for it. Such a text can be copied
@@ -182,6 +189,8 @@ fn put_pair(text: &mut [u8; 27], at: usize, value: u32) {
 /// What a text said, before it is decided whether that form is welcome.
 struct Parsed {
     micros: i64,
+    /// In seconds.
+    offset: i64,
     has_finer_digits: bool,
     is_rfc3339: bool,
 }
@@ -200,7 +209,7 @@ impl Parsed {
         let midnight = days_from_civil(year, month as u32, day as u32) * DAY;
 
         let Some((separator, time)) = text[10..].split_first() else {
-            return Some(Self { micros: midnight, has_finer_digits: false, is_rfc3339: false });
+            return Some(Self { micros: midnight, offset: 0, has_finer_digits: false, is_rfc3339: false });
         };
         if !matches!(separator, b'T' | b't' | b' ') {
             return None;
@@ -219,6 +228,7 @@ impl Parsed {
         let of_day = (time.hour * 3600 + time.minute * 60 + time.second) * SECOND + time.micros;
         Some(Self {
             micros: midnight + of_day - offset * SECOND,
+            offset,
             has_finer_digits: time.has_finer_digits,
             is_rfc3339: time.has_seconds && has_full_offset,
         })
@@ -391,6 +401,8 @@ mod tests {
             ("2025-01-08 10:30:00+02:00", "2025-01-08T08:30:00Z"),
             ("2025-01-08 10:30:00-0530", "2025-01-08T16:00:00Z"),
             ("2025-01-08 10:30:00+00", "2025-01-08T10:30:00Z"),
+            ("2025-01-08 10:30:00+15:59", "2025-01-07T18:31:00Z"),
+            ("2025-01-08 10:30:00-1559", "2025-01-09T02:29:00Z"),
             ("2025-01-08 10:30", "2025-01-08T10:30:00Z"),
             ("2025-01-08", "2025-01-08T00:00:00Z"),
             ("0000-01-01 00:00:00", "0000-01-01T00:00:00Z"),
@@ -428,6 +440,9 @@ mod tests {
             "2025-01-08x10:30:00",
             "2025-01-08 10",
             "0000-01-01T00:00:00+01:00",
+            "2025-01-08T10:30:00+16:00",
+            "2025-01-08 10:30:00 -1600 WEST",
+            "2025-01-08T10:30:00+15:60",
             "1736332200",
             "2025-01-08é",
             "2025-01-08 10:30:00 ",
@@ -448,6 +463,7 @@ mod tests {
     fn rfc_3339_wants_seconds_and_a_full_offset() {
         assert!(Timestamp::parse_rfc3339("2025-01-08T10:30:00Z").is_some());
         assert!(Timestamp::parse_rfc3339("2025-01-08t10:30:00.1+02:00").is_some());
+        assert!(Timestamp::parse_rfc3339("2025-01-08T10:30:00-23:59").is_some());
         for text in [
             "2025-01-08",
             "2025-01-08T10:30Z",

@@ -4,7 +4,7 @@ use super::mask::visible;
 use crate::source::TableName;
 use crate::source::catalogue::{Catalogue, Table};
 
-/// The table of this name: exactly, or else whatever the case. Without a schema `public` goes first.
+/// The table of this name: exactly, or else whatever the case. Without a schema the one goes first that the name alone means.
 ///
 /// # Errors
 ///
@@ -26,7 +26,8 @@ pub fn find<'a>(catalogue: &'a Catalogue, name: &TableName) -> Result<&'a Table,
     if let [table] = found[..] {
         return Ok(table);
     }
-    if let Some(table) = found.iter().find(|table| table.name.schema() == Some("public")) {
+    let meant: Vec<_> = found.iter().copied().filter(|table| table.is_found_by_name).collect();
+    if let (None, [table]) = (name.schema(), &meant[..]) {
         return Ok(table);
     }
     if found.is_empty() {
@@ -53,17 +54,23 @@ mod tests {
 
     #[test]
     fn names_are_found_by_schema_and_case() {
-        let tables =
-            vec![table("a.users", &[]), table("public.users", &[]), table("b.Odd", &[]), table("c.Odd", &[])];
+        let named = ["a.users", "public.users", "b.Odd", "c.Odd", "d.people", "public.people", "e.staff"];
+        let mut tables: Vec<_> = named.iter().map(|name| table(name, &[])).collect();
+        for table in &mut tables {
+            table.is_found_by_name = ["a.users", "d.people"].contains(&table.name.to_string().as_str());
+        }
         let catalogue = catalogue(tables);
         let found = |name: &str| {
             let name: TableName = name.parse().expect("a name");
             find(&catalogue, &name).map(|table| table.name.to_string())
         };
         assert_eq!(found("a.users").as_deref(), Ok("a.users"));
-        assert_eq!(found("users").as_deref(), Ok("public.users"));
+        assert_eq!(found("public.users").as_deref(), Ok("public.users"));
+        assert_eq!(found("users").as_deref(), Ok("a.users"));
+        assert_eq!(found("People").as_deref(), Ok("d.people"));
+        assert_eq!(found("staff").as_deref(), Ok("e.staff"));
         assert_eq!(found("b.odd").as_deref(), Ok("b.Odd"));
         assert!(found("odd").is_err_and(|error| error.contains("b.Odd, c.Odd")));
-        assert!(found("people").is_err_and(|error| error.contains("public.users")));
+        assert!(found("persons").is_err_and(|error| error.contains("public.users")));
     }
 }

@@ -1,8 +1,8 @@
 //! What databases hold where a time should be, and the expressions that cope with it.
 
+use super::Mapping;
 use super::catalogue::Database;
 use super::epoch::Unit;
-use super::{Mapping, Timestamps};
 
 /// Something that is no time, and that is no accident: applications write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +48,7 @@ impl OddTime {
     /// A SQL expression that makes of a column what can be exported, at the end of an error text.
     pub(super) fn remedy(self, database: Database, mapping: &Mapping, column: &str) -> String {
         let cell = mapping.written(column);
-        let sql = self.sql(database, &cell, mapping.timestamps);
+        let sql = self.sql(database, &cell);
         let quoted = sql.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let reads = match self {
             Self::Epoch(unit) => format!("to read it as {} since 1970", unit.name()),
@@ -57,7 +57,7 @@ impl OddTime {
         format!("; {reads}, map {column} = {{ sql = \"{quoted}\" }}")
     }
 
-    fn sql(self, database: Database, cell: &str, timestamps: Timestamps) -> String {
+    fn sql(self, database: Database, cell: &str) -> String {
         let unless = |condition: &str| format!("CASE WHEN {cell} {condition} THEN {cell} END");
         match (self, database) {
             (Self::Empty, _) => format!("nullif(trim({cell}), '')"),
@@ -69,20 +69,24 @@ impl OddTime {
                 format!("CASE WHEN {cell} >= '0001-01-01' AND {cell} < '10000-01-01' THEN {cell} END")
             }
             (Self::Epoch(unit), Database::Postgres) => format!(
-                "CASE WHEN {cell} ~ '^-?[0-9]+([.][0-9]+)?$' THEN to_timestamp({cell}::numeric{}) ELSE {cell}::timestamptz END",
+                "CASE WHEN {cell} ~ '^-?[0-9]+([.][0-9]+)?$' THEN to_timestamp(trunc({cell}::numeric{}, 6)) ELSE {cell}::timestamptz END",
                 unit.brought_to(Unit::Seconds).unwrap_or_default()
             ),
-            // Compared with a number, a text that reads as that number equals it.
+            // Compared with a number, a text that reads as that number equals it. The time is a text, which is read in every unit
+            // of the mapping and keeps its microseconds.
             (Self::Epoch(unit), Database::Sqlite) => {
-                let integer = |unit_of_table| {
-                    format!("CAST({cell} AS INTEGER){}", unit.brought_to(unit_of_table).unwrap_or_default())
+                let micros = match unit {
+                    Unit::Seconds => format!("{cell} * 1000000"),
+                    Unit::Milliseconds => format!("{cell} * 1000"),
+                    Unit::Microseconds => cell.to_owned(),
+                    Unit::Nanoseconds => format!("{cell} / 1000"),
                 };
-                let time = match timestamps {
-                    Timestamps::Text => format!("datetime({}, 'unixepoch')", integer(Unit::Seconds)),
-                    Timestamps::Milliseconds => integer(Unit::Milliseconds),
-                    Timestamps::Auto | Timestamps::Seconds => integer(Unit::Seconds),
-                };
-                format!("CASE WHEN {cell} = CAST({cell} AS NUMERIC) THEN {time} ELSE {cell} END")
+                format!(
+                    "CASE WHEN {cell} = CAST({cell} AS NUMERIC) THEN \
+                     (SELECT strftime('%Y-%m-%d %H:%M:%S', micros / 1000000 - (micros % 1000000 < 0), 'unixepoch') \
+                     || printf('.%06d', (micros % 1000000 + 1000000) % 1000000) \
+                     FROM (SELECT CAST(round({micros}) AS INTEGER) AS micros)) ELSE {cell} END"
+                )
             }
         }
     }

@@ -13,6 +13,7 @@ mod order;
 mod parts;
 mod question;
 pub(super) mod session;
+mod text_times;
 mod texts;
 
 use super::catalogue::Database;
@@ -95,10 +96,13 @@ impl PostgresSource {
         query: &Query,
         mut sink: S,
     ) -> Result<S, SourceError> {
-        let failed = |error: tokio_postgres::Error| SourceError::Failed(error_text(&error));
-        let (mut in_turn, mut count) = (0, 0);
+        let (mut in_turn, mut count, mut last) = (0, 0, None);
         let mut ascent = Ascent::new(query.compares_texts);
-        while let Some(block) = answer.next().await.map_err(failed)? {
+        loop {
+            let next = answer.next().await;
+            let Some(block) = next.map_err(|error| self.broken_off(query, &error, last.as_ref()))? else {
+                break;
+            };
             in_turn += block.len();
             // However fast the rows come, other requests have their turn.
             if in_turn >= TURN {
@@ -112,6 +116,8 @@ impl PostgresSource {
                     sink.flush().await?;
                 }
             }
+            // Only an error about an encoding needs to know whose the row before it was.
+            last = query.converted_from.is_some().then_some(block);
         }
         match answer.count() {
             Some(sent) if sent == count => Ok(sink),
@@ -189,10 +195,21 @@ impl PostgresSource {
         let selection = Selection::of(plan, &dialect);
         let statement = Statement::of(plan, &selection, &self.mapping, &mut dialect)?;
         let texts = dialect.texts;
-        let is_utf8 = session.database.is_utf8;
+        let (is_utf8, converted_from) = (session.database.is_utf8, session.database.converted_from.clone());
         let wires = selection.columns().iter().map(|column| types.of(column).wire(is_utf8)).collect();
         let probe = self.probe(&touched, &names);
-        Ok(Query { names, probe, statement, texts, selection, wires, id_type, compares_texts, elsewhere })
+        Ok(Query {
+            names,
+            probe,
+            statement,
+            texts,
+            selection,
+            wires,
+            id_type,
+            compares_texts,
+            converted_from,
+            elsewhere,
+        })
     }
 
     /// Whether the ids are what an expression makes of other rows, which no other expression can do with them again.
@@ -356,6 +373,8 @@ struct Query {
     id_type: ColumnType,
     /// Whether ids of text are in the order of their bytes.
     compares_texts: bool,
+    /// The encoding from which the server converts texts, if it does.
+    converted_from: Option<String>,
     elsewhere: Elsewhere,
 }
 

@@ -168,9 +168,11 @@ impl SqliteSource {
         let ids = self.ids(connection, &declared_type(&Column::ID).unwrap_or_default())?;
         let is_varying = self.varying(connection, plan)?.is_some();
         let numeric = self.numeric_flags(connection, plan, declared_type)?;
+        let lets_odd_addresses_pass = self.may_have_odd_addresses(connection, plan)?;
         self.with_flag_tests(connection, plan, &numeric, |tests| {
             let (mapping, numeric) = (&self.mapping, &numeric[..]);
-            let mut dialect = SqliteDialect { mapping, ids, tests, numeric, bound: Vec::new() };
+            let bound = Vec::new();
+            let mut dialect = SqliteDialect { mapping, ids, tests, lets_odd_addresses_pass, numeric, bound };
             let selection = Selection::of(plan, &dialect);
             let kind = |column: &Column| match column.kind() {
                 Kind::AsStored => kind_of(&declared_type(column).unwrap_or_default()),

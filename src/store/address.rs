@@ -18,9 +18,8 @@ pub(super) fn for_driver(url: &str) -> Result<String, String> {
         if Owner::Store.takes(&name) {
             for_driver.append_pair(&name, &value);
         } else {
-            // The driver would log it with its value. Not even its name: behind a ? that was not percent-encoded is the rest of a
-            // password.
-            tracing::warn!("an option of store.url has no effect; there are {}", Owner::Store.known());
+            // The driver would log it with its value.
+            tracing::warn!("the option {name} of store.url has no effect");
         }
     }
     let mode = match mode {

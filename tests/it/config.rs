@@ -353,6 +353,12 @@ fn options_that_other_programs_know_are_named_with_what_to_do() {
         ("HEADCOUNT_STORE_URL", "schema=headcount", ["schema", "search_path"]),
         ("HEADCOUNT_STORE_URL", "pgbouncer=true", ["pgbouncer", "connect directly"]),
         ("HEADCOUNT_STORE_URL", "connection_limit=5", ["connection_limit", "take it out"]),
+        ("HEADCOUNT_STORE_URL", "channel_binding=require", ["channel_binding", "sslmode=verify-full"]),
+        ("HEADCOUNT_STORE_URL", "speed=high", ["not known: speed", "application_name"]),
+        ("HEADCOUNT_STORE_URL", "port=hush-hush", ["option port ", "a number"]),
+        ("HEADCOUNT_SOURCE_URL", "target_session_attrs=hush-hush", ["target_session_attrs", "read-write"]),
+        ("HEADCOUNT_SOURCE_URL", "connect_timeout=hush-hush", ["option connect_timeout ", "seconds"]),
+        ("HEADCOUNT_SOURCE_URL", "keepalives=hush-hush", ["option keepalives ", "1 or 0"]),
     ] {
         let mut site = site();
         site.set(variable, &format!("postgres://me:hush-hush@127.0.0.1:1/app?{options}"));

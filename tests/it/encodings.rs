@@ -120,3 +120,42 @@ fn a_text_of_an_unknown_encoding_is_named_with_what_helps() {
     assert_eq!(server.get_with(EXPORT_KEY, &format!("{MINIMAL}?email=ada@example.com")).ids(), ["1"]);
     site.findings().assert_one("problem", "values", &["minimal export", "column name", "id 7", "LATIN1"]);
 }
+
+/// The bytes that a message of the server names are in no character.
+#[test]
+fn a_text_that_cannot_be_converted_is_told_with_what_helps() {
+    for (encoding, bytes, remedies, rest) in [
+        ("WIN1252", "chr(129) || chr(157)", &["chr(129)", "chr(157)"][..], "Ada\u{20ac}"),
+        ("EUC_KR", "convert_from('\\xc9a1', 'EUC_KR')", &["0xc9 0xa1"], "Ada"),
+    ] {
+        let mut site = Site::encoded(encoding);
+        let euro = if encoding == "WIN1252" { "|| chr(128)" } else { "" };
+        site.sql(&format!(
+            "INSERT INTO users (id, email, name) VALUES (1, 'a@example.com', 'A'), (7, 'b@example.com', 'B'),
+             (9, 'ada@example.com', 'Ada' {euro} || {bytes}), (10, 'c@example.com', 'C')"
+        ));
+        // In the text format, and, through the driver, in the binary one.
+        for url in [site.database().source_url(), site.database().several_hosts_url()] {
+            site.set("HEADCOUNT_SOURCE_URL", &url);
+            site.configure("");
+            for remedy in remedies {
+                let finished = site.run(&["export", "minimal"]);
+                assert_eq!(finished.code, Some(1), "{}", finished.stderr);
+                for word in
+                    ["table users", "email or name", "after id 7", "UTF-8", "22P05", encoding, "0x", remedy]
+                {
+                    assert!(finished.stderr.contains(word), "{word}: {}", finished.stderr);
+                }
+                let (_, mapping) = finished.stderr.split_once("as for this one, ").unwrap();
+                let mapping = &mapping[..mapping.find("\" }").unwrap() + 3];
+                site.configure(&format!("[source.columns]\n{mapping}\n"));
+            }
+            let mended = site.done(&["export", "minimal"]);
+            assert!(mended.contains(&format!("9,ada@example.com,{rest}\r\n10,")), "{mended}");
+        }
+        site.configure("");
+        let finished = site.run(&["export", "minimal", "--email", "ada@example.com"]);
+        assert!(finished.stderr.contains("of the first user"), "{}", finished.stderr);
+        site.done(&["export", "minimal", "--email", "c@example.com"]);
+    }
+}

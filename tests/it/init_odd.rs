@@ -197,8 +197,21 @@ fn a_table_keeps_its_schema_where_its_name_alone_means_another() {
         assert!(refused.stderr.contains(table), "{}", refused.stderr);
     }
     assert_understood(&mut site, &["--table", "app.users"], "1,other@example.com,Other,,,true,true\r\n");
+    // As in an export, the name alone means what the role finds first.
+    assert_understood(&mut site, &["--table", "users"], "1,other@example.com,Other,,,true,true\r\n");
     let configuration = site.printed_configuration(&["--table", "public.users"]);
     assert_eq!(site.full_export_with(&configuration), PEOPLE_FULL, "{configuration}");
+
+    site.sql(
+        "DO $$ BEGIN
+             EXECUTE format('ALTER DATABASE %I SET search_path = nowhere', current_database());
+         END $$",
+    );
+    let refused = site.init(&["--print", "--table", "users"]);
+    assert_eq!(refused.code, Some(2), "{}", refused.everything());
+    for table in ["several tables users", "app.users", "public.users"] {
+        assert!(refused.stderr.contains(table), "{}", refused.stderr);
+    }
 }
 
 /// So does one where the role looks nowhere by itself; and what expressions read beside it is found, too.

@@ -10,6 +10,7 @@ both! {
     what_stands_where_a_time_should_is_not_logged,
     a_time_as_text_is_filtered_as_it_is_shown,
     a_text_that_is_no_time_fails_a_filter_too,
+    what_a_filter_takes_for_a_time_is_what_is_shown_as_one,
     what_is_often_there_instead_of_a_time_comes_with_what_helps,
 }
 
@@ -159,6 +160,143 @@ fn a_text_that_is_no_time_fails_a_filter_too(db: Db) {
     }
 }
 
+/// Texts that are times, or nearly: each part of one in turn beside usual others.
+fn nearly_times() -> Vec<String> {
+    let dates = [
+        "2025-02-30",
+        "2025-02-29",
+        "2024-02-29",
+        "1900-02-29",
+        "2000-02-29",
+        "2100-02-29",
+        "0400-02-29",
+        "0004-02-29",
+        "0000-02-29",
+        "0000-01-08",
+        "0001-01-01",
+        "0010-12-31",
+        "0100-06-30",
+        "2025-04-31",
+        "2025-06-31",
+        "2025-09-31",
+        "2025-11-31",
+        "2025-12-31",
+        "2025-07-31",
+        "2025-08-32",
+        "2025-00-10",
+        "2025-13-10",
+        "2025-01-00",
+        "9999-12-31",
+        "25-01-08",
+        "2025-1-08",
+        "2025/01/08",
+        "20250108",
+        "12025-01-08",
+    ];
+    let times = [
+        "",
+        " 10:30",
+        "T10:30",
+        "t10:30:00",
+        " 10:30:60",
+        " 10:30:60.5",
+        " 23:59:60",
+        " 23:59:60.5",
+        " 10:30:61",
+        " 24:00:00",
+        " 10:60:00",
+        " 10:30:00.",
+        " 10:30:00.1234567",
+        " 23:59:59.9999999",
+        " 10:30:00,5",
+        "T103000",
+        "  10:30:00",
+        " 1:30:00",
+        " 10:30:00 AM",
+        "_10:30:00",
+    ];
+    let zones = [
+        "Z",
+        "z",
+        " Z",
+        " UTC",
+        " utc",
+        "UTC",
+        "+15:59",
+        "-15:59",
+        "+1559",
+        "+15",
+        "+16",
+        "-16:00",
+        "+23:59",
+        "+24:00",
+        "+15:60",
+        "+05:30:00",
+        " +16:00",
+        " +1500 CEST",
+        " +1600 CEST",
+        " -0330 -0330",
+        " +0000 +2359",
+        " +0000 +2400",
+        " +0100 CEST m=+0.5",
+        " +0100 CEST m=0.5",
+        " +0100 CESTCEST",
+        " CEST",
+        "+1",
+        "+",
+        " Europe/Paris",
+        " BC",
+    ];
+    let dated = dates.iter().map(|date| format!("{date} 10:30:00"));
+    let timed = times.iter().map(|time| format!("2025-01-08{time}"));
+    let zoned = zones.iter().map(|zone| format!("2025-01-08 10:30:00{zone}"));
+    let ends = ["0001-01-01 00:00:00+15:59", "9999-12-31 08:00:01-15:59", "9999-12-31 08:00:00-15:59"];
+    let ends = ends.into_iter().chain([
+        "9999-12-31 23:59:60",
+        "0001-01-01 00:00:00-15:59",
+        " 2025-01-08",
+        "2025-01-08 ",
+    ]);
+    dated.chain(timed).chain(zoned).chain(ends.map(str::to_owned)).collect()
+}
+
+fn what_a_filter_takes_for_a_time_is_what_is_shown_as_one(db: Db) {
+    let site = with_text(db, "2025-01-08");
+    let texts = nearly_times();
+    let rows: Vec<_> =
+        texts.iter().enumerate().map(|(id, text)| format!("({id}, 'user{id}', '{text}')")).collect();
+    site.sql(&format!("INSERT INTO users (id, email, created_at) VALUES {}", rows.join(", ")));
+    let server = site.serve();
+    let mut readable = 0;
+    for (id, text) in texts.iter().enumerate() {
+        // Only this user; on PostgreSQL the condition on the time is asked of all of them.
+        let ask = |query: &str| {
+            server.get_with(EXPORT_KEY, &format!("{FULL}?fields=id,created_at&email=user{id}{query}"))
+        };
+        let bounds = ["&created_after=9999-12-31T23:59:59.999999Z", "&created_before=0001-01-02"];
+        let shown = ask("");
+        if shown.status != 200 {
+            for bound in bounds {
+                assert_eq!(ask(bound).status, 500, "{text} {bound}");
+            }
+            continue;
+        }
+        readable += 1;
+        let shown = shown.csv();
+        let time = shown.lines().nth(1).unwrap().split_once(',').unwrap().1;
+        let has = |query: String| !ask(&query).ids().is_empty();
+        if !time.starts_with("0000") || db == Db::Sqlite {
+            assert!(has(format!("&created_after={time}")), "{text}");
+            assert!(!has(format!("&created_before={time}")), "{text}");
+        }
+        for (bound, is_in) in bounds.into_iter().zip([false, time < "0001-01-02"]) {
+            assert_eq!(has(bound.to_owned()), is_in, "{text} {bound}");
+        }
+    }
+    // Two more in the year 0.
+    assert_eq!(readable, if db == Db::Sqlite { 38 } else { 36 });
+}
+
 /// What an error text says to write into the configuration.
 fn remedy(said: &str) -> String {
     let (_, remedy) = said.split_once(", map ").unwrap_or_else(|| panic!("no remedy: {said}"));
@@ -167,13 +305,16 @@ fn remedy(said: &str) -> String {
 
 /// The expression in the error works as it is printed.
 fn what_is_often_there_instead_of_a_time_comes_with_what_helps(db: Db) {
-    let milliseconds = if db == Db::Sqlite { "" } else { ".123000" };
     for (stored, shown) in [
-        ("", String::new()),
-        ("0000-00-00 00:00:00", String::new()),
-        ("-Infinity", String::new()),
-        ("1736332200", "2025-01-08T10:30:00Z".to_owned()),
-        ("1736332200123", format!("2025-01-08T10:30:00{milliseconds}Z")),
+        ("", ""),
+        ("0000-00-00 00:00:00", ""),
+        ("-Infinity", ""),
+        ("1736332200", "2025-01-08T10:30:00Z"),
+        ("1736332200.5", "2025-01-08T10:30:00.500000Z"),
+        ("-1.25", "1969-12-31T23:59:58.750000Z"),
+        ("1736332200123", "2025-01-08T10:30:00.123000Z"),
+        ("1736332200123456", "2025-01-08T10:30:00.123456Z"),
+        ("1736332200123456789", "2025-01-08T10:30:00.123456Z"),
     ] {
         let site = with_text(db, stored);
         site.sql("INSERT INTO users (id, created_at) VALUES (4243, '2025-01-08 12:30:00+02:00')");
@@ -196,15 +337,24 @@ fn what_is_often_there_instead_of_a_time_comes_with_what_helps(db: Db) {
 /// In each unit that the mapping may be in.
 #[test]
 fn sqlite_epochs_as_text_are_read_in_the_unit_of_the_mapping() {
-    for timestamps in ["seconds", "milliseconds", "text"] {
-        for stored in ["1736332200", "1736332200123", "1736332200123456789", "1736332200.5"] {
+    for timestamps in ["auto", "seconds", "milliseconds", "text"] {
+        for (stored, fraction) in [
+            ("1736332200", ""),
+            ("1736332200.123456", ".123456"),
+            ("1736332200123", ".123000"),
+            ("1736332200123.25", ".123250"),
+            ("1736332200123456", ".123456"),
+            ("1736332200123456789", ".123456"),
+        ] {
             let site = with_created_at(Db::Sqlite, "TEXT", &format!("'{stored}'"), timestamps);
             let all = ["export", "full", "--fields=id,created_at"];
             let toml = std::fs::read_to_string(site.path("headcount.toml")).unwrap();
             let remedy = remedy(&site.run(&all).stderr);
             site.configure(&toml.replace("[source.columns]", &format!("[source.columns]\n{remedy}")));
-            let csv = site.done(&all);
-            assert!(csv.contains("4242,2025-01-08T10:30:00"), "{timestamps} {stored} {remedy}: {csv}");
+            let time = format!("2025-01-08T10:30:00{fraction}Z");
+            assert_eq!(site.done(&all), format!("id,created_at\r\n4242,{time}\r\n"), "{timestamps} {remedy}");
+            let after = format!("--created-after={time}");
+            assert_eq!(site.done(&["export", "minimal", "--fields=id", &after]), "id\r\n4242\r\n");
         }
     }
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use reqwest::Method;
 
-use crate::harness::{Answer, Db, Download, EXPORT_KEY, FULL, HELD, Server, Site, profile};
+use crate::harness::{Answer, Db, Download, EXPORT_KEY, FULL, HELD, MINIMAL, Server, Site, profile};
 
 /// As many as make several parts where the ids are dense, and with [`with_ids`] a table of more than 4 MiB.
 const USERS: u32 = 20_000;
@@ -93,6 +93,52 @@ fn a_large_table_is_divided_and_others_are_not() {
     assert!((3..=4).contains(&readers(3, HELD, FULL)));
     assert_eq!(readers(1, HELD, FULL), 1);
     assert_eq!(readers(4, HELD, &format!("{FULL}?limit=2999")), 1);
+}
+
+#[test]
+fn the_log_says_why_one_thread_reads() {
+    const COLUMNS: &str = "email TEXT, name TEXT, created_at TIMESTAMP, updated_at TIMESTAMP, is_active BOOLEAN, is_admin BOOLEAN";
+    let large = "CREATE TABLE large AS SELECT zeroblob(5000000) AS bytes";
+    let table = |id: &str| format!("CREATE TABLE users ({id}, {COLUMNS}); {large}");
+    let ordinary = table("id INTEGER PRIMARY KEY");
+    let view = format!(
+        "CREATE TABLE people (id INTEGER PRIMARY KEY, {COLUMNS}); {large}; CREATE VIEW users AS SELECT * FROM people"
+    );
+    let rowid = "column id is not the rowid of table users";
+    for (sql, source, options, why) in [
+        (&ordinary, "", &["--limit", "5"][..], "a filter or a limit"),
+        (&ordinary, "", &["--is-active", "true"], "a filter or a limit"),
+        (&ordinary, "", &["--email", "a@example.com", "--after", "1"], "a filter or a limit"),
+        (&ordinary.replace("5000000", "5"), "", &[], "its file has no more than 4 MiB"),
+        (&view, "", &[], "users is a view"),
+        (&table("id TEXT PRIMARY KEY"), "", &[], rowid),
+        (&table("id INT PRIMARY KEY"), "", &["--after", "1"], rowid),
+        (
+            &ordinary,
+            "[source.columns]\nid = { sql = 'id + 1' }\n",
+            &[],
+            "the expression for id is not the rowid",
+        ),
+        (&ordinary, "where = 'random() <> 0'\n", &[], "random() can give something else each time"),
+    ] {
+        let mut site = Site::bare(Db::Sqlite);
+        site.sql(sql);
+        site.set("RUST_LOG", "info");
+        for parallelism in [1, 4] {
+            site.configure(&format!("[source]\nparallelism = {parallelism}\n{source}"));
+            let finished = site.run(&[&["export", "minimal"], options].concat());
+            assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+            let says_why = finished.stderr.contains("one thread reads the source: ");
+            assert_eq!(says_why, parallelism > 1, "{why}: {}", finished.stderr);
+            assert!(!says_why || finished.stderr.contains(why), "{why}: {}", finished.stderr);
+        }
+    }
+    let site = Site::with_empty_table(Db::Sqlite);
+    fill(&site, 3000, "i", WIDE_NAME);
+    let server = serve(&site, 4, HELD);
+    let _download = Download::stalled(&server, FULL, EXPORT_KEY);
+    server.get_with(EXPORT_KEY, &format!("{MINIMAL}?fields=id")).csv();
+    server.eventually_says("one thread reads the source: other exports have all further readers");
 }
 
 #[test]

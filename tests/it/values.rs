@@ -311,6 +311,25 @@ fn sqlite_values_that_are_no_timestamp_fail_the_export_by_name() {
 }
 
 #[test]
+fn sqlite_addresses_that_are_no_text_fail_a_filter_too() {
+    for index in ["", "CREATE INDEX by_email ON users (email)"] {
+        let site = Site::with_people(Db::Sqlite);
+        site.sql(&format!(
+            "{index}; INSERT INTO users (id, email, name) VALUES (4242, CAST('odd@example.com' AS BLOB), 'Odd')"
+        ));
+        let server = site.serve();
+        for query in ["email=odd@example.com", "email=ada@example.com", "email=odd@example.com&fields=id"] {
+            assert_fails_naming(&server, &format!("{MINIMAL}?{query}"), &["users", "email", "4242", "blob"]);
+        }
+        // Whom another filter leaves out nobody looks at.
+        assert_eq!(ids(&server, "email=ada@example.com&created_before=2100-01-01&fields=id"), "1");
+        site.sql("DELETE FROM users WHERE id = 4242");
+        assert_eq!(ids(&server, "email=ada@example.com"), "1");
+        assert_eq!(ids(&server, "email=odd@example.com"), "");
+    }
+}
+
+#[test]
 fn sqlite_text_that_is_not_utf8_fails_the_export_by_name() {
     let site = Site::with_empty_table(Db::Sqlite);
     site.sql("INSERT INTO users (id, name) VALUES (4242, CAST(x'41ff42' AS TEXT))");

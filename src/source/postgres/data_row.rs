@@ -1,5 +1,6 @@
 //! Reads a `DataRow` whose cells are in the binary format (PostgreSQL manual, section 55.7, and section 55.2.3 for the format).
 
+use super::text_times;
 use crate::encode::Value;
 use crate::source::Timestamps;
 use crate::source::odd_times::OddTime;
@@ -134,9 +135,9 @@ fn decode(wire: Wire, timestamps: Timestamps, cell: &[u8]) -> Result<Value<'_>, 
             .and_then(|integer| timestamps.of_integer(integer))
             .map(Value::Timestamp)
             .ok_or("this integer is not a time in the years 0000 to 9999; see source.timestamps"),
-        Wire::TimeText => Timestamp::parse_database_text(cell)
+        Wire::TimeText => text_times::read(cell)
             .map(Value::Timestamp)
-            .ok_or("this text is not an ISO 8601 time"),
+            .ok_or("this text is not an ISO 8601 time in the years 0001 to 9999"),
         Wire::Number => Ok(Value::Printed(cell)),
     }
 }

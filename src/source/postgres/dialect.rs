@@ -3,7 +3,7 @@
 use super::comparison::Comparison;
 use super::data_row::Wire;
 use super::names::Names;
-use super::order;
+use super::{order, text_times};
 use crate::plan::{Column, Filter, Kind, ParameterError, Plan};
 use crate::source::query::Dialect;
 use crate::source::{Id, IdKind, Mapping, SourceError, Timestamps};
@@ -125,18 +125,6 @@ pub(super) fn expected(column: &Column) -> &'static str {
         Kind::AsStored => "text; map an expression such as encode(…, 'hex')",
     }
 }
-
-/// The texts that are read as times, see [`Timestamp::parse_database_text`]. The server would take more, such as `tomorrow`.
-const ISO_TIME: &str = concat!(
-    r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])",
-    r"([Tt ]([01]\d|2[0-3]):[0-5]\d(:([0-5]\d|60)(\.\d+)?)?",
-    r"( ?[Zz]| UTC|[+-]\d\d(:?\d\d)?| [+-]\d\d(:?\d\d)?( ([A-Za-z]{1,6}|[+-]\d\d(:?\d\d)?)( m=[+-][\d.]*)?)?)?)?$"
-);
-
-/// What of such a text the server does not read: digits finer than microseconds, which it would round, and what Go writes behind
-/// an offset.
-const FINER_DIGITS: &str = r"(\.\d{6})\d+";
-const ZONE_NAME: &str = r"( [+-]\d\d(:?\d\d)?) .*$";
 
 /// The types of the columns that a plan touches.
 pub(super) struct ColumnTypes(pub(super) Vec<(Column, ColumnType)>);
@@ -275,16 +263,8 @@ impl PostgresDialect<'_> {
                 format!("{name} {operator} {time}::pg_catalog.timestamptz")
             }
             ColumnType::TimeText => {
-                let time = self.parameter(time.to_string());
-                let text =
-                    format!("pg_catalog.regexp_replace({name}::pg_catalog.text, '{ZONE_NAME}', '\\1')");
-                // As a cell is read: digits finer than microseconds are cut.
-                format!(
-                    "CASE WHEN {name}::pg_catalog.text OPERATOR(pg_catalog.~) '{ISO_TIME}' \
-                     THEN pg_catalog.regexp_replace({text}, '{FINER_DIGITS}', '\\1')::pg_catalog.timestamptz \
-                     {operator} {time}::pg_catalog.timestamptz \
-                     ELSE {name} IS NOT NULL END"
-                )
+                let bound = self.parameter(time.to_string());
+                text_times::compared(&name, &operator, &bound)
             }
             _ => {
                 let time = self.parameter(time.to_string());

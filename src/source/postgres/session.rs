@@ -177,13 +177,13 @@ fn for_citus(readers: usize) -> String {
 }
 
 /// What a server says of the database.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct About {
     /// Whether every text that comes is UTF-8. A database whose encoding is `SQL_ASCII` does not check that (PostgreSQL manual,
     /// section 24.3.1); from other encodings the server converts.
     pub(super) is_utf8: bool,
-    /// Whether texts are converted, so that there may be some which it has no characters for.
-    pub(super) is_converted: bool,
+    /// The encoding from which texts are converted, if they are, so that there may be some which it has no characters for, or UTF-8.
+    pub(super) converted_from: Option<String>,
     pub(super) has_foreign_tables: bool,
     pub(super) has_citus: bool,
 }
@@ -200,7 +200,7 @@ impl About {
         let encoding = cell("server_encoding").unwrap_or("SQL_ASCII");
         Self {
             is_utf8: encoding != "SQL_ASCII",
-            is_converted: !matches!(encoding, "SQL_ASCII" | "UTF8"),
+            converted_from: (!matches!(encoding, "SQL_ASCII" | "UTF8")).then(|| encoding.to_owned()),
             has_foreign_tables: cell("has_foreign_tables") == Some("t"),
             has_citus: cell("has_citus") == Some("t"),
         }

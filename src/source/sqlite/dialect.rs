@@ -1,7 +1,7 @@
 //! Columns and conditions as SQLite says them.
 
 use super::decode::{misfit, shown_id, time_remedy, timestamp};
-use super::flags::FlagTests;
+use super::flags::{self, FlagTests};
 use super::ids::Ids;
 use crate::plan::{Column, Filter};
 use crate::source::query::Dialect;
@@ -34,6 +34,8 @@ pub(super) struct SqliteDialect<'a> {
     pub(super) mapping: &'a Mapping,
     pub(super) ids: Ids,
     pub(super) tests: FlagTests,
+    /// Whether there may be addresses that are no text.
+    pub(super) lets_odd_addresses_pass: bool,
     /// Flags whose columns make integers of what looks like them.
     pub(super) numeric: &'a [Column],
     pub(super) bound: Vec<Bound>,
@@ -46,7 +48,11 @@ impl SqliteDialect<'_> {
                 let column = self.mapping.sql(&Column::EMAIL);
                 let value = self.bind(Bound::Text(email.clone()));
                 // The first comparison can use an index whatever its collation, the second makes it exact.
-                format!("{column} = {value} AND {column} = {value} COLLATE BINARY")
+                let exact = format!("{column} = {value} AND {column} = {value} COLLATE BINARY");
+                match self.lets_odd_addresses_pass {
+                    true => format!("({exact} OR {})", flags::is_blob(&column)),
+                    false => exact,
+                }
             }
             Filter::AtOrAfter(column, time) => {
                 format!("{} >= {}", self.micros(column), self.bind(Bound::Integer(time.micros())))
@@ -86,8 +92,12 @@ impl Dialect for SqliteDialect<'_> {
     }
 
     fn lets_misfits_pass(&self, filter: &Filter) -> bool {
-        // A time that cannot be read fails the function.
-        matches!(filter, Filter::Is(..))
+        match filter {
+            Filter::Email(_) => self.lets_odd_addresses_pass,
+            Filter::Is(..) => true,
+            // A time that cannot be read fails the function.
+            Filter::AtOrAfter(..) | Filter::Before(..) => false,
+        }
     }
 
     fn after(&mut self, after: &str) -> Result<String, SourceError> {

@@ -1,5 +1,5 @@
-//! Filters on flags. Any value can stand in any column, and one that is no boolean would be in neither answer. So it comes along,
-//! and the scan fails at it.
+//! Filters on flags and addresses. Any value can stand in any column, and one that is no boolean, or no text, would be in no answer.
+//! So it comes along, and the scan fails at it.
 
 use super::error::{failed, mismatch};
 use super::explain::explain;
@@ -7,6 +7,7 @@ use super::{Query, SqliteSource};
 use crate::plan::{Column, Filter, Plan};
 use crate::source::SourceError;
 use rusqlite::Connection;
+use rusqlite::types::Value as Bound;
 
 /// How a filter asks for the rows of a flag.
 #[derive(Clone, Copy)]
@@ -79,6 +80,27 @@ impl SqliteSource {
         Ok(if are_kept { numeric } else { Vec::new() })
     }
 
+    /// Whether a filter on addresses has to let those pass that are blobs: unless an index tells that there are none, or one finds
+    /// addresses that cannot tell, as a partial one.
+    pub(super) fn may_have_odd_addresses(
+        &self,
+        connection: &Connection,
+        plan: &Plan,
+    ) -> Result<bool, SourceError> {
+        let is_filtered = plan.filters.iter().any(|filter| matches!(filter, Filter::Email(_)));
+        if !is_filtered || self.mapping.own_column(&Column::EMAIL).is_none() {
+            return Ok(false);
+        }
+        let (cell, table) = (self.mapping.sql(&Column::EMAIL), self.mapping.table.quoted());
+        let odd = format!("SELECT 1 FROM {table} WHERE {} LIMIT 1", is_blob(&cell));
+        if explain(connection, &odd, &[])?.looks_at_all() {
+            let one = format!("SELECT 1 FROM {table} WHERE {cell} = ?1");
+            return Ok(!explain(connection, &one, &[Bound::Null])?.uses_index());
+        }
+        let mut odd = connection.prepare(&odd).map_err(|error| mismatch(&error))?;
+        odd.exists([]).map_err(|error| failed(&error))
+    }
+
     /// Whether an index tells that a flag is nothing but 0, 1 and NULL in all rows.
     fn is_known_to_fit(
         &self,
@@ -101,6 +123,11 @@ impl SqliteSource {
         let mut misfit = connection.prepare(&sql).map_err(|error| mismatch(&error))?;
         misfit.exists([]).map(|exists| !exists).map_err(|error| failed(&error))
     }
+}
+
+/// The condition that a cell is a blob, which is greater than all that is none ("Datatypes In SQLite" of the manual, section 4.1).
+pub(super) fn is_blob(cell: &str) -> String {
+    format!("{cell} >= x''")
 }
 
 fn flags(plan: &Plan) -> impl Iterator<Item = &Column> {
@@ -127,16 +154,45 @@ mod tests {
 
     /// The conditions of a filter on `is_admin` in a table that this SQL makes, in which an index may be used.
     fn conditions(sql: &str) -> String {
+        conditions_of(sql, Filter::Is(Column::IS_ADMIN, true)).0
+    }
+
+    /// The conditions of a filter, and whether an index finds the rows.
+    fn conditions_of(sql: &str, filter: Filter) -> (String, bool) {
         let directory = tempfile::tempdir().expect("a directory");
         let path = directory.path().join("users.db");
         Connection::open(&path).and_then(|connection| connection.execute_batch(sql)).expect(sql);
         let mapping = Mapping::plain("users");
         let mut plan = Plan::new(Arc::new(Profile::minimal()));
-        plan.filters.push(Filter::Is(Column::IS_ADMIN, true));
+        plan.filters.push(filter);
         let source = SqliteSource::new(path, mapping, SpareReaders::new(1));
         let connection = source.connect().expect("a file").connection;
-        let rows = source.query(&connection, &plan).expect("a table that fits").statement.rows();
-        rows.split_once(" WHERE ").expect("a condition").1.to_owned()
+        let query = source.query(&connection, &plan).expect("a table that fits");
+        let rows = query.statement.rows();
+        let explained = query.explained(&connection, &rows).expect("a plan");
+        (rows.split_once(" WHERE ").expect("a condition").1.to_owned(), explained.uses_index())
+    }
+
+    #[test]
+    fn an_address_is_found_by_an_index_unless_one_is_a_blob() {
+        let table = "CREATE TABLE users (id INTEGER PRIMARY KEY, email TEXT COLLATE NOCASE, name TEXT, is_admin);
+                     INSERT INTO users (id, email) VALUES (1, 'ada@example.com'), (2, NULL), (3, 'Ada@example.com')";
+        let odd = "UPDATE users SET email = CAST(email AS BLOB) WHERE id = 3";
+        let email = || Filter::Email("ada@example.com".to_owned());
+        for (sql, passes, uses_index) in [
+            (table.to_owned(), true, false),
+            (format!("{table}; CREATE INDEX e ON users (email)"), false, true),
+            (format!("{table}; CREATE INDEX e ON users (email); {odd}"), true, false),
+            (format!("{table}; CREATE UNIQUE INDEX e ON users (email COLLATE BINARY)"), true, false),
+            (format!("{table}; CREATE INDEX e ON users (email) WHERE email IS NOT NULL"), false, true),
+        ] {
+            let (conditions, is_found) = conditions_of(&sql, email());
+            assert_eq!(
+                (conditions.contains(">= x''"), is_found),
+                (passes, uses_index),
+                "{sql}: {conditions}"
+            );
+        }
     }
 
     #[test]

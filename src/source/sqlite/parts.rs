@@ -11,12 +11,12 @@ use super::{
     ATTEMPTS, InterruptOnDrop, Opened, Query, SourceFile, SqliteSource, first_read, read_in_page_order,
     threads,
 };
-use crate::plan::Plan;
+use crate::plan::{Column, Plan};
 use crate::source::{Parts, RowSink, SourceError, join};
 use rusqlite::Connection;
 use std::sync::Arc;
 use tokio::runtime::Handle;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedSemaphorePermit};
 use tokio::task::JoinSet;
 
 /// A smaller file is read before several threads have come together.
@@ -28,8 +28,7 @@ impl SqliteSource {
         plan: &Plan,
         parts: impl Parts,
     ) -> Result<(), SourceError> {
-        // With a filter an index may find the rows, which a part does not use.
-        let spare = if plan.reads_to_the_end() { self.spare.take() } else { Vec::new() };
+        let spare = self.spare_for(plan);
         let (source, asked, further) = (self.clone(), plan.clone(), spare.len());
         let (file, readers, division) = match threads::run(move || source.readers(&asked, further)).await? {
             Readers::Alone(opened) => {
@@ -52,21 +51,40 @@ impl SqliteSource {
         file.assert_immutable()
     }
 
+    /// The further readers of a scan.
+    fn spare_for(&self, plan: &Plan) -> Vec<OwnedSemaphorePermit> {
+        if !plan.reads_to_the_end() {
+            // An index may find them, which a part does not use.
+            self.alone("a filter or a limit chooses users");
+            return Vec::new();
+        }
+        let spare = self.spare.take();
+        if spare.is_empty() {
+            self.alone("other exports have all further readers");
+        }
+        spare
+    }
+
+    /// Says in the log why one thread reads what several could.
+    fn alone(&self, why: &str) {
+        if self.spare.exist() {
+            tracing::info!("one thread reads the source: {why}");
+        }
+    }
+
     /// So many readers and one, if they are worth it.
     fn readers(&self, plan: &Plan, further: usize) -> Result<Readers, SourceError> {
         for _ in 0..ATTEMPTS {
             let opened = self.connect()?;
-            if further == 0 || !self.is_worth_dividing(&opened.connection)? {
+            if further == 0 {
                 return Ok(Readers::Alone(opened));
             }
-            if let Some(function) = self.varying(&opened.connection, plan)? {
-                tracing::info!(
-                    "{function}() can give something else each time: the source is read by one thread"
-                );
+            if let Some(why) = self.why_undivided(&opened.connection, plan)? {
+                self.alone(&why);
                 return Ok(Readers::Alone(opened));
             }
             let Some(readers) = self.begin_together(&opened, further)? else {
-                tracing::info!("somebody writes all the time: the source is read by one thread");
+                self.alone("somebody writes all the time");
                 return Ok(Readers::Alone(opened));
             };
             // All of them, and the one that watched.
@@ -75,7 +93,7 @@ impl SqliteSource {
                 return Ok(Readers::Together(opened.file, readers, division));
             }
         }
-        tracing::info!("the file was replaced while it was opened: the source is read by one thread");
+        self.alone("the file was replaced while it was opened");
         Ok(Readers::Alone(self.connect()?))
     }
 
@@ -105,11 +123,23 @@ impl SqliteSource {
         Ok(None)
     }
 
-    /// Whether several threads should read the table: it is large, and in the order of its ids.
-    fn is_worth_dividing(&self, connection: &Connection) -> Result<bool, SourceError> {
+    /// Why several threads should not read the table, unless it is large, in the order of its ids, and the same at any moment.
+    fn why_undivided(&self, connection: &Connection, plan: &Plan) -> Result<Option<String>, SourceError> {
         let sql = "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size";
         let size: i64 = connection.query_row(sql, [], |row| row.get(0)).map_err(|error| failed(&error))?;
-        Ok(size > WORTH_DIVIDING && self.is_in_order_of_ids(connection)?)
+        if size <= WORTH_DIVIDING {
+            return Ok(Some(format!("its file has no more than {} MiB", WORTH_DIVIDING >> 20)));
+        }
+        let table = &self.mapping.table;
+        if self.is_view(connection)? {
+            return Ok(Some(format!("{table} is a view")));
+        }
+        if !self.is_in_order_of_ids(connection)? {
+            let id = self.mapping.described(&Column::ID);
+            return Ok(Some(format!("{id} is not the rowid of table {table}, as an INTEGER PRIMARY KEY is")));
+        }
+        let varying = self.varying(connection, plan)?;
+        Ok(varying.map(|function| format!("{function}() can give something else each time")))
     }
 
     fn division(&self, reader: &Connection, plan: &Plan) -> Result<Division, SourceError> {

@@ -35,7 +35,7 @@ impl SqliteSource {
         Ok(texts.iter().find_map(|sql| name_in(sql, &varying)))
     }
 
-    fn is_view(&self, connection: &Connection) -> Result<bool, SourceError> {
+    pub(super) fn is_view(&self, connection: &Connection) -> Result<bool, SourceError> {
         let sql =
             "SELECT EXISTS (SELECT 1 FROM pragma_table_list(?1) WHERE schema = 'main' AND type = 'view')";
         let table = self.mapping.table.name();
