@@ -1,9 +1,9 @@
 //! The disk that the spools of all exports share, and what is taken of it.
 
+use crate::links;
 use prometheus_client::metrics::gauge::Gauge;
-use std::fs::{DirBuilder, File};
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
 use std::sync::{Arc, Once};
 use std::time::Duration;
@@ -47,9 +47,7 @@ impl Spools {
 
     /// A file that has no name, for its owner alone.
     pub(super) fn file(&self) -> io::Result<File> {
-        let directory = &self.limits.directory;
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        tempfile::tempfile_in(directory)
+        tempfile::tempfile_in(links::own_directory(&self.limits.directory)?)
     }
 
     /// Tells the log, once, that there can be no file.
