@@ -16,7 +16,7 @@ mod writer;
 pub use body::{Broken, ExportBody};
 pub use draft::Draft;
 pub use preflight::{DescribedColumn, Preflight};
-pub use slots::SlotLimits;
+pub use slots::{IN_FLIGHT_PER_SLOT, SlotLimits};
 pub use spending::Allowance;
 pub use spool::SpoolLimits;
 pub use stall::Stall;
@@ -31,11 +31,10 @@ use crate::timestamp::Timestamp;
 use account::Account;
 use draft::DRAFTS;
 use relay::Relay;
-use slots::{Entry, Slots};
+use slots::Slots;
 use spending::Spending;
 use spool::Spools;
 use std::sync::Arc;
-use std::time::Duration;
 use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -43,9 +42,6 @@ use writer::{PartWriters, Progress};
 
 /// Parts that wait for the one before them, beside the one that is being read.
 const PARTS_AHEAD: usize = 2;
-
-/// For each slot, so many exports that were read and wait for their clients: each has a file and a chunk of memory.
-pub const PARKED_PER_SLOT: usize = 8;
 
 const OVER_BUDGET: &str = "the key has no rows left for today";
 const CLAIMED: &str =
@@ -61,8 +57,6 @@ pub struct Exporter {
     clock: fn() -> Timestamp,
     /// The right to read the database.
     slots: Arc<Slots>,
-    /// Places for exports that were read: of what waits for their clients nothing is in memory but the next chunk.
-    parking: Arc<Slots>,
     spools: Arc<Spools>,
     /// Places for drafts.
     drafts: Arc<Semaphore>,
@@ -116,8 +110,7 @@ impl Exporter {
             audit,
             pseudonyms,
             clock,
-            slots: Slots::new(slots, metrics.slots.clone()),
-            parking: Slots::new(parking(slots), metrics.parked.clone()),
+            slots: Slots::new(slots, metrics.slots.clone(), metrics.parked.clone()),
             spools: Spools::new(spools, metrics.spool.clone()),
             metrics,
             drafts: Arc::new(Semaphore::new(DRAFTS)),
@@ -145,9 +138,8 @@ impl Exporter {
         let spending = self.spending(terms.allowance, &plan, &mut account).await?;
         let (progress, parts) = mpsc::channel(PARTS_AHEAD);
         let relay = Relay::new(parts, Arc::clone(&self.spools));
-        let key = slot.key().map(str::to_owned);
         relay.hold(slot);
-        let scan = tokio::spawn(scan(Arc::clone(self), plan, progress, Arc::clone(&relay), key));
+        let scan = tokio::spawn(scan(Arc::clone(self), plan, progress, Arc::clone(&relay)));
         ExportBody::begin(account, relay, scan.abort_handle(), spending).await
     }
 
@@ -217,37 +209,11 @@ impl Exporter {
 }
 
 /// Reads the source for a body, and frees the slot when that is done and nothing is in memory of it but the next chunk.
-async fn scan(
-    exporter: Arc<Exporter>,
-    plan: Plan,
-    progress: mpsc::Sender<Progress>,
-    relay: Arc<Relay>,
-    key: Option<String>,
-) {
+async fn scan(exporter: Arc<Exporter>, plan: Plan, progress: mpsc::Sender<Progress>, relay: Arc<Relay>) {
     let writers = PartWriters::new(plan.clone(), exporter.pseudonyms.clone(), progress.clone());
     relay.run(exporter.source.scan_in_parts(&plan, writers), progress).await;
     relay.handed_over().await;
-    let place = match exporter.parking.enter(key.as_deref()) {
-        Ok(Entry::Slot(place)) => Ok(place),
-        Ok(Entry::Queue(queue)) => queue.wait().await,
-        Err(reason) => Err(reason),
-    };
-    // Without a place it keeps its slot.
-    if let Ok(place) = place {
-        relay.hold(place);
-    }
-}
-
-/// How many exports may wait for their clients. One key has at most half of the places; the others of it keep their slots.
-fn parking(slots: SlotLimits) -> SlotLimits {
-    let exports = slots.exports * PARKED_PER_SLOT;
-    // Only who has a slot can queue, and a key may fill no more than half.
-    SlotLimits {
-        exports,
-        per_key: Some(exports.div_ceil(2)),
-        queue: 2 * slots.exports,
-        patience: Duration::MAX,
-    }
+    relay.park();
 }
 
 #[cfg(test)]

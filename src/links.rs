@@ -1,13 +1,70 @@
-//! Symbolic links on a machine with other users: one that somebody else has planted is not followed to a place where we write.
+//! A machine with other users: a symbolic link that somebody else has planted is not followed to a place where we write, and a
+//! file or a directory that somebody else has planted is not taken for ours.
 
 use std::ffi::OsString;
-use std::fs::Metadata;
+use std::fs::{DirBuilder, Metadata};
 use std::io::{Error, ErrorKind};
-use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::{DirBuilderExt, MetadataExt};
 use std::path::{Component, Path, PathBuf};
 
 /// As many as the kernel follows (path_resolution(7)).
 const MAX_LINKS: usize = 40;
+/// What lies beside a database under such a name SQLite takes for a part of it.
+const PARTS: [&str; 4] = ["", "-wal", "-shm", "-journal"];
+
+/// Where a file of ours is, whose directory is made, for its owner only, where it is missing. The file need not be there.
+///
+/// # Errors
+///
+/// The directory cannot be made, or somebody else has planted it, the file, or what SQLite would take for a part of it.
+pub(crate) fn own_file(path: &Path) -> std::io::Result<PathBuf> {
+    let path = follow(path)?;
+    if let Some(directory) = path.parent() {
+        own_directory(directory)?;
+    }
+    for part in PARTS {
+        let mut name = path.as_os_str().to_owned();
+        name.push(part);
+        refuse_planted(Path::new(&name))?;
+    }
+    Ok(path)
+}
+
+/// Where a directory of ours is, which is made, for its owner only, where it is missing.
+///
+/// # Errors
+///
+/// It cannot be made, or somebody else has planted it, or one in which it is.
+pub(crate) fn own_directory(path: &Path) -> std::io::Result<PathBuf> {
+    let path = follow(path)?;
+    DirBuilder::new().recursive(true).mode(0o700).create(&path)?;
+    // Somebody else may have been quicker.
+    let path = follow(&path)?;
+    path.ancestors().try_for_each(refuse_planted)?;
+    Ok(path)
+}
+
+/// Whose a place is, if that is neither this user nor root.
+pub(crate) fn stranger(place: &Path) -> Option<u32> {
+    place.metadata().ok().filter(|metadata| !is_trusted(metadata)).map(|metadata| metadata.uid())
+}
+
+/// Refuses what a stranger has put where everybody can put something. Elsewhere, whoever may put something there does that in
+/// the name of its owner, or was let in by it.
+fn refuse_planted(place: &Path) -> std::io::Result<()> {
+    let Some((uid, directory)) = stranger(place).zip(place.parent()) else { return Ok(()) };
+    let metadata = directory.metadata()?;
+    if metadata.mode() & 0o002 == 0 || metadata.uid() == uid {
+        return Ok(());
+    }
+    let problem = format!(
+        "{} belongs to another user (uid {uid}), who may have planted it, because everybody can write in {}; name another place, \
+         or make it your own with chown",
+        place.display(),
+        directory.display()
+    );
+    Err(Error::new(ErrorKind::PermissionDenied, problem))
+}
 
 /// Where a path leads that is to be written. Nothing of it need be there.
 ///

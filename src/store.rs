@@ -17,8 +17,8 @@ use sqlx::any::{AnyArguments, AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::MigrateError;
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
-use std::fs::{DirBuilder, File, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -234,10 +234,7 @@ fn lock_file(path: &Path) -> Result<File, StoreError> {
 /// Opens a file, and makes it, for its owner only, where it is missing.
 fn open_file(path: &Path) -> Result<File, StoreError> {
     let problem = |cause| StoreError::File { path: path.to_owned(), cause };
-    if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-        DirBuilder::new().recursive(true).mode(0o700).create(directory).map_err(problem)?;
-    }
-    let path = links::follow(path).map_err(problem)?;
+    let path = links::own_file(path).map_err(problem)?;
     OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path).map_err(problem)
 }
 

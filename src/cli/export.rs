@@ -235,6 +235,11 @@ async fn preflight(exporter: &Arc<Exporter>, plan: &Plan) -> anyhow::Result<()> 
 async fn export(exporter: Arc<Exporter>, plan: Plan, destination: Destination) -> anyhow::Result<()> {
     let Destination { output, receipts, expectation } = destination;
     let target = output.as_deref().map(Target::beside).transpose()?;
+    // Both, before any user is read for a file that could not be kept.
+    let receipt = match (receipts, &output) {
+        (Some(store), Some(output)) => Some((store, Target::beside(&verify::beside(output))?)),
+        _ => None,
+    };
     let bar = progress_bar(&exporter, &plan, target.is_some()).await;
     let mut draft = exporter.draft(audit_request(&plan)).await?;
     draft.admit();
@@ -247,9 +252,9 @@ async fn export(exporter: Arc<Exporter>, plan: Plan, destination: Destination) -
     let rows = copy(body, target.file.as_file_mut(), &bar).await?;
     expectation.check(rows, Some(&target))?;
     let name = target.name.display().to_string();
-    let receipt = match (receipts, output) {
-        (Some(store), Some(output)) => Some(receipt(&store, &id, &output).await?),
-        _ => None,
+    let receipt = match receipt {
+        Some((store, target)) => Some(write_receipt(&store, &id, target).await?),
+        None => None,
     };
     target.finish()?;
     tell!("wrote {rows} users to {name}");
@@ -261,10 +266,8 @@ async fn export(exporter: Arc<Exporter>, plan: Plan, destination: Destination) -
     Ok(())
 }
 
-/// The receipt of an export, written where it will appear beside `output`.
-async fn receipt(store: &Store, id: &str, output: &Path) -> anyhow::Result<Target> {
+async fn write_receipt(store: &Store, id: &str, mut target: Target) -> anyhow::Result<Target> {
     let receipt = receipts::of_export(store, id).await?;
-    let mut target = Target::beside(&verify::beside(output))?;
     target.file.write_all(receipt.as_bytes()).context("the receipt cannot be written")?;
     Ok(target)
 }

@@ -11,6 +11,7 @@ use crate::init::mask::visible;
 use crate::init::samples::{ROWS, Samples};
 use crate::init::write::{self, Address};
 use crate::init::{Choices, Field, Proposal, Subject, check, grants, presets, rank, tables};
+use crate::links;
 use crate::sensitive;
 use crate::source::TableName;
 use crate::source::catalogue::{self, Catalogue, Row, Table};
@@ -60,6 +61,10 @@ pub(super) async fn run(
     let output = output.unwrap_or_else(|| PathBuf::from(crate::config::FILE_NAME));
     if !arguments.print && output.symlink_metadata().is_ok() {
         return Err(exists(&output));
+    }
+    if !arguments.print {
+        // Before anybody is asked anything.
+        target(&output)?;
     }
     let (url, from_environment) = address::find(arguments.url.as_deref(), config, data_dir.clone())?;
     tell!(
@@ -269,8 +274,8 @@ async fn rows(url: &DatabaseUrl, proposal: &mut Proposal, subject: Subject<'_>) 
 /// Makes the file, whole or not at all, and never over another.
 fn create(path: &Path, text: &str, is_secret: bool) -> anyhow::Result<()> {
     let mode = if is_secret { 0o600 } else { 0o644 };
-    let problem = || format!("{} cannot be written", path.display());
-    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(path);
+    let problem = || unwritable(path);
+    let opened = OpenOptions::new().write(true).create_new(true).mode(mode).open(target(path)?);
     let mut file = match opened {
         Err(error) if error.kind() == ErrorKind::AlreadyExists => return Err(exists(path)),
         opened => opened.with_context(problem)?,
@@ -281,6 +286,15 @@ fn create(path: &Path, text: &str, is_secret: bool) -> anyhow::Result<()> {
         let _ = std::fs::remove_file(path);
     }
     written.with_context(problem)
+}
+
+/// Where that leads, if only links that can be trusted lead there.
+fn target(path: &Path) -> anyhow::Result<PathBuf> {
+    links::follow(path).with_context(|| unwritable(path))
+}
+
+fn unwritable(path: &Path) -> String {
+    format!("{} cannot be written", path.display())
 }
 
 fn exists(path: &Path) -> anyhow::Error {

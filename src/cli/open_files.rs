@@ -1,7 +1,7 @@
 //! How many files this process may have open, and so how many connections.
 
 use crate::config::Limits;
-use crate::export::PARKED_PER_SLOT;
+use crate::export::IN_FLIGHT_PER_SLOT;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Connections, unless the configuration says otherwise.
@@ -10,7 +10,7 @@ const CONNECTIONS: usize = 10_000;
 const OTHERS: usize = 256;
 /// Files of one export: the database, its log and its index for each thread of it, and a spool; and the spools of those that
 /// were read and wait for their clients.
-const OF_AN_EXPORT: usize = 16 + PARKED_PER_SLOT;
+const OF_AN_EXPORT: usize = 16 + IN_FLIGHT_PER_SLOT;
 
 /// Raises the limit of open files (`RLIMIT_NOFILE`, getrlimit(2)) as far as the connections need it and the system
 /// allows, and says how many connections there is room for: at least 1.

@@ -2,6 +2,8 @@
 
 use super::Finding;
 use crate::config::Config;
+use crate::database_url::DatabaseUrl;
+use crate::links;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 
@@ -20,7 +22,27 @@ pub(super) fn examine(config: &Config) -> Vec<Finding> {
         });
     let users =
         config.source.embedded.as_deref().and_then(|file| exposed("source", file, "it holds the users"));
-    file.into_iter().chain(users).collect()
+    file.into_iter().chain(users).chain(stranger(config)).collect()
+}
+
+/// A warning of the first of our places that is somebody else's. Where everybody could have put it it is not used at all.
+fn stranger(config: &Config) -> Option<Finding> {
+    let store = match &config.store {
+        DatabaseUrl::Sqlite(file) => Some(file.as_path()),
+        DatabaseUrl::Postgres(_) => None,
+    };
+    let places = [Some(config.data_dir.as_path()), store, config.source.embedded.as_deref()];
+    let (place, uid) =
+        places.into_iter().flatten().find_map(|place| links::stranger(place).map(|uid| (place, uid)))?;
+    let place = place.display();
+    Some(Finding::warning(
+        "owner",
+        format!("{place} belongs to another user (uid {uid}), and not to the one that runs this"),
+        "its owner can change all that is kept there, and may be shut out of files that others make there",
+        format!(
+            "run headcount as that user (sudo -u '#{uid}' headcount …), or give this one {place} with chown"
+        ),
+    ))
 }
 
 /// A warning of a file that is its owner's alone, if others may do anything with it.

@@ -66,10 +66,16 @@ impl Relay {
         Arc::new(Self { state: Mutex::new(state), emptied: Notify::new(), over: Notify::new(), spools })
     }
 
-    /// Keeps a slot until there is another one in its place, or the body is gone.
+    /// Keeps the export's slot until its body is gone.
     pub(super) fn hold(&self, slot: Slot) {
-        let former = self.state().slot.replace(slot);
-        drop(former);
+        self.state().slot = Some(slot);
+    }
+
+    /// The source is not read any more, and nothing of it is in memory but the next chunk.
+    pub(super) fn park(&self) {
+        if let Some(slot) = &mut self.state().slot {
+            slot.park();
+        }
     }
 
     /// The body is gone.
@@ -193,7 +199,8 @@ impl Relay {
         }
         let hold = self.spools.hold();
         let begun = Instant::now();
-        let mut spool = Spool::open(&self.spools, hold).await;
+        let key = self.state().slot.as_ref().and_then(Slot::key).map(str::to_owned);
+        let mut spool = Spool::open(&self.spools, key.as_deref(), hold).await;
         let mut left = hold.saturating_sub(begun.elapsed());
         loop {
             let (bytes, rows) = match next {

@@ -1,4 +1,5 @@
-//! Who may export now: so many at a time, so many with one key, and a short queue before the rest are refused.
+//! Who may export now: so many read at a time, so many with one key, and a short queue before the rest are refused. Whoever was
+//! read and waits for its client is parked, which keeps nobody from reading.
 
 use prometheus_client::metrics::gauge::Gauge;
 use std::collections::{HashMap, VecDeque};
@@ -6,12 +7,17 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+/// Exports in flight for each slot, of which one key has half. Most of them wait for their clients, each with a file and a chunk
+/// of memory.
+pub const IN_FLIGHT_PER_SLOT: usize = 8;
+
 /// How many, and how long.
 #[derive(Clone, Copy, Debug)]
 pub struct SlotLimits {
-    /// Exports that run at the same time, 1 or more.
+    /// Exports that read at the same time, 1 or more.
     pub exports: usize,
-    /// Those of one key, 1 or more; `None`: no limit of its own, but while others wait it gets no further than half of all.
+    /// Those of one key, 1 or more; `None`: no limit of its own, but who has half of all leaves the last one to others, and gets
+    /// no further while they wait.
     pub per_key: Option<usize>,
     /// Requests that wait for a slot. One key has at most half of the places, so that it does not fill them all.
     pub queue: usize,
@@ -32,15 +38,29 @@ pub(super) enum NoSlot {
 pub(super) struct Slots {
     limits: SlotLimits,
     state: Mutex<State>,
-    /// How many are taken.
     taken: Gauge,
+    parked: Gauge,
+}
+
+/// Exports in flight.
+#[derive(Clone, Copy, Default)]
+struct Held {
+    /// With a slot.
+    slots: usize,
+    parked: usize,
+}
+
+impl Held {
+    fn all(self) -> usize {
+        self.slots + self.parked
+    }
 }
 
 #[derive(Default)]
 struct State {
-    running: usize,
-    /// Running exports by key; never a zero.
-    by_key: HashMap<String, usize>,
+    held: Held,
+    /// The same by key; never nothing.
+    by_key: HashMap<String, Held>,
     queue: VecDeque<Waiting>,
     next_ticket: u64,
 }
@@ -51,17 +71,28 @@ struct Waiting {
     grant: oneshot::Sender<Slot>,
 }
 
-/// The right to run one export. Dropped, it goes to the first in the queue whose key has less than its share, or else to the
-/// first whose key may run one more.
+/// The right to run one export. Parked or dropped, it goes to the first in the queue whose key has less than its share, or else
+/// to the first whose key may run one more.
 pub(super) struct Slot {
     slots: Arc<Slots>,
     key: Option<String>,
+    is_parked: bool,
 }
 
 impl Slot {
     /// Whose it is.
     pub(super) fn key(&self) -> Option<&str> {
         self.key.as_deref()
+    }
+
+    /// Leaves reading to others: from now on the export only waits for its client.
+    pub(super) fn park(&mut self) {
+        if !std::mem::replace(&mut self.is_parked, true) {
+            self.slots.change_and_go_on(self.key(), |held| {
+                held.slots -= 1;
+                held.parked += 1;
+            });
+        }
     }
 }
 
@@ -80,9 +111,9 @@ pub(super) enum Entry {
 }
 
 impl Slots {
-    /// Shows in `taken` how many are taken.
-    pub(super) fn new(limits: SlotLimits, taken: Gauge) -> Arc<Self> {
-        Arc::new(Self { limits, state: Mutex::default(), taken })
+    /// Shows in `taken` how many are taken, and in `parked` how many exports go on without.
+    pub(super) fn new(limits: SlotLimits, taken: Gauge, parked: Gauge) -> Arc<Self> {
+        Arc::new(Self { limits, state: Mutex::default(), taken, parked })
     }
 
     /// A slot if one is free, else a place in the queue. Nobody with the same right to a slot is overtaken: while
@@ -91,8 +122,7 @@ impl Slots {
         let mut state = self.lock();
         let key = key.map(str::to_owned);
         if self.may_run(&state, key.as_deref()) {
-            self.run(&mut state, key.as_deref());
-            return Ok(Entry::Slot(Slot { slots: Arc::clone(self), key }));
+            return Ok(Entry::Slot(self.run(&mut state, key)));
         }
         let is_same = |waiting: &&Waiting| key.is_some() && waiting.key == key;
         let places_of_key = state.queue.iter().filter(is_same).count();
@@ -107,41 +137,66 @@ impl Slots {
     }
 
     fn may_run(&self, state: &State, key: Option<&str>) -> bool {
-        state.running < self.limits.exports && !self.is_key_busy(state, key)
+        let is_last = state.held.slots + 1 == self.limits.exports;
+        !self.is_full(state) && !self.is_key_busy(state, key) && !(is_last && self.has_its_share(state, key))
     }
 
+    /// Whether nobody may run one more.
+    fn is_full(&self, state: &State) -> bool {
+        state.held.slots >= self.limits.exports || state.held.all() >= self.in_flight()
+    }
+
+    /// Whether a key has all that it may: slots, or half of what may be in flight.
     fn is_key_busy(&self, state: &State, key: Option<&str>) -> bool {
-        self.limits.per_key.is_some_and(|limit| state.running_with(key) >= limit)
+        let held = state.held_by(key);
+        self.limits.per_key.is_some_and(|limit| held.slots >= limit) || held.all() >= self.in_flight() / 2
+    }
+
+    /// Exports with a slot and without. Counted when they begin, so that none with a slot ever waits to be parked.
+    fn in_flight(&self) -> usize {
+        self.limits.exports * IN_FLIGHT_PER_SLOT
     }
 
     /// Whether a key has all that it gets while others wait.
     fn has_its_share(&self, state: &State, key: Option<&str>) -> bool {
-        state.running_with(key) >= self.limits.per_key.unwrap_or(self.limits.exports.div_ceil(2))
+        state.held_by(key).slots >= self.limits.per_key.unwrap_or(self.limits.exports.div_ceil(2))
     }
 
-    fn run(&self, state: &mut State, key: Option<&str>) {
-        state.run(key);
-        self.taken.inc();
+    fn run(self: &Arc<Self>, state: &mut State, key: Option<String>) -> Slot {
+        self.change(state, key.as_deref(), |held| held.slots += 1);
+        Slot { slots: Arc::clone(self), key, is_parked: false }
     }
 
     fn reason(&self, state: &State, key: Option<&str>) -> NoSlot {
         if self.is_key_busy(state, key) { NoSlot::KeyBusy } else { NoSlot::Busy }
     }
 
-    /// Takes a slot back and gives it to the first who may have it.
-    fn release(self: &Arc<Self>, key: Option<&str>) {
+    /// Takes note of what somebody has less, and gives it to the first who may have it.
+    fn change_and_go_on(self: &Arc<Self>, key: Option<&str>, change: impl Fn(&mut Held)) {
         let mut state = self.lock();
-        state.stop(key);
-        self.taken.dec();
+        self.change(&mut state, key, change);
         let may_run = |waiting: &Waiting| self.may_run(&state, waiting.key.as_deref());
         let has_its_share = |waiting: &Waiting| self.has_its_share(&state, waiting.key.as_deref());
         let first = state.queue.iter().position(|waiting| may_run(waiting) && !has_its_share(waiting));
         let next = first.or_else(|| state.queue.iter().position(may_run));
         let Some(next) = next.and_then(|at| state.queue.remove(at)) else { return };
-        self.run(&mut state, next.key.as_deref());
+        let slot = self.run(&mut state, next.key);
         drop(state);
         // Whoever left in this moment drops the slot, which comes back here.
-        let _ = next.grant.send(Slot { slots: Arc::clone(self), key: next.key });
+        let _ = next.grant.send(slot);
+    }
+
+    fn change(&self, state: &mut State, key: Option<&str>, change: impl Fn(&mut Held)) {
+        change(&mut state.held);
+        if let Some(key) = key {
+            let held = state.by_key.entry(key.to_owned()).or_default();
+            change(held);
+            if held.all() == 0 {
+                state.by_key.remove(key);
+            }
+        }
+        self.taken.set(state.held.slots as i64);
+        self.parked.set(state.held.parked as i64);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -150,26 +205,8 @@ impl Slots {
 }
 
 impl State {
-    fn running_with(&self, key: Option<&str>) -> usize {
-        key.and_then(|key| self.by_key.get(key)).copied().unwrap_or(0)
-    }
-
-    fn run(&mut self, key: Option<&str>) {
-        self.running += 1;
-        if let Some(key) = key {
-            *self.by_key.entry(key.to_owned()).or_insert(0) += 1;
-        }
-    }
-
-    fn stop(&mut self, key: Option<&str>) {
-        self.running -= 1;
-        let Some(key) = key else { return };
-        if let Some(running) = self.by_key.get_mut(key) {
-            *running -= 1;
-            if *running == 0 {
-                self.by_key.remove(key);
-            }
-        }
+    fn held_by(&self, key: Option<&str>) -> Held {
+        key.and_then(|key| self.by_key.get(key)).copied().unwrap_or_default()
     }
 }
 
@@ -191,102 +228,13 @@ impl Drop for Place {
 
 impl Drop for Slot {
     fn drop(&mut self) {
-        self.slots.release(self.key.as_deref());
+        let is_parked = self.is_parked;
+        self.slots.change_and_go_on(self.key(), |held| match is_parked {
+            true => held.parked -= 1,
+            false => held.slots -= 1,
+        });
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn slots(exports: usize, per_key: Option<usize>, queue: usize) -> Arc<Slots> {
-        let limits = SlotLimits { exports, per_key, queue, patience: Duration::from_secs(600) };
-        Slots::new(limits, Gauge::default())
-    }
-
-    fn slot(slots: &Arc<Slots>, key: &str) -> Slot {
-        match slots.enter(Some(key)) {
-            Ok(Entry::Slot(slot)) => slot,
-            _ => panic!("no slot for {key}"),
-        }
-    }
-
-    fn place(slots: &Arc<Slots>, key: &str) -> Place {
-        match slots.enter(Some(key)) {
-            Ok(Entry::Queue(place)) => place,
-            _ => panic!("no place for {key}"),
-        }
-    }
-
-    fn refusal(slots: &Arc<Slots>, key: &str) -> NoSlot {
-        slots.enter(Some(key)).err().expect("a refusal")
-    }
-
-    fn is_granted(place: &mut Place) -> Option<Slot> {
-        place.granted.try_recv().ok()
-    }
-
-    #[test]
-    fn who_came_first_is_served_first() {
-        let slots = slots(1, None, 4);
-        let running = slot(&slots, "a");
-        let (mut first, mut second) = (place(&slots, "b"), place(&slots, "a"));
-        drop(running);
-        assert!(is_granted(&mut second).is_none());
-        let granted = is_granted(&mut first).expect("a slot");
-        drop(granted);
-        assert!(is_granted(&mut second).is_some());
-    }
-
-    #[test]
-    fn a_key_at_its_limit_is_overtaken_and_does_not_fill_the_queue() {
-        let slots = slots(2, Some(1), 4);
-        let running = slot(&slots, "a");
-        let mut waiting = [place(&slots, "a"), place(&slots, "a")];
-        assert_eq!(refusal(&slots, "a"), NoSlot::KeyBusy);
-        let other = slot(&slots, "b");
-        let mut third = place(&slots, "c");
-        drop(other);
-        assert!(waiting.iter_mut().all(|place| is_granted(place).is_none()));
-        let third_slot = is_granted(&mut third).expect("a slot");
-        drop(running);
-        assert!(is_granted(&mut waiting[0]).is_some());
-        drop(third_slot);
-    }
-
-    #[test]
-    fn a_key_has_at_most_half_while_others_wait() {
-        let slots = slots(3, None, 8);
-        let mut running = vec![slot(&slots, "a"), slot(&slots, "a"), slot(&slots, "a")];
-        let mut own = place(&slots, "a");
-        let mut others = [place(&slots, "b"), place(&slots, "c")];
-        running.pop();
-        let first = is_granted(&mut others[0]).expect("a slot");
-        assert!(is_granted(&mut own).is_none());
-        running.pop();
-        let own = is_granted(&mut own).expect("a slot");
-        running.pop();
-        let second = is_granted(&mut others[1]).expect("a slot");
-
-        let (another, mut last) = (place(&slots, "a"), place(&slots, "a"));
-        drop((first, another));
-        assert!(is_granted(&mut last).is_some(), "nobody else waits");
-        drop((own, second));
-    }
-
-    #[test]
-    fn a_place_that_is_left_is_free_and_its_slot_goes_on() {
-        let slots = slots(1, None, 2);
-        let running = slot(&slots, "a");
-        let leaving = place(&slots, "b");
-        let mut staying = place(&slots, "c");
-        assert_eq!(refusal(&slots, "d"), NoSlot::Busy);
-        // Granted, but gone before it was seen.
-        drop(running);
-        drop(leaving);
-        assert!(is_granted(&mut staying).is_some());
-        assert!(slots.lock().queue.is_empty());
-        assert_eq!(slots.lock().running, 0);
-        assert!(slots.lock().by_key.is_empty());
-    }
-}
+mod tests;

@@ -41,7 +41,7 @@ struct SpoolFile {
 
 impl Spool {
     /// `None`: nothing may be written; or nothing can be, of which the log is told.
-    pub(super) async fn open(spools: &Arc<Spools>, patience: Duration) -> Option<Self> {
+    pub(super) async fn open(spools: &Arc<Spools>, key: Option<&str>, patience: Duration) -> Option<Self> {
         if spools.is_none() {
             return None;
         }
@@ -56,7 +56,7 @@ impl Spool {
             Err(late) => Err(late.into()),
         };
         let (file, block) = opened.inspect_err(|error| spools.warn(error)).ok()?;
-        let share = Share::of(spools);
+        let share = Share::of(spools, key);
         let room = Mutex::new(Room::none(&share));
         Some(Self { file: Arc::new(SpoolFile { file: Arc::new(file), room }), share, block, end: 0 })
     }

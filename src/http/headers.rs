@@ -1,8 +1,37 @@
 //! Headers that are more than a constant.
 
 use crate::timestamp::Timestamp;
-use axum::http::{HeaderMap, HeaderValue};
+use axum::extract::Request;
+use axum::http::uri::PathAndQuery;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 use std::fmt::Write;
+
+/// The headers of requests that something here reads.
+const READ: [HeaderName; 7] = [
+    header::ACCEPT_ENCODING,
+    header::AUTHORIZATION,
+    header::CONTENT_TYPE,
+    header::RANGE,
+    HeaderName::from_static("x-api-key"),
+    HeaderName::from_static("x-forwarded-for"),
+    HeaderName::from_static("x-request-id"),
+];
+
+/// Lets go of what nobody reads: while requests wait, as for the store, it is in memory for all of them.
+pub(super) fn shed(request: &mut Request) {
+    let mut kept = HeaderMap::new();
+    for name in READ {
+        for value in request.headers().get_all(&name) {
+            kept.append(&name, value.clone());
+        }
+    }
+    *request.headers_mut() = kept;
+    // It is a part of the frame that it came in, and would keep all of that.
+    let path = request.uri().path_and_query().and_then(|path| path.as_str().parse::<PathAndQuery>().ok());
+    if let Some(path) = path {
+        *request.uri_mut() = Uri::from(path);
+    }
+}
 
 /// The id under which a request stands in the log: the caller's, or a fresh one.
 #[derive(Clone, Debug)]

@@ -5,8 +5,8 @@ use super::table::quote;
 use crate::links;
 use crate::timestamp::Timestamp;
 use rusqlite::{Connection, ErrorCode, Transaction, params};
-use std::fs::{DirBuilder, OpenOptions};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::OpenOptions;
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 use std::time::Duration;
 
@@ -47,11 +47,9 @@ impl EmbeddedUsers {
     ///
     /// The file cannot be made, opened or written.
     pub fn open(path: &Path, table: &TableName) -> Result<Self, EmbeddedError> {
-        if let Some(directory) = path.parent().filter(|directory| !directory.as_os_str().is_empty()) {
-            DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        }
+        let file = links::own_file(path)?;
         // Made here for its mode, which SQLite then gives to the files beside it.
-        OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(links::follow(path)?)?;
+        OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(file)?;
         let connection = Connection::open(path)?;
         connection.busy_timeout(Duration::from_secs(5))?;
         // A scan reads the whole file: larger pages are fewer reads. Has no effect on a file that has pages.

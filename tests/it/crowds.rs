@@ -7,32 +7,56 @@ use crate::harness::{
     ALIVE, APP_READER, Db, Download, EXPORT_KEY, FULL, MINIMAL, Server, Site, connect, eventually,
 };
 use crate::hostile::{PREFACE, assert_serves};
-use crate::hostile_http2::{request, settings};
+use crate::hostile_http2::{COOKIE, METHOD, request, settings};
 
 /// A connection with so many requests for this path, of whose answers nothing may be sent.
 fn without_a_window(server: &Server, path: &str, requests: u32) -> TcpStream {
+    with_fields(server, &[(4, path), (1, "localhost"), (16, "zstd, gzip")], requests)
+}
+
+fn with_fields(server: &Server, fields: &[(u8, &str)], requests: u32) -> TcpStream {
     let mut stream = connect(server.addr);
     let mut attack = [PREFACE, &settings(&[(4, 0)])].concat();
     for number in 0..requests {
-        attack.extend(request(2 * number + 1, &[(4, path), (1, "localhost"), (16, "zstd, gzip")]));
+        attack.extend(request(2 * number + 1, fields));
     }
     stream.write_all(&attack).unwrap();
     stream
 }
 
-/// A fifth of the 500 connections with 100 streams that may cost 64 MiB.
+/// A fifth of the 500 connections that may cost 64 MiB.
+const MOST: u64 = 64 * 1024 / 5;
+
+/// What a crowd of such connections adds to the memory of a server, in KiB.
+fn cost(server: &Server, connect: impl Fn() -> TcpStream) -> u64 {
+    assert_serves(server);
+    let before = server.peak_memory();
+    let crowd: Vec<_> = (0..100).map(|_| connect()).collect();
+    eventually("all is read", || crowd.iter().all(|stream| server.has_read(stream)));
+    assert_serves(server);
+    server.peak_memory().saturating_sub(before)
+}
+
 #[test]
 fn answers_that_nobody_takes_cost_little() {
     let site = Site::with_people(Db::Sqlite);
     let server = site.serve();
     for path in ["/openapi.json", "/docs", "/metrics", "/healthz", "/readyz", "/nowhere", ALIVE, MINIMAL] {
-        assert_serves(&server);
-        let before = server.peak_memory();
-        let crowd: Vec<_> = (0..100).map(|_| without_a_window(&server, path, 100)).collect();
-        eventually("all is read", || crowd.iter().all(|stream| server.has_read(stream)));
-        assert_serves(&server);
-        let cost = server.peak_memory().saturating_sub(before);
-        assert!(cost < 64 * 1024 / 5, "{path}: {cost} KiB");
+        let cost = cost(&server, || without_a_window(&server, path, 100));
+        assert!(cost < MOST, "{path}: {cost} KiB");
+    }
+}
+
+/// As many as are answered at a time, so that each is refused and recorded.
+#[test]
+fn refusals_that_nobody_takes_cost_little_whatever_is_asked() {
+    let padding = "p".repeat(14_000);
+    for (method, padding) in [("GET", padding.as_str()), ("HEAD", &padding), ("POST", "")] {
+        let site = Site::with_people(Db::Sqlite);
+        let server = site.serve();
+        let fields = [(METHOD, method), (4, MINIMAL), (1, "localhost"), (COOKIE, padding)];
+        let cost = cost(&server, || with_fields(&server, &fields, 8));
+        assert!(cost < MOST, "{method}: {cost} KiB");
     }
 }
 

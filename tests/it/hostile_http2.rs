@@ -16,6 +16,10 @@ const PING: u8 = 6;
 const WINDOW_UPDATE: u8 = 8;
 const CONTINUATION: u8 = 9;
 
+/// In the static table of HPACK.
+pub(crate) const METHOD: u8 = 2;
+pub(crate) const COOKIE: u8 = 32;
+
 /// RFC 9113 section 4.1.
 fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
@@ -31,16 +35,33 @@ fn headers(stream: u32, path: &str) -> Vec<u8> {
     request(stream, &[(4, path), (1, "localhost"), (23, &format!("Bearer {STANDARD_KEY}"))])
 }
 
-/// A GET with these fields, by the static table of HPACK (RFC 7541 appendix A) and literals.
+/// A request with these fields, by the static table of HPACK (RFC 7541 appendix A) and literals; a GET, unless they say so.
 pub(crate) fn request(stream: u32, fields: &[(u8, &str)]) -> Vec<u8> {
-    let mut block = vec![0x82, 0x86];
+    let mut block = vec![0x86];
+    if !fields.iter().any(|&(name, _)| name == METHOD) {
+        block.push(0x82);
+    }
     for &(name, value) in fields {
         let literal: &[u8] = if name < 15 { &[name] } else { &[15, name - 15] };
         block.extend(literal);
-        block.push(u8::try_from(value.len()).unwrap());
+        block.extend(length(value));
         block.extend(value.as_bytes());
     }
     frame(HEADERS, 0x5, stream, &block)
+}
+
+/// RFC 7541 section 5.1.
+fn length(value: &str) -> Vec<u8> {
+    let Some(mut left) = value.len().checked_sub(127) else {
+        return vec![u8::try_from(value.len()).unwrap()];
+    };
+    let mut length = vec![127];
+    while left >= 128 {
+        length.push(u8::try_from(left % 128 + 128).unwrap());
+        left /= 128;
+    }
+    length.push(u8::try_from(left).unwrap());
+    length
 }
 
 /// CVE-2023-44487.

@@ -71,6 +71,7 @@ mod parts_postgres_requests;
 mod parts_postgres_snapshot;
 mod parts_snapshot;
 mod pgbouncer;
+mod planted;
 mod pooled;
 mod post_forms;
 mod preflight;

@@ -17,8 +17,10 @@ both! {
     who_waits_too_long_is_refused,
     a_key_may_have_a_limit_of_its_own,
     a_key_has_half_of_the_slots_while_others_wait,
+    a_key_that_has_half_leaves_the_last_slot_to_others,
     slow_clients_keep_no_slots,
-    one_key_fills_no_more_than_half_of_the_parking,
+    slow_clients_of_one_key_keep_nobody_else_out,
+    a_full_spool_keeps_nobody_else_out,
     everything_else_is_answered_under_load,
 }
 
@@ -155,9 +157,11 @@ fn a_key_may_have_a_limit_of_its_own(db: Db) {
 
 fn a_key_has_half_of_the_slots_while_others_wait(db: Db) {
     let site = Site::with_wide_users(db);
-    site.configure(&format!("{HELD}concurrent_exports = 2\nqueue_timeout = \"1h\"\n"));
+    site.configure(&format!("{HELD}concurrent_exports = 4\nqueue_timeout = \"1h\"\n"));
+    let export_key = site.create_key(&["other", "--kind", "export"]);
     let server = site.serve();
-    let [first, second] = [0, 1].map(|_| Download::stalled(&server, FULL, EXPORT_KEY));
+    let [first, second, third] = [(); 3].map(|()| Download::stalled(&server, FULL, EXPORT_KEY));
+    let last = Download::stalled(&server, FULL, &export_key);
     std::thread::scope(|scope| {
         let own = scope.spawn(|| Download::stalled(&server, FULL, EXPORT_KEY));
         eventually_wait(&server, 1.0);
@@ -165,9 +169,25 @@ fn a_key_has_half_of_the_slots_while_others_wait(db: Db) {
         eventually_wait(&server, 2.0);
         drop(first);
         assert_eq!(other.join().unwrap().ids(), ["1"]);
-        // Then nobody else waits.
+        assert!(!own.is_finished());
+        drop(second);
         let own = own.join().unwrap();
-        drop((own, second));
+        drop((own, third, last));
+    });
+}
+
+fn a_key_that_has_half_leaves_the_last_slot_to_others(db: Db) {
+    let site = Site::with_wide_users(db);
+    site.configure(&format!("{HELD}concurrent_exports = 2\nqueue_timeout = \"1h\"\n"));
+    let server = site.serve();
+    let running = Download::stalled(&server, FULL, EXPORT_KEY);
+    std::thread::scope(|scope| {
+        let own = scope.spawn(|| Download::stalled(&server, FULL, EXPORT_KEY));
+        eventually_wait(&server, 1.0);
+        assert_eq!(server.get_with(STANDARD_KEY, PAGE).ids(), ["1"]);
+        assert!(!own.is_finished());
+        drop(running);
+        own.join().unwrap();
     });
 }
 
@@ -197,26 +217,35 @@ fn slow_clients_keep_no_slots(db: Db) {
     site.done(&["audit", "verify"]);
 }
 
-fn one_key_fills_no_more_than_half_of_the_parking(db: Db) {
+fn slow_clients_of_one_key_keep_nobody_else_out(db: Db) {
     let site = Site::with_wide_users(db);
-    site.configure("[limits]\nconcurrent_exports = 1\nqueue_timeout = \"30s\"\n");
+    site.configure("[limits]\nconcurrent_exports = 1\n");
     let server = site.serve();
-    let mut slow: Vec<_> = (0..5).map(|_| Download::stalled(&server, FULL, EXPORT_KEY)).collect();
-    eventually("half of the places are taken", || taken(&server, "headcount_exports_parked", 4.0));
-    std::thread::scope(|scope| {
-        let waiting = ask(scope, &server, STANDARD_KEY);
-        eventually_wait(&server, 1.0);
-        assert!(taken(&server, "headcount_slots_taken", 1.0));
-        slow.pop();
-        assert_eq!(waiting.join().unwrap().ids(), ["1"]);
-        slow.push(Download::stalled(&server, FULL, EXPORT_KEY));
-        let waiting = ask(scope, &server, STANDARD_KEY);
-        eventually_wait(&server, 1.0);
-        // Whoever has the slot takes the place that comes free.
-        drop(slow.remove(0));
-        assert_eq!(waiting.join().unwrap().ids(), ["1"]);
-    });
-    eventually("no slot is taken", || taken(&server, "headcount_slots_taken", 0.0));
+    let slow: Vec<_> = (1..=4)
+        .map(|n| {
+            let slow = Download::stalled(&server, FULL, EXPORT_KEY);
+            eventually("it is parked", || taken(&server, "headcount_exports_parked", f64::from(n)));
+            slow
+        })
+        .collect();
+    // No more than can be parked begin, so that none keeps its slot for want of a place.
+    server.get_with(EXPORT_KEY, FULL).detail(429);
+    assert!(taken(&server, "headcount_slots_taken", 0.0));
+    assert_eq!(server.get_with(STANDARD_KEY, PAGE).ids(), ["1"]);
+    assert!(slow.into_iter().all(|slow| slow.rest().complete));
+    assert_eq!(server.get_with(EXPORT_KEY, PAGE).ids(), ["1"]);
+}
+
+/// It holds the source, and so a slot, for each client of whom it keeps a part only.
+fn a_full_spool_keeps_nobody_else_out(db: Db) {
+    let site = Site::with_wide_users(db);
+    site.configure("[limits]\nconcurrent_exports = 2\nspool_bytes = 16777216\nqueue_timeout = \"50ms\"\n");
+    let server = site.serve();
+    let slow = Download::stalled(&server, FULL, EXPORT_KEY);
+    server.get_with(EXPORT_KEY, FULL).detail(503);
+    assert_eq!(server.get_with(STANDARD_KEY, PAGE).ids(), ["1"]);
+    assert!(taken(&server, "headcount_slots_taken", 1.0));
+    assert!(slow.rest().complete);
 }
 
 fn everything_else_is_answered_under_load(db: Db) {

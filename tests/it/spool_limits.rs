@@ -5,7 +5,7 @@ use crate::spool::{busy_site, eventually_free, is_free, spooled};
 
 both! {
     a_client_for_whom_there_is_no_room_is_waited_for_and_then_broken_off,
-    one_client_has_at_most_half_of_the_room,
+    one_client_has_at_most_half_of_the_room_and_one_key_three_quarters,
     without_a_spool_a_slow_client_is_waited_for_and_then_broken_off,
     without_a_spool_a_client_that_hesitates_gets_every_byte,
     a_file_that_cannot_grow_breaks_the_transfer,
@@ -28,7 +28,8 @@ fn a_client_for_whom_there_is_no_room_is_waited_for_and_then_broken_off(db: Db) 
     let site = busy_site(db);
     site.configure("[limits]\nspool_bytes = 67108864\nsource_hold = \"10s\"\n");
     let server = site.serve();
-    let others = [(); 2].map(|()| Download::stalled(&server, FULL, EXPORT_KEY));
+    let other = site.create_key(&["other", "--kind", "export"]);
+    let others = [EXPORT_KEY, &other].map(|key| Download::stalled(&server, FULL, key));
     eventually_free(&site);
     eventually("what they have not taken waits on disk", || spooled(&server) > 34_000_000);
 
@@ -45,16 +46,20 @@ fn a_client_for_whom_there_is_no_room_is_waited_for_and_then_broken_off(db: Db) 
     assert_serves(&server);
 }
 
-fn one_client_has_at_most_half_of_the_room(db: Db) {
+fn one_client_has_at_most_half_of_the_room_and_one_key_three_quarters(db: Db) {
     let site = busy_site(db);
     site.configure("[limits]\nspool_bytes = 33554432\n");
     let server = site.serve();
     let first = Download::stalled(&server, FULL, EXPORT_KEY);
     eventually("it takes its half", || spooled(&server) > 15_000_000);
     let second = Download::stalled(&server, FULL, EXPORT_KEY);
-    eventually("there is as much for another", || spooled(&server) > 31_000_000);
+    eventually("there is half as much for another", || spooled(&server) > 24_000_000);
+    assert!(spooled(&server) <= 25_165_824);
+    let other = site.create_key(&["other", "--kind", "export"]);
+    let third = Download::stalled(&server, FULL, &other);
+    eventually("there is as much for another key", || spooled(&server) > 31_000_000);
     assert!(!is_free(&site));
-    drop(second);
+    drop((second, third));
     eventually("that is free again", || spooled(&server) <= 16_777_216);
     assert!(first.rest().complete);
 }

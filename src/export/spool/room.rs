@@ -1,11 +1,12 @@
 //! The disk that the spools of all exports share, and what is taken of it.
 
+use crate::links;
 use prometheus_client::metrics::gauge::Gauge;
-use std::fs::{DirBuilder, File};
+use std::collections::HashMap;
+use std::fs::File;
 use std::io;
-use std::os::unix::fs::DirBuilderExt;
 use std::path::PathBuf;
-use std::sync::{Arc, Once};
+use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -14,7 +15,8 @@ use tokio::sync::Semaphore;
 pub struct SpoolLimits {
     /// Made where it is missing.
     pub directory: PathBuf,
-    /// All of them together, in bytes, of which one has at most half; 0: nothing is ever written.
+    /// All of them together, in bytes, of which one has at most half, and those of one key three quarters; 0: nothing is ever
+    /// written.
     pub bytes: usize,
     /// How long one export may hold the source, beyond what its client would take at the pace, while there is no room for what
     /// that does not take.
@@ -25,6 +27,8 @@ pub struct SpoolLimits {
 pub(in crate::export) struct Spools {
     limits: SpoolLimits,
     free: Semaphore,
+    /// What the exports of a key may still take together, as long as there are any.
+    by_key: Mutex<HashMap<String, Weak<Semaphore>>>,
     used: Gauge,
     warned: Once,
 }
@@ -32,8 +36,8 @@ pub(in crate::export) struct Spools {
 impl Spools {
     /// Shows in `used` how many bytes are taken.
     pub(in crate::export) fn new(limits: SpoolLimits, used: Gauge) -> Arc<Self> {
-        let free = Semaphore::new(limits.bytes.min(Semaphore::MAX_PERMITS));
-        Arc::new(Self { limits, free, used, warned: Once::new() })
+        let (free, by_key) = (bytes(limits.bytes), Mutex::default());
+        Arc::new(Self { limits, free, by_key, used, warned: Once::new() })
     }
 
     pub(in crate::export) fn hold(&self) -> Duration {
@@ -45,11 +49,23 @@ impl Spools {
         self.limits.bytes == 0
     }
 
+    /// What the exports of a key have together, so that those of another find something.
+    fn of_key(&self, key: Option<&str>) -> Arc<Semaphore> {
+        let new = || Arc::new(bytes(self.limits.bytes / 4 * 3));
+        let Some(key) = key else { return new() };
+        let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(share) = by_key.get(key).and_then(Weak::upgrade) {
+            return share;
+        }
+        by_key.retain(|_, share| share.strong_count() > 0);
+        let share = new();
+        by_key.insert(key.to_owned(), Arc::downgrade(&share));
+        share
+    }
+
     /// A file that has no name, for its owner alone.
     pub(super) fn file(&self) -> io::Result<File> {
-        let directory = &self.limits.directory;
-        DirBuilder::new().recursive(true).mode(0o700).create(directory)?;
-        tempfile::tempfile_in(directory)
+        tempfile::tempfile_in(links::own_directory(&self.limits.directory)?)
     }
 
     /// Tells the log, once, that there can be no file.
@@ -61,24 +77,31 @@ impl Spools {
     }
 }
 
+fn bytes(count: usize) -> Semaphore {
+    Semaphore::new(count.min(Semaphore::MAX_PERMITS))
+}
+
 /// What one export may take of the disk: half of it, so that one slow client leaves room for others.
 pub(super) struct Share {
     spools: Arc<Spools>,
+    of_key: Arc<Semaphore>,
     free: Semaphore,
 }
 
 impl Share {
-    pub(super) fn of(spools: &Arc<Spools>) -> Arc<Self> {
-        let free = Semaphore::new((spools.limits.bytes / 2).min(Semaphore::MAX_PERMITS));
-        Arc::new(Self { spools: Arc::clone(spools), free })
+    pub(super) fn of(spools: &Arc<Spools>, key: Option<&str>) -> Arc<Self> {
+        let (of_key, free) = (spools.of_key(key), bytes(spools.limits.bytes / 2));
+        Arc::new(Self { spools: Arc::clone(spools), of_key, free })
     }
 
     /// So many bytes; waits for them, among exports that have not used up their share first come, first served.
     pub(super) async fn room(self: &Arc<Self>, bytes: u32) -> Room {
         let own = self.free.acquire_many(bytes).await;
-        match (own, self.spools.free.acquire_many(bytes).await) {
-            (Ok(own), Ok(all)) => {
+        let of_key = self.of_key.acquire_many(bytes).await;
+        match (own, of_key, self.spools.free.acquire_many(bytes).await) {
+            (Ok(own), Ok(of_key), Ok(all)) => {
                 own.forget();
+                of_key.forget();
                 all.forget();
             }
             // They are never closed.
@@ -114,9 +137,10 @@ impl Room {
 
 impl Drop for Room {
     fn drop(&mut self) {
-        let Share { spools, free } = &*self.share;
+        let Share { spools, of_key, free } = &*self.share;
         spools.used.dec_by(self.bytes as i64);
         spools.free.add_permits(self.bytes as usize);
+        of_key.add_permits(self.bytes as usize);
         free.add_permits(self.bytes as usize);
     }
 }

@@ -5,6 +5,7 @@ use super::answer::Answer;
 use super::stream::{Streams, Watch};
 use super::transport::Transport;
 use crate::http::client::Peer;
+use crate::http::headers::shed;
 use crate::tls::Tls;
 use axum::Router;
 use axum::extract::Request;
@@ -109,6 +110,7 @@ async fn speak_http(
                 Some(watch) => stall.of_stream(&watch.is_cut_off),
                 None => stall,
             };
+            shed(&mut request);
             request.extensions_mut().insert(Peer(peer));
             request.extensions_mut().insert(stall);
             request.extensions_mut().insert(Voucher(Arc::clone(&task)));
