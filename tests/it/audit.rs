@@ -307,6 +307,8 @@ fn the_client_is_the_peer_unless_a_proxy_is_trusted(db: Db) {
         let answer = Answer::to(export_through(&server, chain));
         let record = site.settled(answer.header("x-export-id"));
         assert_eq!(record["client"], last, "{}", chain.escape_ascii());
+        (b"203.0.113.7, \"198.51.100.9:5678\"", "198.51.100.9"),
+        (b"203.0.113.7, [2001:db8::7%eth0]:80", "2001:db8::7"),
     }
 }
 
