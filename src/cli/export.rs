@@ -276,7 +276,8 @@ async fn write_receipt(store: &Store, id: &str, mut target: Target) -> anyhow::R
 fn refused(error: StartError) -> anyhow::Error {
     match error {
         StartError::Source(SourceError::Parameter(error)) => Usage(error.to_string()).into(),
-        error => error.into(),
+        // What it says is for the audit, which keeps it under a key.
+        error => anyhow::anyhow!(audit::hidden(&error.to_string())),
     }
 }
 

@@ -3,6 +3,7 @@
 use super::App;
 use axum::extract::Request;
 use ipnet::IpNet;
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 
 /// The other end of the connection, put into every request by the server.
@@ -30,13 +31,26 @@ pub(super) fn address(app: &App, request: &Request) -> IpAddr {
     address
 }
 
-/// Reads one address of the list, with or without a port: `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1`, `[2001:db8::1]:443`. What
-/// stands before it may be of any bytes.
+/// Reads one address of the list, with or without a port: `192.0.2.1`, `192.0.2.1:443`, `2001:db8::1`, `[2001:db8::1]:443`; also
+/// in quotes (RFC 7239 section 6), and with a zone. What stands before it may be of any bytes.
 fn read_hop(hop: &[u8]) -> Option<IpAddr> {
     let hop = std::str::from_utf8(hop).ok()?;
+    let hop = hop.strip_prefix('"').and_then(|hop| hop.strip_suffix('"')).unwrap_or(hop);
+    let hop = &*without_zone(hop);
     let bare = hop.strip_prefix('[').and_then(|hop| hop.strip_suffix(']')).unwrap_or(hop);
     let address = bare.parse::<IpAddr>().or_else(|_| hop.parse().map(|hop: SocketAddr| hop.ip()));
     address.ok().map(|address| address.to_canonical())
+}
+
+/// `fe80::1%eth0` and `[fe80::1%eth0]:443` without the zone (RFC 4007 section 11), which means something on the proxy's host only.
+fn without_zone(hop: &str) -> Cow<'_, str> {
+    match hop.split_once('%') {
+        Some((address, rest)) if address.trim_start_matches('[').parse::<Ipv6Addr>().is_ok() => {
+            let end = rest.find(']').map_or("", |end| &rest[end..]);
+            format!("{address}{end}").into()
+        }
+        _ => hop.into(),
+    }
 }
 
 /// Whether somebody is a proxy whose word counts.
@@ -65,11 +79,30 @@ mod tests {
             ("[2001:db8::1]", "2001:db8::1"),
             ("[2001:db8::1]:5678", "2001:db8::1"),
             ("[::ffff:192.0.2.1]:5678", "192.0.2.1"),
+            ("\"192.0.2.1\"", "192.0.2.1"),
+            ("\"192.0.2.1:5678\"", "192.0.2.1"),
+            ("\"[2001:db8::1]:5678\"", "2001:db8::1"),
+            ("fe80::1%eth0", "fe80::1"),
+            ("[fe80::1%eth0]", "fe80::1"),
+            ("[2001:db8::7%eth0]:80", "2001:db8::7"),
+            ("\"[fe80::1%25]:80\"", "fe80::1"),
         ] {
             assert_eq!(read_hop(hop.as_bytes()), address.parse().ok(), "{hop}");
         }
-        for hop in ["unknown", "_hidden", "192.0.2.1:", "192.0.2.1:70000", "[192.0.2.1", "192.0.2", "\u{e9}"]
-        {
+        for hop in [
+            "unknown",
+            "_hidden",
+            "192.0.2.1:",
+            "192.0.2.1:70000",
+            "[192.0.2.1",
+            "192.0.2",
+            "\u{e9}",
+            "\"192.0.2.1",
+            "192.0.2.1%eth0",
+            "[fe80::1%eth0",
+            "%eth0",
+            "\"",
+        ] {
             assert_eq!(read_hop(hop.as_bytes()), None, "{hop}");
         }
         assert_eq!(read_hop(b"192.0.2.1\x80"), None);
