@@ -245,18 +245,27 @@ fn fields(profile: &Profile, value: &str) -> Result<Vec<ProfileColumn>, Paramete
     Ok(columns)
 }
 
-/// An address as it was given. No filter at all and one that nobody can match would both look like an answer.
+/// An address as it was given. No filter at all and one that nobody can match, such as one that was pasted with what stood around
+/// it, would both look like an answer.
 fn email(value: &str) -> Result<String, ParameterError> {
     if value.is_empty() {
         return Err(ParameterError::invalid("email", "is empty; leave it out to export everybody"));
     }
-    if value.contains(' ') {
-        return Err(ParameterError::Spaced {
-            name: "email",
-            problem: "must not have a space in it".to_owned(),
-        });
-    }
-    Ok(value.to_owned())
+    let Some((place, blank)) = value.chars().enumerate().find(|(_, c)| is_blank(*c)) else {
+        return Ok(value.to_owned());
+    };
+    let what = if blank == ' ' { "a space".to_owned() } else { format!("U+{:04X}", u32::from(blank)) };
+    let problem =
+        format!("must have no white space or control character in it, but character {} is {what}", place + 1);
+    Err(match blank {
+        ' ' => ParameterError::Spaced { name: "email", problem },
+        _ => ParameterError::invalid("email", problem),
+    })
+}
+
+/// White space, also of no width, and what steers a terminal.
+fn is_blank(c: char) -> bool {
+    c.is_whitespace() || c.is_control() || matches!(c, '\u{200b}' | '\u{2060}' | '\u{feff}')
 }
 
 fn time(name: &'static str, value: &str) -> Result<Timestamp, ParameterError> {
@@ -369,6 +378,10 @@ mod tests {
             ),
             (vec![("fields", "id,id")], "Parameter 'fields' names 'id' more than once."),
             (vec![("email", "")], "Parameter 'email' is empty; leave it out to export everybody."),
+            (
+                vec![("email", "é@b.c\u{a0}")],
+                "Parameter 'email' must have no white space or control character in it, but character 6 is U+00A0.",
+            ),
             (
                 vec![("created_after", "2025-02"), ("created_before", "2025-02-01")],
                 "Parameter 'created_after' must be earlier than 'created_before'.",

@@ -19,6 +19,7 @@ both! {
     a_date_or_a_month_is_its_first_moment_in_utc,
     bounds_the_wrong_way_round_are_refused,
     a_plus_that_became_a_space_is_explained,
+    white_space_that_was_pasted_with_an_address_is_refused,
     boolean_filters_are_true_or_false,
     filters_add_up,
     limit_is_a_number_of_rows,
@@ -356,6 +357,22 @@ fn an_unknown_parameter_is_refused_by_name(db: Db) {
     let target = format!("{FULL}?emial=ada@example.com");
     let detail = exports.0.get_with(EXPORT_KEY, &target).detail(400);
     assert!(!detail.contains("ada@example.com"), "{detail}");
+}
+
+fn white_space_that_was_pasted_with_an_address_is_refused(db: Db) {
+    let (site, exports) = people(db);
+    for (pasted, found) in [
+        ("ada@example.com%0A", "character 16 is U+000A"),
+        ("%09ada@example.com", "character 1 is U+0009"),
+        ("ada@example.com%C2%A0", "character 16 is U+00A0"),
+        ("%EF%BB%BFada@example.com", "character 1 is U+FEFF"),
+        ("ada@%C2%85example.com", "character 5 is U+0085"),
+        ("%20ada@example.com", "character 1 is a space"),
+    ] {
+        exports.refuse(&format!("email={pasted}"), found);
+    }
+    let finished = site.run(&["export", "minimal", "--email=ada@example.com\n"]);
+    assert_eq!((finished.code, finished.stdout.len()), (Some(2), 0), "{}", finished.stderr);
 }
 
 fn a_repeated_parameter_is_refused_by_name(db: Db) {
