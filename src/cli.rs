@@ -104,7 +104,10 @@ struct Usage(String);
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(answer) => return tell_usage(&answer),
+    };
     match run(arguments) {
         Ok(code) => code,
         // Whoever closed the pipe of a list has what they wanted.
@@ -115,6 +118,21 @@ pub fn main() -> ExitCode {
             ExitCode::from(if error.is::<Usage>() { 2 } else { 1 })
         }
     }
+}
+
+/// Says what is wrong with the arguments, or what was asked about them, in the colours that a terminal has for it. What it quotes of
+/// them could steer one, so that it is made of arguments that cannot.
+fn tell_usage(answer: &clap::Error) -> ExitCode {
+    let arguments = std::env::args_os().map(|argument| crate::visible(&argument.to_string_lossy()));
+    match Arguments::try_parse_from(arguments) {
+        Err(harmless) => {
+            // A closed stdout or stderr is no reason to panic.
+            let _ = harmless.print();
+        }
+        // What was wrong with them is gone, as a text that is not UTF-8.
+        Ok(_) => terminal::lines(&answer.render().to_string()),
+    }
+    ExitCode::from(u8::try_from(answer.exit_code()).unwrap_or(2))
 }
 
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {

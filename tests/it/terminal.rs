@@ -40,19 +40,47 @@ fn json_says_what_it_was() {
 fn users_do_not_steer_the_terminal_that_an_export_is_shown_on() {
     let site = Site::with_empty_table(Db::Sqlite);
     site.sql("INSERT INTO users (id, name) VALUES (1, '\u{1b}[2JAda\u{9b}31m ä')");
+    let (_, shown) = on_a_terminal(&site, &["--data-dir", "data", "export", "minimal"]);
+    assert!(shown.contains("1,,\u{fffd}[2JAda\u{fffd}31m ä"), "{shown:?}");
+    assert_harmless(&shown);
+    assert!(site.done(&["export", "minimal"]).ends_with("1,,\u{1b}[2JAda\u{9b}31m ä\r\n"));
+}
+
+/// The exit code, and all that is shown on the terminal.
+fn on_a_terminal(site: &Site, arguments: &[&str]) -> (Option<i32>, String) {
     let command = site.command();
     let environment = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
     let shown = Command::new("python3")
         .args(["-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"])
         .arg(command.get_program())
-        .args(["--data-dir", "data", "export", "minimal"])
+        .args(arguments)
         .envs(environment)
+        .env("TERM", "xterm")
+        .env_remove("NO_COLOR")
         .current_dir(command.get_current_dir().unwrap())
         .stdin(Stdio::null())
         .output()
         .unwrap();
-    let shown = String::from_utf8(shown.stdout).unwrap();
-    assert!(shown.contains("1,,\u{fffd}[2JAda\u{fffd}31m ä"), "{shown:?}");
-    assert_harmless(&shown);
-    assert!(site.done(&["export", "minimal"]).ends_with("1,,\u{1b}[2JAda\u{9b}31m ä\r\n"));
+    (shown.status.code(), String::from_utf8(shown.stdout).unwrap())
+}
+
+#[test]
+fn arguments_that_are_wrong_do_not_steer_the_terminal() {
+    let site = Site::with_people(Db::Sqlite);
+    let evil = "\u{1b}]0;x\u{7}\n\u{202e}";
+    for arguments in [
+        &[format!("--{evil}").as_str()][..],
+        &["keys", "create", "x", "--kind", evil],
+        &["serve", "--listen", evil],
+        &["flags", "enable", "a", evil],
+        &[evil],
+    ] {
+        let (code, shown) = on_a_terminal(&site, arguments);
+        assert_eq!(code, Some(2), "{shown:?}");
+        assert!(shown.contains("\u{fffd}]0;x\u{fffd}\u{fffd}\u{fffd}"), "{shown:?}");
+        assert!(!shown.contains(['\u{7}', '\u{202e}']), "{shown:?}");
+        assert!(shown.contains("\u{1b}["), "its own colours are gone: {shown:?}");
+    }
+    let (code, shown) = on_a_terminal(&site, &["--help"]);
+    assert!(code == Some(0) && shown.contains("\u{1b}["), "{shown:?}");
 }
