@@ -2,7 +2,7 @@
 
 use crate::config::LogFormat;
 use crate::plan::Profile;
-use crate::store::audit::Outcome;
+use crate::store::audit::{Outcome, hidden};
 use crate::visible;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
@@ -30,7 +30,8 @@ pub fn start_logging(format: Option<LogFormat>, level: &str) {
 }
 
 /// Writes each event to stderr as one line, whatever names and messages from elsewhere are in it: the library takes the sequences
-/// that steer a terminal out of values, but leaves line breaks to them.
+/// that steer a terminal out of values, but leaves line breaks to them. Errors say of an address only its digest, which whoever has
+/// a list of addresses can undo, so that it goes, too.
 struct Line {
     /// Whether the library itself steers the terminal.
     is_coloured: bool,
@@ -39,7 +40,7 @@ struct Line {
 impl Write for Line {
     /// Takes a whole event, as the library hands it over.
     fn write(&mut self, event: &[u8]) -> std::io::Result<usize> {
-        let text = String::from_utf8_lossy(event);
+        let text = hidden(&String::from_utf8_lossy(event));
         let text = text.strip_suffix('\n').unwrap_or(&text);
         let mut line = if self.is_coloured {
             text.split('\u{1b}').map(visible).collect::<Vec<_>>().join("\u{1b}")

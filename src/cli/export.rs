@@ -232,7 +232,8 @@ async fn receipt(store: &Store, id: &str, output: &Path) -> anyhow::Result<Targe
 fn refused(error: StartError) -> anyhow::Error {
     match error {
         StartError::Source(SourceError::Parameter(error)) => Usage(error.to_string()).into(),
-        error => error.into(),
+        // What it says is for the audit, which keeps it under a key.
+        error => anyhow::anyhow!(audit::hidden(&error.to_string())),
     }
 }
 

@@ -7,6 +7,7 @@ use crate::encode::Value;
 use crate::plan::{Column, Plan, Profile, ProfileColumn};
 use crate::sensitive;
 use crate::source::{Closed, Inspection, RowSink, Source, SourceError};
+use crate::store::audit::hidden;
 use crate::timestamp::Timestamp;
 use std::sync::Arc;
 
@@ -208,7 +209,7 @@ async fn values(config: &Config, source: &Source) -> Vec<Finding> {
                     SourceError::Value { .. } => "correct the row, or map an expression that copes with it",
                     _ => "see the cause",
                 };
-                let finding = format!("{} export: {error}", profile.name);
+                let finding = format!("{} export: {}", profile.name, hidden(&error.to_string()));
                 findings.push(Finding::problem("values", finding, "it breaks off at this row", remedy));
             }
         }

@@ -7,7 +7,7 @@ use super::spending::Spending;
 use super::{OVER_BUDGET, StartError};
 use crate::source::SourceError;
 use crate::store::StoreError;
-use crate::store::audit::Outcome;
+use crate::store::audit::{Outcome, hidden};
 use bytes::Bytes;
 use http_body::{Body, Frame};
 use std::future::poll_fn;
@@ -134,8 +134,8 @@ impl ExportBody {
     }
 
     fn fail(&mut self, outcome: Outcome, reason: String) {
-        let settling = self.account.settle(outcome, Some(reason.clone()));
-        self.state = State::Settling(settling, Err(Broken(reason)));
+        let broken = Broken(hidden(&reason));
+        self.state = State::Settling(self.account.settle(outcome, Some(reason)), Err(broken));
     }
 
     /// Lets bytes go, with the rows that begin in them.

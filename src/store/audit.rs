@@ -6,7 +6,7 @@ mod records;
 mod verify;
 mod writer;
 
-pub use addresses::{AddressKey, Sought};
+pub use addresses::{AddressKey, Sought, hidden};
 pub use records::Record;
 pub use verify::{Flaw, Whole};
 

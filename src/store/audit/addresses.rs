@@ -24,25 +24,7 @@ impl AddressKey {
 
     /// A text with every digest of an address keyed.
     pub(super) fn keyed(&self, text: &str) -> String {
-        let mut keyed = String::with_capacity(text.len());
-        let mut rest = text;
-        while let Some(at) = rest.find(PLAIN) {
-            let (before, after) = rest.split_at(at);
-            let (mark, after) = after.split_at(PLAIN.len());
-            keyed.push_str(before);
-            rest = match after.get(..DIGITS).filter(|digest| is_digest(digest)) {
-                Some(digest) if !before.ends_with("hmac-") => {
-                    keyed.push_str(KEYED);
-                    keyed.push_str(&self.0.mac(digest.as_bytes()));
-                    &after[DIGITS..]
-                }
-                _ => {
-                    keyed.push_str(mark);
-                    after
-                }
-            };
-        }
-        keyed + rest
+        replaced(text, |digest| format!("{KEYED}{}", self.0.mac(digest.as_bytes())))
     }
 
     /// Filters as the audit keeps them.
@@ -53,6 +35,33 @@ impl AddressKey {
         };
         filters.into_iter().map(|(name, value)| (name, keyed(value))).collect()
     }
+}
+
+/// A text without digests of addresses: for whoever has no key to keep them under, as the log.
+pub fn hidden(text: &str) -> String {
+    replaced(text, |_| "(an address)".to_owned())
+}
+
+/// A text with something else for each digest of an address.
+fn replaced(text: &str, replacement: impl Fn(&str) -> String) -> String {
+    let mut replaced = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find(PLAIN) {
+        let (before, after) = rest.split_at(at);
+        let (mark, after) = after.split_at(PLAIN.len());
+        replaced.push_str(before);
+        rest = match after.get(..DIGITS).filter(|digest| is_digest(digest)) {
+            Some(digest) if !before.ends_with("hmac-") => {
+                replaced.push_str(&replacement(digest));
+                &after[DIGITS..]
+            }
+            _ => {
+                replaced.push_str(mark);
+                after
+            }
+        };
+    }
+    replaced + rest
 }
 
 fn is_digest(text: &str) -> bool {
@@ -111,6 +120,13 @@ mod tests {
     }
 
     #[test]
+    fn the_log_shows_what_is_keyed_and_no_other_digest() {
+        let keyed = key().keyed(&hashed("a@b"));
+        let text = format!("id {}: not {keyed}", hashed("c@d"));
+        assert_eq!(hidden(&text), format!("id (an address): not {keyed}"));
+    }
+
+    #[test]
     fn nothing_else_is_touched() {
         for text in [
             "",
@@ -120,6 +136,7 @@ mod tests {
             &format!("sha256:{}é", "0".repeat(63)),
         ] {
             assert_eq!(key().keyed(text), text);
+            assert_eq!(hidden(text), text);
         }
         let filters = json!({"limit": 5, "is_active": true, "fields": "id"});
         let Value::Object(filters) = filters else { panic!("no object") };
