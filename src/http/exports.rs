@@ -86,7 +86,7 @@ async fn record_look(draft: &mut Draft, what: &str) -> Result<(), ApiError> {
     Ok(recorded.map_err(|_| ApiError::Internal)??)
 }
 
-/// Flag, key, grant, budget and parameters. What is learned on the way goes into the record.
+/// Flag, key, grant, parameters and budget. What is learned on the way goes into the record.
 async fn admit(
     app: &App,
     profile: &Arc<Profile>,
@@ -107,23 +107,24 @@ async fn admit(
     let caller = caller?;
     caller.require(&profile.permission)?;
     draft.admit();
-    if let Some(voucher) = request.extensions().get::<Voucher>() {
-        voucher.give();
-    }
-    let allowance = allowance(app, &draft.request).await?;
-
     // Whoever asks for a range has a part of another export, and would join the two. Not 416, which some take for the end of the
     // file, and not 200, in which some skip what they have.
     if request.headers().contains_key(header::RANGE) {
         return Err(ApiError::Range);
     }
     let query = request.uri().query().unwrap_or_default().to_owned();
+    let voucher = request.extensions().get::<Voucher>().cloned();
     let form = read_form(request).await?;
+    // Not before: whoever has a key could keep all others out with forms that never end.
+    if let Some(voucher) = voucher {
+        voucher.give();
+    }
     let pairs = [decode(query.as_bytes())?, decode(&form)?].concat();
     check_sight(app, profile, &caller, &pairs)?;
     let plan = Plan::parse(profile, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     draft.request.filters = plan.summary();
     draft.request.columns = plan.column_names();
+    let allowance = allowance(app, &draft.request).await?;
     Ok((plan, allowance))
 }
 

@@ -6,7 +6,7 @@ use std::net::TcpStream;
 use crate::harness::{
     ALIVE, APP_READER, Db, Download, EXPORT_KEY, FULL, MINIMAL, Server, Site, connect, eventually,
 };
-use crate::hostile::{PREFACE, assert_serves};
+use crate::hostile::{PREFACE, assert_serves, read_to_the_end};
 use crate::hostile_http2::{request, settings};
 
 /// A connection with so many requests for this path, of whose answers nothing may be sent.
@@ -51,6 +51,28 @@ fn who_takes_nothing_keeps_nobody_out() {
         }
         assert!(export.rest().complete, "a stranger took its place");
     }
+}
+
+/// Who was sent away got no answer; who had a place to the end would be told that the form did not arrive in time.
+#[test]
+fn forms_that_never_end_keep_nobody_out() {
+    let site = Site::with_people(Db::Sqlite);
+    site.configure("[limits]\nconnections = 4\n");
+    let server = site.serve();
+    let request = format!(
+        "POST {MINIMAL} HTTP/1.1\r\nHost: localhost\r\nX-API-Key: {EXPORT_KEY}\r\n\
+         Content-Type: application/x-www-form-urlencoded\r\nContent-Length: 100\r\n\r\nemail"
+    );
+    let mut crowd: Vec<_> = (0..4)
+        .map(|_| {
+            let mut stream = connect(server.addr);
+            stream.write_all(request.as_bytes()).unwrap();
+            stream
+        })
+        .collect();
+    eventually("all is read", || crowd.iter().all(|stream| server.has_read(stream)));
+    assert_eq!(server.get("/healthz").status, 200);
+    assert!(read_to_the_end(&mut crowd[0]).is_empty());
 }
 
 /// As many as would want a connection each.
