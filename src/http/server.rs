@@ -79,7 +79,7 @@ pub async fn serve(
     connections.wait().await;
     if tokio::time::timeout(SETTLE_TIMEOUT, exporter.settled()).await.is_err() {
         tracing::error!(
-            "some exports ended without their record; they will be marked interrupted at the next start"
+            "some exports ended without their record; they will be marked interrupted by another instance, or at the next start"
         );
     }
 }

@@ -10,8 +10,8 @@ pub use addresses::{AddressKey, Sought, hidden};
 pub use records::Record;
 pub use verify::{Flaw, Whole};
 
-use super::instance::{Instance, Kept};
-use super::{Store, StoreError, answered};
+use super::instance::{Instance, LockedFile};
+use super::{Store, StoreError, answered, in_time};
 use crate::named::named;
 use crate::timestamp::Timestamp;
 use chain::Head;
@@ -19,6 +19,7 @@ use futures_util::TryStreamExt;
 use records::read_record;
 use serde::Serialize;
 use sqlx::Row;
+use tokio_util::task::AbortOnDropHandle;
 use writer::{Write, Writer};
 
 /// Who asks, and for what.
@@ -94,20 +95,28 @@ pub struct Closing {
 pub struct AuditLog {
     writer: Writer,
     addresses: AddressKey,
-    // Held for its lock: while it lives, nobody takes this process for dead.
-    _instance: Kept,
+    // While they live, nobody takes this process for dead.
+    _lock: Option<LockedFile>,
+    _watch: AbortOnDropHandle<()>,
 }
 
 impl AuditLog {
-    /// Registers this process as the random `instance` and settles what dead ones left open. Addresses are kept under this key.
+    /// Registers this process as the random `instance`, and settles what dead ones left open, now and as long as it lives.
+    /// Addresses are kept under this key.
     ///
     /// # Errors
     ///
     /// The store cannot be reached.
     pub async fn open(store: Store, instance: i64, addresses: AddressKey) -> Result<Self, StoreError> {
-        let mut instance = Instance::register(&store, instance).await?;
-        mark_interrupted(&store, &mut instance).await?;
-        Ok(Self { writer: Writer::start(store, instance.id), addresses, _instance: instance.keep() })
+        let (mut instance, lock) = Instance::register(&store, instance).await?;
+        for id in with_open_records(&store).await? {
+            if instance.is_dead(id).await? {
+                interrupt(&store, id).await?;
+            }
+        }
+        let writer = Writer::start(store.clone(), instance.id);
+        let watch = AbortOnDropHandle::new(tokio::spawn(watch(store, instance)));
+        Ok(Self { writer, addresses, _lock: lock, _watch: watch })
     }
 
     /// Writes the record of an export that is about to start.
@@ -165,18 +174,33 @@ impl AuditLog {
     }
 }
 
-/// Settles the records that dead processes left open.
-async fn mark_interrupted(store: &Store, instance: &mut Instance) -> Result<(), StoreError> {
-    let open = sqlx::query("SELECT DISTINCT instance FROM headcount_audit WHERE outcome IS NULL")
-        .fetch_all(&store.pool)
-        .await?;
-    for row in open {
-        let id: i64 = row.try_get(0)?;
-        if instance.is_dead(id).await? {
-            interrupt(store, id).await?;
+/// Shows others that this process lives, and settles what those leave open that die meanwhile.
+async fn watch(store: Store, mut instance: Instance) {
+    loop {
+        if !instance.keep().await {
+            continue;
+        }
+        let looked = in_time(async {
+            for id in instance.gone(with_open_records(&store).await?).await? {
+                interrupt(&store, id).await?;
+                tracing::info!(
+                    "the exports of another process that ended without a word are marked as interrupted"
+                );
+            }
+            Ok::<_, StoreError>(())
+        });
+        if let Err(error) = looked.await {
+            // Whoever wants something of the store says so louder.
+            tracing::debug!(%error, "nobody knows whether other processes live");
         }
     }
-    Ok(())
+}
+
+/// The processes that left records open, or run exports.
+async fn with_open_records(store: &Store) -> Result<Vec<i64>, StoreError> {
+    let sql = "SELECT DISTINCT instance FROM headcount_audit WHERE outcome IS NULL";
+    let rows = sqlx::query(sql).fetch_all(&store.pool).await?;
+    Ok(rows.iter().map(|row| row.try_get(0)).collect::<Result<_, _>>()?)
 }
 
 async fn interrupt(store: &Store, instance: i64) -> Result<(), StoreError> {

@@ -6,58 +6,60 @@
 use super::{Store, StoreError, beside, in_time, open_file};
 use crate::database_url::DatabaseUrl;
 use sqlx::{AnyConnection, Connection, Row};
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::path::PathBuf;
 use std::time::Duration;
-use tokio::sync::Mutex;
-use tokio_util::task::AbortOnDropHandle;
 
-/// How often a session in PostgreSQL is looked at: it may be lost without its process, as with the server.
+/// How often a process looks whether its session in PostgreSQL is there, which may be lost without it, as with the server, and
+/// whether others live.
 const LOOK: Duration = Duration::from_secs(5);
+/// At how many looks in a row another must be dead: one that lost its session, and this one did not, takes another within two.
+const LOOKS: u32 = 3;
 
 /// This process, as long as it lives.
 pub(super) struct Instance {
     pub(super) id: i64,
-    lock: Lock,
+    locks: Locks,
+    /// Who was dead at the last look, and at how many in a row.
+    dead: HashMap<i64, u32>,
 }
 
-enum Lock {
-    File(LockedFile),
-    // The mutex is never contended; it makes the connection shareable between threads.
-    Session { url: String, session: Mutex<AnyConnection> },
+/// Where the locks of all processes are.
+enum Locks {
+    Files(PathBuf),
+    /// This one's is held by its session.
+    Sessions {
+        url: String,
+        session: AnyConnection,
+    },
 }
 
+/// The lock of a process, with a SQLite store.
 pub(super) struct LockedFile {
-    directory: PathBuf,
     path: PathBuf,
     _held: File,
 }
 
-/// What holds the lock for the rest of the process's life.
-pub(super) enum Kept {
-    File { _lock: LockedFile },
-    Session { _task: AbortOnDropHandle<()> },
-}
-
 impl Instance {
-    /// Takes the lock of the random `id`.
-    pub(super) async fn register(store: &Store, id: i64) -> Result<Self, StoreError> {
-        let lock = match &store.url {
+    /// Takes the lock of the random `id`, which is in the file, if there is one, and else in the instance.
+    pub(super) async fn register(store: &Store, id: i64) -> Result<(Self, Option<LockedFile>), StoreError> {
+        let (locks, file) = match &store.url {
             DatabaseUrl::Sqlite(path) => {
                 let directory = beside(path, ".instances");
                 let path = directory.join(file_name(id));
                 let held = open_file(&path)?;
                 held.lock().map_err(|cause| StoreError::File { path: path.clone(), cause })?;
-                Lock::File(LockedFile { directory, path, _held: held })
+                (Locks::Files(directory), Some(LockedFile { path, _held: held }))
             }
             DatabaseUrl::Postgres(url) => {
                 let mut session = AnyConnection::connect(url).await?;
                 sqlx::query("SELECT pg_advisory_lock($1)").bind(id).execute(&mut session).await?;
-                Lock::Session { url: url.clone(), session: Mutex::new(session) }
+                (Locks::Sessions { url: url.clone(), session }, None)
             }
         };
-        Ok(Self { id, lock })
+        Ok((Self { id, locks, dead: HashMap::new() }, file))
     }
 
     /// Whether the process that registered as `id` is gone.
@@ -69,8 +71,8 @@ impl Instance {
         if id == self.id {
             return Ok(false);
         }
-        match &mut self.lock {
-            Lock::File(LockedFile { directory, .. }) => {
+        match &mut self.locks {
+            Locks::Files(directory) => {
                 let path = directory.join(file_name(id));
                 let file = match File::open(&path) {
                     Ok(file) => file,
@@ -83,8 +85,7 @@ impl Instance {
                 }
                 Ok(dead)
             }
-            Lock::Session { session, .. } => {
-                let session = session.get_mut();
+            Locks::Sessions { session, .. } => {
                 let dead = try_lock(session, id).await?;
                 if dead {
                     sqlx::query("SELECT pg_advisory_unlock($1)").bind(id).execute(session).await?;
@@ -94,15 +95,44 @@ impl Instance {
         }
     }
 
-    /// Keeps the lock from now on, and takes it again if its session is lost.
-    pub(super) fn keep(self) -> Kept {
-        match self.lock {
-            Lock::File(lock) => Kept::File { _lock: lock },
-            Lock::Session { url, session } => {
-                let keeping = keep_session(url, self.id, session.into_inner());
-                Kept::Session { _task: AbortOnDropHandle::new(tokio::spawn(keeping)) }
+    /// Which of these processes are gone for good. Asked at every look.
+    ///
+    /// # Errors
+    ///
+    /// That cannot be found out.
+    pub(super) async fn gone(&mut self, ids: Vec<i64>) -> Result<Vec<i64>, StoreError> {
+        let mut dead = HashMap::new();
+        for id in ids {
+            if self.is_dead(id).await? {
+                dead.insert(id, 1 + self.dead.get(&id).copied().unwrap_or_default());
             }
         }
+        self.dead = dead;
+        Ok(self.dead.iter().filter(|(_, looks)| **looks >= LOOKS).map(|(id, _)| *id).collect())
+    }
+
+    /// Keeps the lock until the next look, and takes it again if its session is lost; `false` if it was.
+    pub(super) async fn keep(&mut self) -> bool {
+        tokio::time::sleep(LOOK).await;
+        let Locks::Sessions { url, session } = &mut self.locks else { return true };
+        if in_time(async { session.ping().await.map_err(StoreError::from) }).await.is_ok() {
+            return true;
+        }
+        // Others may have lost theirs with it.
+        self.dead.clear();
+        match in_time(lock_again(url, self.id)).await {
+            Ok(Some(again)) => {
+                *session = again;
+                tracing::warn!(
+                    "the session that shows others that this process lives was lost; there is another"
+                );
+            }
+            Ok(None) => tracing::info!(
+                "the session that shows others that this process lives does not answer; the server still has it"
+            ),
+            Err(error) => tracing::warn!(%error, "others may take this process for dead"),
+        }
+        false
     }
 }
 
@@ -121,28 +151,6 @@ async fn lock_again(url: &str, id: i64) -> Result<Option<AnyConnection>, StoreEr
     }
     session.close().await?;
     Ok(None)
-}
-
-async fn keep_session(url: String, id: i64, mut session: AnyConnection) {
-    loop {
-        tokio::time::sleep(LOOK).await;
-        let answer = in_time(async { session.ping().await.map_err(StoreError::from) }).await;
-        if answer.is_ok() {
-            continue;
-        }
-        match in_time(lock_again(&url, id)).await {
-            Ok(Some(again)) => {
-                session = again;
-                tracing::warn!(
-                    "the session that shows others that this process lives was lost; there is another"
-                );
-            }
-            Ok(None) => tracing::info!(
-                "the session that shows others that this process lives does not answer; the server still has it"
-            ),
-            Err(error) => tracing::warn!(%error, "others may take this process for dead"),
-        }
-    }
 }
 
 impl Drop for LockedFile {
