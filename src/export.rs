@@ -77,8 +77,9 @@ pub enum StartError {
     Busy,
     #[error("the key runs as many exports as it may")]
     KeyBusy,
-    #[error("{OVER_BUDGET}")]
-    OverBudget,
+    /// The rows that are left are fewer than it begins with.
+    #[error("over budget")]
+    OverBudget { left: i64 },
     #[error("{CLAIMED}")]
     Claimed,
     #[error("its rows could not be counted in the budget of the key: {0}")]

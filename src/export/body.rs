@@ -3,7 +3,7 @@
 use super::account::Account;
 use super::reader::{Next, no_verdict};
 use super::relay::{Relay, Waiting};
-use super::spending::Spending;
+use super::spending::{Paid, Spending};
 use super::{OVER_BUDGET, StartError};
 use crate::source::SourceError;
 use crate::store::StoreError;
@@ -82,11 +82,12 @@ impl ExportBody {
         match poll_fn(|context| body.scan.poll_next(context)).await {
             Next::Chunk { bytes, rows } => {
                 let (outcome, error) = match poll_fn(|context| body.poll_spend(context, rows)).await {
-                    Ok(true) => {
+                    Ok(Paid::Yes) => {
                         body.state = State::First(bytes, rows);
                         return Ok(body);
                     }
-                    Ok(false) => (Outcome::OverBudget, StartError::OverBudget),
+                    // Nothing has left: it may be asked for as often as anybody likes, and must not be kept for good.
+                    Ok(Paid::No { left }) => (Outcome::Denied, StartError::OverBudget { left }),
                     Err(error) => (Outcome::Failed, StartError::Uncounted(error)),
                 };
                 let _ = body.account.settle(outcome, Some(error.to_string())).await;
@@ -147,8 +148,11 @@ impl ExportBody {
         Frame::data(bytes)
     }
 
-    fn poll_spend(&mut self, context: &mut Context<'_>, rows: u64) -> Poll<Result<bool, StoreError>> {
-        self.spending.as_mut().map_or(Poll::Ready(Ok(true)), |spending| spending.poll_spend(context, rows))
+    fn poll_spend(&mut self, context: &mut Context<'_>, rows: u64) -> Poll<Result<Paid, StoreError>> {
+        match &mut self.spending {
+            Some(spending) => spending.poll_spend(context, rows),
+            None => Poll::Ready(Ok(Paid::Yes)),
+        }
     }
 
     fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<()> {
@@ -195,8 +199,8 @@ impl Body for ExportBody {
                         return Poll::Ready(None);
                     };
                     match is_paid {
-                        Ok(true) => return Poll::Ready(Some(Ok(self.hand_out(bytes, rows)))),
-                        Ok(false) => self.fail(Outcome::OverBudget, OVER_BUDGET.to_owned()),
+                        Ok(Paid::Yes) => return Poll::Ready(Some(Ok(self.hand_out(bytes, rows)))),
+                        Ok(Paid::No { .. }) => self.fail(Outcome::OverBudget, OVER_BUDGET.to_owned()),
                         Err(error) => self.fail(Outcome::Failed, error.to_string()),
                     }
                 }

@@ -2,7 +2,7 @@
 
 use super::Exporter;
 use crate::plan::Plan;
-use crate::store::budgets::{Claim, Day};
+use crate::store::budgets::{Claim, Counted, Day, Spent};
 use crate::store::{Store, StoreError};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -31,11 +31,50 @@ pub(super) struct Spending {
     account: Account,
     /// Rows that left.
     spent: i64,
-    /// Rows that are counted and have not left.
-    left: i64,
+    ahead: Ahead,
     /// A task of its own: what it counts must be known, even if nobody waits for it any more.
-    counting: Option<JoinHandle<Result<i64, StoreError>>>,
+    counting: Option<JoinHandle<Result<Spent, StoreError>>>,
     closing: TaskTracker,
+}
+
+/// Whether rows may leave.
+pub(super) enum Paid {
+    Yes,
+    /// So many are left of the budget that no other export is expected to need.
+    No {
+        left: i64,
+    },
+}
+
+/// Rows that are counted and have not left.
+#[derive(Clone, Copy)]
+struct Ahead {
+    rows: i64,
+    /// The last day on which some were counted.
+    day: Day,
+    /// Those of days before, which leave first, and which nobody can give back: their day is over.
+    of_days_before: i64,
+}
+
+impl Ahead {
+    fn add(&mut self, counted: Counted) {
+        if counted.day != self.day {
+            (self.day, self.of_days_before) = (counted.day, self.rows);
+        }
+        self.rows += counted.rows;
+    }
+
+    fn leave(&mut self, rows: i64) {
+        self.rows -= rows;
+        self.of_days_before = (self.of_days_before - rows).max(0);
+    }
+
+    /// Takes what is to be given back.
+    fn take(&mut self) -> Counted {
+        let rows = self.rows - self.of_days_before;
+        (self.rows, self.of_days_before) = (0, 0);
+        Counted { rows, day: self.day }
+    }
 }
 
 /// Where it is counted.
@@ -59,7 +98,8 @@ impl Exporter {
         let expected = self.expected_rows(plan).await;
         let Some(claim) = store.claim(&budget, export_id, day, expected).await? else { return Ok(None) };
         let account = Account { store, claim, day };
-        Ok(Some(Spending { account, spent: 0, left: 0, counting: None, closing: self.closing.clone() }))
+        let ahead = Ahead { rows: 0, day, of_days_before: 0 };
+        Ok(Some(Spending { account, spent: 0, ahead, counting: None, closing: self.closing.clone() }))
     }
 
     /// About how many rows the export has; `None` where the database cannot tell in time. If it does not answer at all, the
@@ -74,14 +114,17 @@ impl Exporter {
     }
 }
 
+/// Of a task that counted nothing that is known.
+const NOTHING: Spent = Spent::Short(0);
+
 impl Account {
-    async fn count(self, needed: i64, ahead: i64) -> Result<i64, StoreError> {
+    async fn count(self, needed: i64, ahead: i64) -> Result<Spent, StoreError> {
         self.store.spend(&self.claim, self.day, needed, ahead).await
     }
 
-    async fn give_back(self, rows: i64) -> Result<i64, StoreError> {
-        self.store.give_back(&self.claim.budget, self.day, rows).await?;
-        Ok(0)
+    async fn give_back(self, Counted { rows, day }: Counted) -> Result<Spent, StoreError> {
+        self.store.give_back(&self.claim.budget, day, rows).await?;
+        Ok(NOTHING)
     }
 }
 
@@ -91,37 +134,35 @@ impl Spending {
         &mut self,
         context: &mut Context<'_>,
         rows: u64,
-    ) -> Poll<Result<bool, StoreError>> {
+    ) -> Poll<Result<Paid, StoreError>> {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        if self.left < rows {
+        if self.ahead.rows < rows {
             // Twice as much every time: few writes for many rows, and little ahead of few.
-            let (needed, ahead) = (rows - self.left, self.spent.min(AHEAD));
+            let (needed, ahead) = (rows - self.ahead.rows, self.spent.min(AHEAD));
             let (account, closing) = (&self.account, &self.closing);
             let counting =
                 self.counting.get_or_insert_with(|| closing.spawn(account.clone().count(needed, ahead)));
-            // A task that died counted nothing that is known.
-            let counted = ready!(Pin::new(counting).poll(context)).unwrap_or(Ok(0));
+            let spent = ready!(Pin::new(counting).poll(context)).unwrap_or(Ok(NOTHING));
             self.counting = None;
-            let counted = counted?;
-            if counted == 0 {
-                return Poll::Ready(Ok(false));
+            match spent? {
+                Spent::Counted(counted) => self.ahead.add(counted),
+                Spent::Short(left) => return Poll::Ready(Ok(Paid::No { left })),
             }
-            self.left += counted;
         }
-        Poll::Ready(Ok(true))
+        Poll::Ready(Ok(Paid::Yes))
     }
 
     /// So many rows leave now.
     pub(super) fn note_left(&mut self, rows: u64) {
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
-        self.left -= rows;
+        self.ahead.leave(rows);
         self.spent += rows;
     }
 
     /// Gives back what was counted ahead.
     pub(super) fn poll_close(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let left = std::mem::take(&mut self.left);
-        if left > 0 {
+        let left = self.ahead.take();
+        if left.rows > 0 {
             self.counting = Some(self.closing.spawn(self.account.clone().give_back(left)));
         }
         if let Some(giving) = &mut self.counting {
@@ -137,16 +178,17 @@ impl Spending {
 
 impl Drop for Spending {
     fn drop(&mut self) {
-        let (account, left, counting) = (self.account.clone(), self.left, self.counting.take());
-        if left == 0 && counting.is_none() {
+        let (account, mut ahead, counting) = (self.account.clone(), self.ahead, self.counting.take());
+        if ahead.rows == 0 && counting.is_none() {
             return;
         }
         self.closing.spawn(async move {
-            let counted = match counting {
-                Some(counting) => counting.await.unwrap_or(Ok(0)).unwrap_or(0),
-                None => 0,
-            };
-            if let Err(error) = account.give_back(left + counted).await {
+            if let Some(counting) = counting
+                && let Ok(Ok(Spent::Counted(counted))) = counting.await
+            {
+                ahead.add(counted);
+            }
+            if let Err(error) = account.give_back(ahead.take()).await {
                 note(&error);
             }
         });
@@ -155,4 +197,31 @@ impl Drop for Spending {
 
 fn note(error: &StoreError) {
     tracing::error!(%error, "rows that did not leave stay counted in the budget of their key");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::timestamp::Timestamp;
+
+    fn day(number: i64) -> Day {
+        Day::of(Timestamp::from_micros(number * 86_400 * 1_000_000).expect("a time"))
+    }
+
+    #[test]
+    fn what_is_given_back_is_of_the_day_on_which_it_was_counted() {
+        let (today, tomorrow) = (day(20_000), day(20_001));
+        let unused = |mut ahead: Ahead| ahead.take();
+        let mut ahead = Ahead { rows: 0, day: today, of_days_before: 0 };
+        ahead.add(Counted { rows: 10, day: today });
+        ahead.leave(4);
+        assert_eq!(unused(ahead), Counted { rows: 6, day: today });
+        ahead.add(Counted { rows: 10, day: tomorrow });
+        assert_eq!(unused(ahead), Counted { rows: 10, day: tomorrow });
+        ahead.leave(5);
+        assert_eq!(unused(ahead), Counted { rows: 10, day: tomorrow });
+        ahead.leave(2);
+        assert_eq!(ahead.take(), Counted { rows: 9, day: tomorrow });
+        assert_eq!(ahead.take(), Counted { rows: 0, day: tomorrow });
+    }
 }

@@ -35,8 +35,10 @@ pub(super) enum ApiError {
     TooManyRequests(u64),
     /// This key runs as many exports as it may.
     KeyBusy,
-    /// This key has no rows left for today.
-    OverBudget,
+    /// This key has so many rows left for today, which are too few.
+    OverBudget {
+        left: i64,
+    },
     /// Those that it has left are expected to be needed by its running exports.
     RowsClaimed,
     Busy,
@@ -73,7 +75,7 @@ impl ApiError {
             Self::TooManyFailedKeys(_)
             | Self::TooManyRequests(_)
             | Self::KeyBusy
-            | Self::OverBudget
+            | Self::OverBudget { .. }
             | Self::RowsClaimed => StatusCode::TOO_MANY_REQUESTS,
             Self::Busy | Self::SourceUnavailable | Self::StoreUnavailable | Self::NotReady(_) => {
                 StatusCode::SERVICE_UNAVAILABLE
@@ -110,7 +112,10 @@ impl ApiError {
             Self::KeyBusy => {
                 "This API key runs as many exports at a time as it may; try again later".to_owned()
             }
-            Self::OverBudget => "This API key has no rows left for today (UTC)".to_owned(),
+            Self::OverBudget { left: 0 } => "This API key has no rows left for today (UTC)".to_owned(),
+            Self::OverBudget { left } => format!(
+                "This API key has {left} rows left for today (UTC), and this export has more; add limit={left} to have them"
+            ),
             Self::RowsClaimed => {
                 "This API key has no more rows left for today (UTC) than its running exports are \
                                   expected to need; try again when they have ended"
@@ -162,7 +167,7 @@ impl ApiError {
             Self::TooManyFailedKeys(_) => "too_many_failed_keys",
             Self::TooManyRequests(_) => "too_many_requests",
             Self::KeyBusy => "key_busy",
-            Self::OverBudget => "over_budget",
+            Self::OverBudget { .. } => "over_budget",
             Self::RowsClaimed => "rows_claimed",
             Self::Busy => "busy",
             Self::SourceUnavailable => "source_unavailable",
@@ -180,7 +185,7 @@ impl ApiError {
     fn retry_after(&self) -> Option<u64> {
         match self {
             Self::TooManyFailedKeys(seconds) | Self::TooManyRequests(seconds) => Some(*seconds),
-            Self::OverBudget => Some(Day::seconds_left(Timestamp::now())),
+            Self::OverBudget { .. } => Some(Day::seconds_left(Timestamp::now())),
             Self::KeyBusy
             | Self::RowsClaimed
             | Self::Busy
@@ -236,7 +241,7 @@ impl From<StartError> for ApiError {
         match error {
             StartError::Busy => Self::Busy,
             StartError::KeyBusy => Self::KeyBusy,
-            StartError::OverBudget => Self::OverBudget,
+            StartError::OverBudget { left } => Self::OverBudget { left },
             StartError::Claimed => Self::RowsClaimed,
             StartError::Store(error) | StartError::Uncounted(error) => error.into(),
             StartError::Source(SourceError::Parameter(error)) => Self::Parameter(error),

@@ -149,7 +149,7 @@ async fn allowance(app: &App, record: &audit::Request) -> Result<Option<Allowanc
     let day = Day::of(record.time);
     match app.store.budget(key_id, day).await? {
         None => Ok(None),
-        Some(budget) if budget.is_used_up() => Err(ApiError::OverBudget),
+        Some(budget) if budget.is_used_up() => Err(ApiError::OverBudget { left: 0 }),
         Some(budget) => Ok(Some(Allowance { store: app.store.clone(), budget: budget.id, day })),
     }
 }

@@ -172,7 +172,7 @@ fn export_operation(profile: &Profile, method: &str) -> Value {
         ),
         (
             "429",
-            "Too many failed keys from this address, too many requests or exports at a time with this key, or no rows left for it today.",
+            "Too many failed keys from this address, too many requests or exports at a time with this key, or too few rows left for it today.",
         ),
         ("500", "Unexpected; the log has the cause under the request id."),
         ("503", "All export slots are busy, or the source or the store is not available."),

@@ -2,7 +2,7 @@
 
 mod claims;
 
-pub use claims::Claim;
+pub use claims::{Claim, Counted, Spent};
 
 use super::{Statement, Store, StoreError, answered, in_time};
 use crate::timestamp::Timestamp;
@@ -13,7 +13,7 @@ use std::collections::HashMap;
 const DAY_MICROS: i64 = 86_400 * 1_000_000;
 
 /// A day in UTC.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Day(i64);
 
 impl Day {
@@ -93,7 +93,7 @@ impl Store {
         Ok(budgets)
     }
 
-    /// Takes back what was counted and not exported.
+    /// Takes back what was counted on this day and not exported.
     ///
     /// # Errors
     ///
@@ -104,21 +104,23 @@ impl Store {
         in_time(self.write(sqlx::query(sql).bind(rows).bind(budget).bind(day.0))).await.map(drop)
     }
 
-    /// Locks a budget until the end of the transaction of [`Store::begin_write`]; returns how many rows of it are left.
+    /// Locks a budget until the end of the transaction of [`Store::begin_write`]; returns how many rows of it are left, on today
+    /// or a later day that somebody has begun.
     async fn lock_budget(
         &self,
         connection: &mut AnyConnection,
         budget: &str,
         today: Day,
-    ) -> Result<i64, StoreError> {
+    ) -> Result<(i64, Day), StoreError> {
         // In SQLite that transaction is alone from its start.
         let sql = match self.is_sqlite() {
             true => "SELECT * FROM headcount_budgets WHERE key_id = $1",
             false => "SELECT * FROM headcount_budgets WHERE key_id = $1 FOR UPDATE",
         };
         let row = sqlx::query(sql).bind(budget).fetch_optional(connection).await?;
-        let budget = row.map(|row| read_budget(&row, today)).transpose()?;
-        Ok(budget.map_or(0, |budget| budget.rows_per_day - budget.rows_today))
+        let Some(row) = row else { return Ok((0, today)) };
+        let budget = read_budget(&row, today)?;
+        Ok((budget.rows_per_day - budget.rows_today, today.max(Day(row.try_get("day")?))))
     }
 }
 

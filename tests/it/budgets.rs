@@ -2,11 +2,12 @@
 
 use reqwest::Method;
 
-use crate::harness::{Answer, Db, Download, FULL, MINIMAL, Server, Site, eventually};
+use crate::harness::{Answer, Db, Download, EXPORT_KEY, FULL, MINIMAL, Server, Site, eventually};
 
 both! {
     an_export_within_the_budget_is_whole_and_counted,
     a_budget_that_is_used_up_is_429,
+    parameters_are_looked_at_before_the_budget,
     an_export_over_the_budget_is_broken_off,
     an_export_that_is_over_at_once_is_429_with_one_record,
     what_did_not_leave_is_given_back,
@@ -15,6 +16,7 @@ both! {
     what_runs_while_its_key_is_replaced_is_counted,
     a_large_row_lets_no_other_leave_uncounted,
     exports_that_come_first_get_what_they_need,
+    an_instance_that_died_needs_no_rows,
 }
 
 const USERS: u32 = 30_000;
@@ -68,6 +70,20 @@ fn a_budget_that_is_used_up_is_429(db: Db) {
     assert_eq!(server.status_with(&unlimited, MINIMAL), 200);
 }
 
+fn parameters_are_looked_at_before_the_budget(db: Db) {
+    let site = Site::with_users(db, 1);
+    let key = with_budget(&site, 1);
+    let server = site.serve();
+    assert_eq!(server.status_with(&key, MINIMAL), 200);
+    for bad in ["bogus=1", "limit=0", "format=xml"] {
+        server.get_with(&key, &format!("{MINIMAL}?{bad}")).detail(400);
+    }
+    let range = server.request(Method::GET, MINIMAL).header("range", "bytes=5-");
+    Answer::to(range.bearer_auth(&key)).detail(400);
+    assert_used_up(&server.get_with(&key, &format!("{MINIMAL}?limit=7")));
+    assert_eq!(site.audit_of(6)[0]["filters"], serde_json::json!({"limit": 7}));
+}
+
 fn an_export_over_the_budget_is_broken_off(db: Db) {
     let site = Site::with_users(db, USERS);
     let server = site.serve();
@@ -92,17 +108,23 @@ fn an_export_over_the_budget_is_broken_off(db: Db) {
     assert!((server.metric("headcount_exports_total", &["over_budget"]) - 2.0).abs() < f64::EPSILON);
 }
 
-/// The first rows are counted before the response begins, and that record is in the chain.
+/// The first rows are counted before the response begins. Its record is not in the chain, or a key could fill the store.
 fn an_export_that_is_over_at_once_is_429_with_one_record(db: Db) {
     let site = Site::with_users(db, 10);
     let key = with_budget(&site, 9);
     let server = site.serve();
-    assert_used_up(&server.get_with(&key, MINIMAL));
+    let answer = server.get_with(&key, MINIMAL);
+    assert_used_up(&answer);
+    assert!(answer.detail(429).contains("limit=9"), "{}", answer.text());
     let audit = site.audit_of(1);
-    assert_eq!((audit.len(), &audit[0]["outcome"], &audit[0]["rows"]), (1, &"over_budget".into(), &0.into()));
-    assert_eq!(audit[0]["sequence"], 1);
+    assert_eq!((audit.len(), &audit[0]["outcome"], &audit[0]["rows"]), (1, &"denied".into(), &0.into()));
+    assert_eq!(
+        (&audit[0]["reason"], &audit[0]["sequence"]),
+        (&"over budget".into(), &serde_json::Value::Null)
+    );
     site.done(&["audit", "verify"]);
     assert_eq!(budget(&site).0, 0);
+    assert_eq!(server.get_with(&key, &format!("{MINIMAL}?limit=9")).ids().len(), 9);
 }
 
 fn leave_early(site: &Site, server: &Server, key: &str) -> u64 {
@@ -214,6 +236,27 @@ fn exports_that_come_first_get_what_they_need(db: Db) {
     eventually("what left is counted", || budget(&site) == (7000, 7000));
     let denied = site.audit().into_iter().filter(|record| record["outcome"] == "denied");
     assert!(denied.inspect(|record| assert!(record["sequence"].is_null(), "{record}")).count() == 2);
+}
+
+fn an_instance_that_died_needs_no_rows(db: Db) {
+    let site = Site::with_wide_users(db);
+    if db == Db::Postgres {
+        site.sql("ANALYZE users");
+    }
+    let key = with_budget(&site, 3400);
+    let [dying, living, other] = [(); 3].map(|()| site.serve());
+    let alive = Download::stalled(&other, FULL, EXPORT_KEY);
+    let dead = Download::stalled(&dying, FULL, &key);
+    let exports = [alive.export_id(), dead.export_id()];
+    let page = format!("{MINIMAL}?fields=id&limit=1000");
+    assert!(living.get_with(&key, &page).detail(429).contains("running exports"));
+    dying.kill();
+    assert_eq!(site.settled(&exports[1])["outcome"], "interrupted");
+    assert_eq!(living.get_with(&key, &page).ids().len(), 1000);
+    assert!(site.audit_record(&exports[0])["outcome"].is_null(), "it was taken for dead");
+    assert!(alive.rest().complete);
+    assert_eq!(site.settled(&exports[0])["outcome"], "completed");
+    site.done(&["audit", "verify"]);
 }
 
 #[test]

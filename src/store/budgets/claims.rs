@@ -15,14 +15,30 @@ pub struct Claim {
     number: i64,
 }
 
-/// Claims of exports that do not run any more: their records are settled, also those of processes that died.
-const FORGET: &str = "DELETE FROM headcount_budget_claims WHERE budget = $1 AND NOT EXISTS \
-                      (SELECT 1 FROM headcount_audit WHERE id = export_id AND outcome IS NULL)";
+/// What became of rows that were to be counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Spent {
+    Counted(Counted),
+    /// Too few are left: so many that no running export is expected to need.
+    Short(i64),
+}
 
-/// Rows that other running exports than number $2 are still expected to need: those before it, and all.
+/// Rows that are counted, on which day.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted {
+    pub rows: i64,
+    pub day: Day,
+}
+
+/// Claims of exports that do not run any more, as their records are settled, and of days that are over.
+const FORGET: &str = "DELETE FROM headcount_budget_claims WHERE budget = $1 AND (day < $2 OR NOT EXISTS \
+                      (SELECT 1 FROM headcount_audit WHERE id = export_id AND outcome IS NULL))";
+
+/// Rows that other running exports than $3, which has the number $2, are still expected to need on the day $4: those before it,
+/// and all. One of a day that is over may have a number that was given again.
 const CLAIMED: &str = "SELECT CAST(COALESCE(SUM(row_count), 0) AS BIGINT) AS by_all, \
                        CAST(COALESCE(SUM(CASE WHEN number < $2 THEN row_count ELSE 0 END), 0) AS BIGINT) AS earlier \
-                       FROM headcount_budget_claims WHERE budget = $1 AND number <> $2 AND EXISTS \
+                       FROM headcount_budget_claims WHERE budget = $1 AND export_id <> $3 AND day >= $4 AND EXISTS \
                        (SELECT 1 FROM headcount_audit WHERE id = export_id AND outcome IS NULL)";
 
 struct Claimed {
@@ -47,49 +63,58 @@ impl Store {
     ) -> Result<Option<Claim>, StoreError> {
         in_time(async {
             let (_turn, mut transaction) = self.begin_write().await?;
-            let left = self.lock_budget(&mut transaction, budget, today).await?;
-            sqlx::query(FORGET).bind(budget).execute(&mut *transaction).await?;
+            let (left, day) = self.lock_budget(&mut transaction, budget, today).await?;
+            sqlx::query(FORGET).bind(budget).bind(day.0).execute(&mut *transaction).await?;
             let number = 1 + highest(&mut transaction, budget).await?;
-            let claimed = claimed(&mut transaction, budget, number).await?.by_all;
+            let claim = Claim { budget: budget.to_owned(), export_id: export_id.to_owned(), number };
+            let claimed = claimed(&mut transaction, &claim, day).await?.by_all;
             let free = (left - claimed).max(0);
             // Where nobody knows it leaves as much to others.
             let wanted = expected.unwrap_or((free / 2).max(1));
             if claimed > 0 && free < wanted - wanted / 2 {
                 return Ok(None);
             }
-            let sql = "INSERT INTO headcount_budget_claims (export_id, budget, number, row_count) VALUES ($1, $2, $3, $4)";
+            let sql = "INSERT INTO headcount_budget_claims (export_id, budget, number, row_count, day) \
+                       VALUES ($1, $2, $3, $4, $5)";
             let insert = sqlx::query(sql).bind(export_id).bind(budget).bind(number).bind(wanted.min(free));
-            insert.execute(&mut *transaction).await?;
+            insert.bind(day.0).execute(&mut *transaction).await?;
             transaction.commit().await?;
-            Ok(Some(Claim { budget: budget.to_owned(), export_id: export_id.to_owned(), number }))
+            Ok(Some(claim))
         })
         .await
     }
 
-    /// Counts `needed` rows, and so many of `ahead` as no other export is expected to need; returns how many, or 0 if not even those
-    /// needed are left, but for what exports before this one are expected to need.
+    /// Counts `needed` rows, and so many of `ahead` as no other export is expected to need, unless not even those needed are left,
+    /// but for what exports before this one are expected to need. The day on which they count is today, or a later one that has
+    /// begun.
     ///
     /// # Errors
     ///
     /// The store cannot be reached. The rows may be counted or not.
-    pub async fn spend(&self, claim: &Claim, today: Day, needed: i64, ahead: i64) -> Result<i64, StoreError> {
+    pub async fn spend(
+        &self,
+        claim: &Claim,
+        today: Day,
+        needed: i64,
+        ahead: i64,
+    ) -> Result<Spent, StoreError> {
         in_time(async {
             let (_turn, mut transaction) = self.begin_write().await?;
-            let left = self.lock_budget(&mut transaction, &claim.budget, today).await?;
-            let claimed = claimed(&mut transaction, &claim.budget, claim.number).await?;
+            let (left, day) = self.lock_budget(&mut transaction, &claim.budget, today).await?;
+            let claimed = claimed(&mut transaction, claim, day).await?;
             if needed > left - claimed.earlier {
-                return Ok(0);
+                return Ok(Spent::Short((left - claimed.by_all).max(0)));
             }
             let rows = needed + (left - claimed.by_all - needed).clamp(0, ahead);
             let sql = "UPDATE headcount_budgets SET row_count = CASE WHEN day < $1 THEN 0 ELSE row_count END + $2, \
                        day = CASE WHEN day < $1 THEN $1 ELSE day END WHERE key_id = $3";
-            let count = sqlx::query(sql).bind(today.0).bind(rows).bind(&claim.budget);
+            let count = sqlx::query(sql).bind(day.0).bind(rows).bind(&claim.budget);
             count.execute(&mut *transaction).await?;
             let sql = "UPDATE headcount_budget_claims \
                        SET row_count = CASE WHEN row_count > $1 THEN row_count - $1 ELSE 0 END WHERE export_id = $2";
             sqlx::query(sql).bind(rows).bind(&claim.export_id).execute(&mut *transaction).await?;
             transaction.commit().await?;
-            Ok(rows)
+            Ok(Spent::Counted(Counted { rows, day }))
         })
         .await
     }
@@ -100,7 +125,9 @@ async fn highest(connection: &mut AnyConnection, budget: &str) -> Result<i64, sq
     sqlx::query(sql).bind(budget).fetch_one(connection).await?.try_get("highest")
 }
 
-async fn claimed(connection: &mut AnyConnection, budget: &str, number: i64) -> Result<Claimed, sqlx::Error> {
-    let row = sqlx::query(CLAIMED).bind(budget).bind(number).fetch_one(connection).await?;
+/// What other exports than that of this claim are expected to need.
+async fn claimed(connection: &mut AnyConnection, claim: &Claim, day: Day) -> Result<Claimed, sqlx::Error> {
+    let query = sqlx::query(CLAIMED).bind(&claim.budget).bind(claim.number).bind(&claim.export_id);
+    let row = query.bind(day.0).fetch_one(connection).await?;
     Ok(Claimed { earlier: row.try_get("earlier")?, by_all: row.try_get("by_all")? })
 }

@@ -19,7 +19,11 @@ async fn begin(store: &Store, id: &str, expected: Option<i64>) -> Option<Claim> 
     let sql = "INSERT INTO headcount_audit (id, time, endpoint, client, filters, row_count, byte_count, instance) \
                VALUES ($1, 0, '/', 'cli', '{}', 0, 0, 0)";
     store.write(sqlx::query(sql).bind(id)).await.expect("a record");
-    store.claim("a", id, TODAY, expected).await.expect("an answer")
+    claim(store, id, TODAY, expected).await
+}
+
+async fn claim(store: &Store, id: &str, day: Day, expected: Option<i64>) -> Option<Claim> {
+    store.claim("a", id, day, expected).await.expect("an answer")
 }
 
 async fn end(store: &Store, id: &str) {
@@ -28,7 +32,14 @@ async fn end(store: &Store, id: &str) {
 }
 
 async fn spend(store: &Store, claim: &Claim, day: Day, rows: i64) -> bool {
-    store.spend(claim, day, rows, 0).await.expect("an answer") == rows
+    rows_of(store.spend(claim, day, rows, 0).await.expect("an answer")) == rows
+}
+
+fn rows_of(spent: Spent) -> i64 {
+    match spent {
+        Spent::Counted(counted) => counted.rows,
+        Spent::Short(_) => 0,
+    }
 }
 
 async fn used(store: &Store, day: Day) -> i64 {
@@ -95,10 +106,47 @@ async fn what_is_counted_ahead_is_nobody_elses() {
     let (_directory, store) = with_ten().await;
     let first = begin(&store, "first", Some(4)).await.expect("a claim");
     let second = begin(&store, "second", Some(4)).await.expect("a claim");
-    let spend =
-        async |claim, needed, ahead| store.spend(claim, TODAY, needed, ahead).await.expect("an answer");
+    let spend = async |claim, needed, ahead| {
+        rows_of(store.spend(claim, TODAY, needed, ahead).await.expect("an answer"))
+    };
     assert_eq!(spend(&first, 1, 1).await, 2);
     assert_eq!(spend(&first, 1, 9).await, 4, "its own, and what nobody claims");
     assert_eq!(spend(&second, 1, 9).await, 4);
     assert_eq!((spend(&first, 1, 0).await, used(&store, TODAY).await), (0, 10));
+}
+
+#[tokio::test]
+async fn what_was_counted_ahead_when_the_day_turned_is_given_back() {
+    let (_directory, store) = with_ten().await;
+    let old = begin(&store, "of today", Some(5)).await.expect("a claim");
+    let new = begin(&store, "of tomorrow", Some(0)).await.expect("a claim");
+    assert!(spend(&store, &new, TOMORROW, 1).await);
+    let spent = store.spend(&old, TODAY, 1, 4).await.expect("an answer");
+    let Spent::Counted(counted) = spent else { panic!("{spent:?}") };
+    assert_eq!(counted, Counted { rows: 5, day: TOMORROW });
+    store.give_back("a", counted.day, 4).await.expect("an answer");
+    assert_eq!(used(&store, TOMORROW).await, 2);
+}
+
+#[tokio::test]
+async fn claims_end_with_their_day() {
+    let (_directory, store) = with_ten().await;
+    let old = begin(&store, "of today", Some(10)).await.expect("a claim");
+    assert!(begin(&store, "too late", Some(10)).await.is_none());
+    let new = claim(&store, "too late", TOMORROW, Some(10)).await.expect("a claim");
+    let other = claim(&store, "other", TOMORROW, Some(1)).await;
+    assert!(other.is_none(), "what is claimed now counts");
+    assert!(spend(&store, &new, TOMORROW, 4).await);
+    let spent = store.spend(&old, TODAY, 1, 9).await.expect("an answer");
+    assert_eq!(rows_of(spent), 1, "though both have the same number, what the new one claims is not its own");
+}
+
+#[tokio::test]
+async fn who_gets_too_few_is_told_how_many_there_are() {
+    let (_directory, store) = with_ten().await;
+    let first = begin(&store, "first", Some(3)).await.expect("a claim");
+    let second = begin(&store, "second", Some(7)).await.expect("a claim");
+    assert_eq!(store.spend(&second, TODAY, 8, 0).await.expect("an answer"), Spent::Short(7));
+    assert!(spend(&store, &first, TODAY, 3).await && spend(&store, &second, TODAY, 7).await);
+    assert_eq!(store.spend(&first, TODAY, 1, 0).await.expect("an answer"), Spent::Short(0));
 }
