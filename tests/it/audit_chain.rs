@@ -157,6 +157,7 @@ fn records_from_before_the_chain_are_put_into_it_once(db: Db) {
     drop(server);
     site.store_sql(
         "DROP INDEX headcount_audit_sequence; DROP TABLE headcount_audit_head; DROP TABLE headcount_budgets;
+         DROP TABLE headcount_budget_claims;
          ALTER TABLE headcount_audit DROP COLUMN sequence;
          ALTER TABLE headcount_audit DROP COLUMN previous;
          ALTER TABLE headcount_audit DROP COLUMN hash;
