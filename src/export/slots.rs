@@ -138,7 +138,8 @@ impl Slots {
 
     fn may_run(&self, state: &State, key: Option<&str>) -> bool {
         let is_last = state.held.slots + 1 == self.limits.exports;
-        !self.is_full(state) && !self.is_key_busy(state, key) && !(is_last && self.has_its_share(state, key))
+        let would_take_the_last = is_last && self.has_its_share(state, key);
+        !(self.is_full(state) || self.is_key_busy(state, key) || would_take_the_last)
     }
 
     /// Whether nobody may run one more.
