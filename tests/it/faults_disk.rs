@@ -15,7 +15,7 @@ fn files_in(site: &Site, dir: &str) -> Vec<String> {
 
 fn an_output_file_that_finds_no_room_is_a_failure_and_leaves_no_file(db: Db) {
     let site = Site::with_wide_users(db);
-    site.done(&["keys", "list"]);
+    site.create_key(&["anybody", "--kind", "standard"]);
     std::fs::create_dir(site.path("out")).unwrap();
     let finished = site.run_limited(4_000_000, &["export", "full", "-o", "out/users.csv"]);
     assert_eq!(finished.code, Some(1));
@@ -46,7 +46,7 @@ fn is_whole(server: &Server) -> bool {
 #[test]
 fn a_store_that_finds_no_room_stops_exports_until_there_is_some() {
     let site = Site::with_people(Db::Sqlite);
-    site.done(&["keys", "list"]);
+    site.create_key(&["anybody", "--kind", "standard"]);
     let server = site.serve();
     server.limit_files("262144");
     let (mut asked, mut whole) = (0, 0);

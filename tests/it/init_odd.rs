@@ -138,7 +138,7 @@ fn hostile_names_and_cells_stay_text(db: Db) {
     }
     let text = finished.text();
     let file: toml::Table = text.parse().unwrap_or_else(|error| panic!("{error}: {text}"));
-    assert_eq!(file.len(), 1, "{text}");
+    assert_eq!(file.len(), 2, "{text}");
     assert_eq!(
         file["source"]["columns"]["email"].as_str(),
         Some(email.replace("\"\"", "\"").as_str()),

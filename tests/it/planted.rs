@@ -53,7 +53,7 @@ fn a_link_of_another_user_is_not_followed() {
     other.set("HEADCOUNT_STORE_URL", &store("shared/new.csv"));
     let finished = other.run(&["keys", "list"]);
     assert!(finished.stderr.contains("symbolic link of another user"), "{}", finished.stderr);
-    let finished = site.run_exactly(&["--data-dir", "shared/out/data", "keys", "list"]);
+    let finished = site.run_exactly(&["--data-dir", "shared/out/data", "export", "minimal"]);
     assert!(finished.stderr.contains("symbolic link of another user"), "{}", finished.stderr);
     assert_eq!(std::fs::read_dir(site.path("private")).unwrap().count(), 1);
 
@@ -91,6 +91,10 @@ fn a_store_of_another_user_is_not_used_where_everybody_could_have_put_it() {
     };
     for data_dir in ["shared/data", "shared/above/data", "shared"] {
         for command in [&["keys", "list"][..], &["export", "minimal"], &["check"]] {
+            // Where there is no store, those that only read do not look at what is beside it.
+            if data_dir == "shared" && command[0] != "export" {
+                continue;
+            }
             let finished = run(data_dir, command);
             assert_eq!(finished.code, Some(1), "{data_dir} {command:?}: {}", finished.stderr);
             assert!(finished.stderr.contains("(uid 65534)"), "{data_dir} {command:?}: {}", finished.stderr);
@@ -108,7 +112,7 @@ fn a_store_of_another_user_is_not_used_where_everybody_could_have_put_it() {
         checked.stderr
     );
     // A directory of one's own is, too, wherever it is.
-    assert_eq!(run("shared/mine", &["keys", "list"]).code, Some(0));
+    assert_eq!(run("shared/mine", &["export", "minimal"]).code, Some(0));
 }
 
 #[test]
