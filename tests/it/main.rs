@@ -56,6 +56,7 @@ mod mapping_times;
 mod masks;
 mod niceness;
 mod neighbours;
+mod odd_settings;
 mod operations;
 mod order;
 mod overload;
