@@ -60,6 +60,7 @@ impl PostgresSource {
         let mut session = self.connector.open().await?;
         let query = self.prepare(&mut session, plan).await?;
         let sink = self.push_all(&mut session, &query, sink).await?;
+        holders::were_here(&session, &self.mapping).await?;
         session.finish().await;
         Ok(sink)
     }

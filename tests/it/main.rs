@@ -24,6 +24,7 @@ mod encodings;
 mod encrypted;
 mod docs;
 mod elsewhere;
+mod elsewhere_functions;
 mod endpoints;
 mod faults;
 mod faults_database;

@@ -71,6 +71,17 @@ pub(super) async fn allowed(session: &Session, mapping: &Mapping) -> Result<Else
     )))
 }
 
+/// Fails where a function has read what other servers hold: nobody knows what it reads before it has run, and locked that.
+pub(super) async fn were_here(session: &Session, mapping: &Mapping) -> Result<(), SourceError> {
+    match allowed(session, mapping).await {
+        Ok(_) => Ok(()),
+        Err(SourceError::Mismatch(refusal)) => {
+            Err(SourceError::Failed(format!("a function read it: {refusal}")))
+        }
+        Err(error) => Err(error),
+    }
+}
+
 /// What other servers hold of what the transaction has looked at.
 pub(super) async fn elsewhere(session: &Session) -> Result<Elsewhere, SourceError> {
     let named = async |has_any: bool, select: &str| -> Result<Vec<String>, SourceError> {

@@ -7,7 +7,7 @@ mod tokens;
 
 use super::answer::Answer;
 use super::session::{Session, mismatch};
-use super::{PostgresSource, Query};
+use super::{PostgresSource, Query, holders};
 use crate::plan::{Column, Plan};
 use crate::source::{Parts, RowSink, SourceError, join};
 use bounds::{Range, Ranges};
@@ -105,6 +105,7 @@ impl PostgresSource {
         parts: impl Parts,
     ) -> Result<(), SourceError> {
         let sink = self.push_all(&mut session, query, parts.only().await?).await?;
+        holders::were_here(&session, &self.mapping).await?;
         session.finish().await;
         Ok(sink.finish().await?)
     }
@@ -161,6 +162,7 @@ impl<P: Parts> Shared<P> {
         match opened {
             Ok(mut session) => {
                 self.read_ranges(&mut session).await?;
+                holders::were_here(&session, &self.source.mapping).await?;
                 session.finish().await;
                 Ok(true)
             }
