@@ -37,18 +37,16 @@ pub(super) fn search_path(config: &Config, inspection: &Inspection) -> Option<Fi
 }
 
 /// Whether indexes may have the order of a library that was updated since.
-pub(super) fn collations(config: &Config, inspection: &Inspection) -> Option<Finding> {
-    let outdated = &inspection.outdated_collations;
+pub(super) fn collations(inspection: &Inspection) -> Option<Finding> {
+    let outdated = &inspection.outdated_indexes;
     (!outdated.is_empty()).then(|| {
         Finding::warning(
             "collation",
-            format!("text had another order when its indexes were made: {}", outdated.join("; ")),
-            "an index in an outdated order does not find everybody; exports that meet its disorder fail",
-            format!(
-                "REINDEX TABLE {}; then ALTER COLLATION … REFRESH VERSION, or, for the database's own, ALTER DATABASE … \
-                 REFRESH COLLATION VERSION",
-                config.source.mapping.table
-            ),
+            format!("text had another order when these were made: {}", outdated.join("; ")),
+            "an index in an outdated order does not find everybody: filters, pages, expressions and source.where do without \
+             any, which is slow; exports that meet its disorder fail",
+            "REINDEX INDEX … for each (for partitions, load their rows anew); then ALTER COLLATION … REFRESH VERSION, or, for \
+             the database's own, ALTER DATABASE … REFRESH COLLATION VERSION",
         )
     })
 }

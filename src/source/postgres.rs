@@ -2,6 +2,7 @@
 
 mod answer;
 mod aside;
+mod collations;
 mod comparison;
 mod connection;
 mod data_row;
@@ -167,6 +168,7 @@ impl PostgresSource {
         let touched = query::touched(plan);
         let types = self.column_types(session, &touched).await?;
         let elsewhere = holders::allowed(session, &self.mapping).await?;
+        let avoided = collations::avoided(session, &self.mapping, plan, &types).await?;
         dialect::refuse_year_0(plan, &types)?;
         texts::refuse_unknown(session, plan).await?;
         let (names, id_type) = (Arc::clone(&session.names), types.of(&Column::ID));
@@ -180,7 +182,7 @@ impl PostgresSource {
         };
         let mut dialect = PostgresDialect {
             mapping: &self.mapping,
-            names: &names,
+            table: &names.table,
             types: &types,
             ids: comparison(compares_ids, &Column::ID).await?,
             addresses: comparison(compares_addresses, &Column::EMAIL).await?,
@@ -193,7 +195,18 @@ impl PostgresSource {
         let is_utf8 = session.database.is_utf8;
         let wires = selection.columns().iter().map(|column| types.of(column).wire(is_utf8)).collect();
         let probe = self.probe(&touched, &names);
-        Ok(Query { names, probe, statement, texts, selection, wires, id_type, compares_texts, elsewhere })
+        Ok(Query {
+            names,
+            probe,
+            statement,
+            texts,
+            selection,
+            wires,
+            id_type,
+            compares_texts,
+            elsewhere,
+            avoided,
+        })
     }
 
     /// Whether the ids are what an expression makes of other rows, which no other expression can do with them again.
@@ -358,6 +371,8 @@ struct Query {
     /// Whether ids of text are in the order of their bytes.
     compares_texts: bool,
     elsewhere: Elsewhere,
+    /// What is in an outdated order, so that no index is used.
+    avoided: Vec<String>,
 }
 
 impl Query {

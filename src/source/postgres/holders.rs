@@ -8,7 +8,7 @@ use tokio_postgres::types::{ToSql, Type};
 /// What was looked at in this transaction, and whatever is a partition of it or inherits from it. A statement has locked what it
 /// names, and what the views among that read, as soon as it is prepared (PostgreSQL manual, section 54.12, "pg_locks"). The rows
 /// of a materialized view are its own.
-const READ: &str = "
+pub(super) const READ: &str = "
     WITH RECURSIVE read (oid) AS (
         SELECT l.relation FROM pg_catalog.pg_locks l
          WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'

@@ -4,6 +4,7 @@
 //! So what we write is looked up in `pg_catalog` alone, or names it; the table is found once and named with its schema; and what the
 //! administrator writes is looked up in schemas in which nobody else can create, or in those that the configuration names.
 
+use super::collations::{self, IS_BYTES, Outdated};
 use super::session::{Session, mismatch};
 use crate::plan::Column;
 use crate::source::{Mapping, SourceError, TableName, quote};
@@ -24,21 +25,6 @@ const REMEMBERED: Duration = Duration::from_millis(500);
 const SITUATION: &str = "SELECT pg_catalog.current_schemas(false) AS path, \
     pg_catalog.current_setting('server_version_num') AS version, \
     pg_catalog.current_setting('server_encoding') AS encoding";
-
-/// Whether the order of a collation `k`, in the database `d`, is that of the bytes, so that no library and no update of one changes
-/// it. Older servers have no other provider for a database than the C library.
-pub(super) const IS_BYTES: &str = "coalesce(CASE \
-    CASE k.collprovider WHEN 'd' THEN coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') ELSE k.collprovider::text END \
-    WHEN 'b' THEN true \
-    WHEN 'c' THEN CASE k.collprovider WHEN 'd' THEN d.datcollate ELSE k.collcollate END IN ('C', 'POSIX') \
-    ELSE false END, false)";
-
-/// The version of a collation's order when the database began to use it, and now; a difference means that indexes may have the old
-/// order. The order of the database itself has versions since PostgreSQL 15.
-const VERSIONS: [&str; 2] = ["CASE k.collprovider WHEN 'd' THEN d.datcollversion ELSE k.collversion END", "
-    CASE k.collprovider WHEN 'd' THEN pg_database_collation_actual_version(d.oid) ELSE pg_collation_actual_version(k.oid) END"];
-const VERSIONS_BEFORE_15: [&str; 2] =
-    ["k.collversion", "CASE WHEN k.collprovider <> 'd' THEN pg_collation_actual_version(k.oid) END"];
 
 /// Finds the table and sets the path for the administrator's SQL, without the schemas in which others can create, or have
 /// functions or operators, unless the configuration names them. Others are all but superusers, the owner of the database, and
@@ -66,12 +52,7 @@ const NAMES: &str = "
                    SELECT o.oprowner FROM pg_operator o WHERE o.oprnamespace = p.oid) AS m (role)
          WHERE m.role IS DISTINCT FROM to_regrole('pg_database_owner')::oid
            AND (m.role = 0 OR NOT EXISTS (SELECT FROM owners o WHERE pg_has_role(m.role, o.oid, 'MEMBER')))
-    ), orders AS (
-        SELECT a.attname, {is_bytes} AS is_bytes, quote_ident(k.collname) AS name, {recorded} AS recorded, {actual} AS actual
-          FROM users u
-          JOIN pg_attribute a ON a.attrelid = u.oid AND a.attname IN ($5, $6) AND NOT a.attisdropped
-          JOIN pg_collation k ON k.oid = a.attcollation
-          JOIN pg_database d ON d.datname = current_database()
+    ), outdated AS ({outdated}
     )
     SELECT (SELECT nspname::text FROM users) AS schema,
            set_config('search_path', concat_ws(', ', 'pg_catalog', (
@@ -80,10 +61,13 @@ const NAMES: &str = "
            ARRAY(SELECT format('%s (%s)', o.nspname, string_agg(
                             CASE o.role WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(o.role)::text END, ', ' ORDER BY o.role))
                    FROM others o GROUP BY o.place, o.nspname ORDER BY o.place) AS others,
-           (SELECT is_bytes FROM orders WHERE attname = $5) AS id_is_bytes,
-           ARRAY(SELECT attname::text FROM orders WHERE recorded <> actual ORDER BY attname) AS outdated,
-           ARRAY(SELECT format('column %s: collation %s, version %s then and %s now', attname, name, recorded, actual)
-                   FROM orders WHERE recorded <> actual ORDER BY attname) AS outdated_collations";
+           (SELECT {is_bytes}
+              FROM users u
+              JOIN pg_attribute a ON a.attrelid = u.oid AND a.attname = $5 AND NOT a.attisdropped
+              JOIN pg_collation k ON k.oid = a.attcollation
+              JOIN pg_database d ON d.datname = current_database()) AS id_is_bytes,
+           ARRAY(SELECT oid FROM outdated ORDER BY oid) AS outdated,
+           ARRAY(SELECT said FROM outdated ORDER BY oid) AS outdated_words";
 
 /// What names mean in a transaction.
 #[derive(Debug, Default)]
@@ -100,18 +84,11 @@ pub(in crate::source) struct Names {
     is_named: bool,
     /// Whether the ids, if they are a column of text, are in the order of their bytes in UTF-8.
     pub(super) has_ids_in_order_of_bytes: bool,
-    /// The columns of ids and addresses whose order is of another version than the one in which indexes were made.
-    pub(super) outdated: Vec<String>,
-    /// The same, in words.
-    pub(super) outdated_collations: Vec<String>,
+    /// The collations in whose order something is kept that may have had another one.
+    pub(super) outdated: Outdated,
 }
 
 impl Names {
-    /// Whether an index on a column may be in an outdated order.
-    pub(super) fn is_outdated(&self, column: Option<&str>) -> bool {
-        column.is_some_and(|column| self.outdated.iter().any(|outdated| outdated == column))
-    }
-
     /// What else to know where the server knows no such name.
     pub(in crate::source) fn hint(&self, error: &tokio_postgres::Error) -> String {
         let is_unknown = matches!(
@@ -134,21 +111,19 @@ pub(in crate::source) struct Lookup {
     table: TableName,
     /// The path that the configuration names.
     named: Option<Vec<String>>,
-    /// The columns of ids and addresses.
+    /// The column of ids.
     id: Option<String>,
-    email: Option<String>,
     known: Mutex<Option<(Instant, Arc<Names>)>>,
 }
 
 impl Lookup {
     pub(in crate::source) fn new(table: TableName, named: Option<Vec<String>>) -> Self {
-        Self { table, named, id: None, email: None, known: Mutex::new(None) }
+        Self { table, named, id: None, known: Mutex::new(None) }
     }
 
     pub(super) fn of(mapping: &Mapping) -> Self {
-        let own = |column: &Column| mapping.own_column(column).map(str::to_owned);
-        let (id, email) = (own(&Column::ID), own(&Column::EMAIL));
-        Self { id, email, ..Self::new(mapping.table.clone(), mapping.search_path.clone()) }
+        let id = mapping.own_column(&Column::ID).map(str::to_owned);
+        Self { id, ..Self::new(mapping.table.clone(), mapping.search_path.clone()) }
     }
 
     /// What was found a moment ago.
@@ -180,12 +155,10 @@ impl Lookup {
         said: &[SimpleQueryMessage],
     ) -> Result<Arc<Names>, SourceError> {
         let Situation { schemas, version, has_order_of_bytes } = Situation::of(said);
-        let [recorded, actual] = if version < 150_000 { VERSIONS_BEFORE_15 } else { VERSIONS };
-        let sql = NAMES.replace("{is_bytes}", IS_BYTES).replace("{recorded}", recorded);
-        let sql = sql.replace("{actual}", actual);
+        let sql = NAMES.replace("{is_bytes}", IS_BYTES).replace("{outdated}", &collations::outdated(version));
         let (table, schema) = (self.table.name(), self.table.schema());
         let how = if self.named.is_some() { "named" } else { "found" };
-        let values: [&(dyn ToSql + Sync); 6] = [&schemas, &table, &schema, &how, &self.id, &self.email];
+        let values: [&(dyn ToSql + Sync); 5] = [&schemas, &table, &schema, &how, &self.id];
         let values = values.map(|value| (value, Type::TEXT));
         let rows = session.client().query_typed(&sql, &values).await.map_err(|error| mismatch(&error))?;
         let row = rows.first().ok_or_else(|| SourceError::Failed("the server left a row out".to_owned()))?;
@@ -200,8 +173,7 @@ impl Lookup {
             is_named: self.named.is_some(),
             has_ids_in_order_of_bytes: has_order_of_bytes
                 && column::<Option<bool>>(row, "id_is_bytes")? == Some(true),
-            outdated: column(row, "outdated")?,
-            outdated_collations: column(row, "outdated_collations")?,
+            outdated: Outdated { oids: column(row, "outdated")?, words: column(row, "outdated_words")? },
         });
         if is_found {
             *self.known.lock().unwrap_or_else(PoisonError::into_inner) =

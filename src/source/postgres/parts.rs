@@ -28,6 +28,13 @@ impl PostgresSource {
     ) -> Result<(), SourceError> {
         let mut session = self.connector.open().await?;
         let query = self.prepare(&mut session, plan).await?;
+        if !query.avoided.is_empty() {
+            tracing::warn!(
+                "no index is used, because some are in an outdated order, and would leave users out: {}; REINDEX them, and \
+                 see 'headcount check'",
+                query.avoided.join("; ")
+            );
+        }
         let spare = self.spare_for(plan, &query);
         let division = if spare.is_empty() { Ok(None) } else { self.divide(&session, &query).await };
         let (ranges, snapshot) = match division {
@@ -70,6 +77,8 @@ impl PostgresSource {
             "a filter, a limit or 'after' chooses users".to_owned()
         } else if !query.elsewhere.is_empty() {
             format!("other servers hold rows, and share no snapshot: {}", query.elsewhere)
+        } else if !query.avoided.is_empty() {
+            "indexes in an outdated order are not used".to_owned()
         } else {
             let spare = self.spare.take();
             if !spare.is_empty() {
