@@ -21,14 +21,16 @@ pub(super) fn search_path(config: &Config, inspection: &Inspection) -> Option<Fi
         true => Finding::warning(
             "search_path",
             format!(
-                "source.search_path names schemas in which others can create or have functions: {others}"
+                "source.search_path names schemas in which others can create or have created something: {others}"
             ),
             "an operator or a function of theirs could run in every export, and leave users out",
             "REVOKE CREATE ON SCHEMA … FROM those in parentheses, drop what is theirs there, or take the schema out",
         ),
         false => Finding::warning(
             "search_path",
-            format!("others can create or have functions in schemas of the role's search_path: {others}"),
+            format!(
+                "others can create, or have created something, in schemas of the role's search_path: {others}"
+            ),
             "names in expressions and source.where are not looked up there, because others could put theirs in front",
             "REVOKE CREATE ON SCHEMA … FROM those in parentheses, and drop what is theirs there; or write the schema before such \
              names, or set source.search_path",

@@ -33,7 +33,7 @@ pub struct Inspection {
     pub clock: Option<Timestamp>,
     /// After how long the database ends a statement of this role, whatever it does.
     pub statement_timeout: Option<Duration>,
-    /// The schemas of the search path in which others can create functions or have some, and who they are; `None` where nothing is
+    /// The schemas of the search path in which others can create or have created something, and who they are; `None` where nothing is
     /// looked up along a path.
     pub others_on_path: Option<Vec<String>>,
     /// Indexes of what is exported that may be in another order than texts have now, and why.

@@ -49,6 +49,7 @@ mod injection;
 mod instances;
 mod keys;
 mod leaving;
+mod left_out;
 mod limits;
 mod mapping;
 mod mapping_errors;

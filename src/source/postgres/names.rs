@@ -26,41 +26,61 @@ const SITUATION: &str = "SELECT pg_catalog.current_schemas(false) AS path, \
     pg_catalog.current_setting('server_version_num') AS version, \
     pg_catalog.current_setting('server_encoding') AS encoding";
 
-/// Finds the table and sets the path for the administrator's SQL, without the schemas in which others can create, or have
-/// functions or operators, unless the configuration names them. Others are all but superusers, the owner of the database, and
-/// those who can put another table in the place of the users: its owner, and the owner of its schema.
+/// Finds the table and sets the path for the administrator's SQL, without the schemas in which others can create, or have what runs
+/// where a name is taken for it, unless the configuration names them. Others are all but superusers, the owner of the database,
+/// and those who can put another table in the place of the users: its owner, and the owner of its schema. Where the role's path
+/// leads to a second table of that name, those who can create before it must be able to replace that one, too.
 const NAMES: &str = "
     WITH path AS (
         SELECT n.oid, n.nspname, n.nspowner, n.nspacl, p.place
           FROM unnest($1::name[]) WITH ORDINALITY AS p (name, place)
           JOIN pg_namespace n ON n.nspname = p.name AND n.oid <> pg_my_temp_schema()
-    ), users AS (
-        SELECT c.oid, c.relowner, n.nspname, n.nspowner
+    ), tables AS (
+        SELECT c.oid, c.relowner, n.nspname, n.nspowner, p.place
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN path p ON p.oid = n.oid
          WHERE c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
            AND CASE WHEN $3::text IS NULL THEN p.place IS NOT NULL ELSE n.nspname = $3 END
-         ORDER BY p.place LIMIT 1
-    ), owners (oid) AS (
-        SELECT relowner FROM users UNION SELECT nspowner FROM users
-         UNION SELECT datdba FROM pg_database WHERE datname = current_database()
-    ), others AS (
+    ), users AS (
+        SELECT * FROM tables ORDER BY place LIMIT 1
+    ), makers AS (
         SELECT p.place, p.nspname, m.role
           FROM path p, LATERAL (
                    SELECT p.nspowner UNION
                    SELECT a.grantee FROM aclexplode(p.nspacl) a WHERE a.privilege_type = 'CREATE' UNION
                    SELECT f.proowner FROM pg_proc f WHERE f.pronamespace = p.oid UNION
-                   SELECT o.oprowner FROM pg_operator o WHERE o.oprnamespace = p.oid) AS m (role)
+                   SELECT o.oprowner FROM pg_operator o WHERE o.oprnamespace = p.oid UNION
+                   SELECT t.typowner FROM pg_type t
+                    WHERE t.typnamespace = p.oid
+                      AND (t.typtype IN ('d', 'r', 'm') OR t.typtype = 'b' AND t.typcategory <> 'A') UNION
+                   SELECT k.collowner FROM pg_collation k WHERE k.collnamespace = p.oid UNION
+                   SELECT v.relowner FROM pg_class v WHERE v.relnamespace = p.oid AND v.relkind = 'v') AS m (role)
          WHERE m.role IS DISTINCT FROM to_regrole('pg_database_owner')::oid
-           AND (m.role = 0 OR NOT EXISTS (SELECT FROM owners o WHERE pg_has_role(m.role, o.oid, 'MEMBER')))
+    ), database AS (
+        SELECT datdba FROM pg_database WHERE datname = current_database()
+    ), others AS (
+        SELECT m.place, m.nspname, m.role FROM makers m
+         WHERE m.role = 0 OR NOT EXISTS (
+             SELECT FROM (SELECT relowner FROM users UNION SELECT nspowner FROM users UNION SELECT datdba FROM database) o (oid)
+              WHERE pg_has_role(m.role, o.oid, 'MEMBER'))
+    ), rivals AS (
+        SELECT t.nspname FROM users u JOIN tables t ON t.place > u.place, database
+         WHERE $4 = 'found' AND EXISTS (
+             SELECT FROM (SELECT role FROM makers WHERE place = u.place UNION SELECT u.relowner) m (role)
+              WHERE m.role = 0 OR NOT EXISTS (
+                  SELECT FROM (VALUES (t.relowner), (t.nspowner), (datdba)) o (oid)
+                   WHERE pg_has_role(m.role, o.oid, 'MEMBER')))
+         ORDER BY t.place LIMIT 1
     ), outdated AS ({outdated}
     )
     SELECT (SELECT nspname::text FROM users) AS schema,
+           (SELECT nspname::text FROM rivals) AS rival,
            set_config('search_path', concat_ws(', ', 'pg_catalog', (
                SELECT string_agg(quote_ident(p.nspname), ', ' ORDER BY p.place) FROM path p
                 WHERE $4::text = 'named' OR NOT EXISTS (SELECT FROM others o WHERE o.place = p.place)), 'pg_temp'), true) AS path,
            ARRAY(SELECT format('%s (%s)', o.nspname, string_agg(
                             CASE o.role WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(o.role)::text END, ', ' ORDER BY o.role))
                    FROM others o GROUP BY o.place, o.nspname ORDER BY o.place) AS others,
+           ARRAY(SELECT DISTINCT o.nspname::text FROM others o WHERE $4 = 'found') AS left_out,
            (SELECT {is_bytes}
               FROM users u
               JOIN pg_attribute a ON a.attrelid = u.oid AND a.attname = $5 AND NOT a.attisdropped
@@ -78,10 +98,10 @@ pub(in crate::source) struct Names {
     pub(super) set_path: String,
     /// The schemas of the role's own path, or of the configured one, as PostgreSQL writes an array of them.
     pub(in crate::source) schemas: String,
-    /// The schemas in which others can create or have functions, and who they are: `public (PUBLIC)`.
+    /// The schemas in which others can create or have created something, and who they are: `public (PUBLIC)`.
     pub(super) others: Vec<String>,
-    /// Whether these are in the path, because the configuration names them.
-    is_named: bool,
+    /// Which of them are not in the path, because the configuration names none.
+    pub(super) left_out: Vec<String>,
     /// Whether the ids, if they are a column of text, are in the order of their bytes in UTF-8.
     pub(super) has_ids_in_order_of_bytes: bool,
     /// The collations in whose order something is kept that may have had another one.
@@ -95,11 +115,16 @@ impl Names {
             error.code(),
             Some(&(SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_FUNCTION | SqlState::UNDEFINED_OBJECT))
         );
-        if !is_unknown || self.is_named || self.others.is_empty() {
+        if !is_unknown || self.left_out.is_empty() {
             return String::new();
         }
+        format!("; {}", self.not_looked_for("write its schema before it"))
+    }
+
+    /// Why something is not found, and what helps, beside this.
+    pub(super) fn not_looked_for(&self, remedy: &str) -> String {
         format!(
-            "; it is not looked for in {}, where others can create or have functions: write its schema before it, or set \
+            "it is not looked for in {}, where others can create or have created something: {remedy}, or set \
              source.search_path",
             self.others.join(", ")
         )
@@ -163,6 +188,12 @@ impl Lookup {
         let rows = session.client().query_typed(&sql, &values).await.map_err(|error| mismatch(&error))?;
         let row = rows.first().ok_or_else(|| SourceError::Failed("the server left a row out".to_owned()))?;
         let found: Option<String> = column(row, "schema")?;
+        if let (Some(first), Some(rival)) = (&found, column::<Option<String>>(row, "rival")?) {
+            return Err(SourceError::Mismatch(format!(
+                "table {table}: the role's search_path leads to one in schema {first} and to one in schema {rival}, and others \
+                 can create in the first: write its schema, as in source.table = \"{first}.{table}\", or set source.search_path"
+            )));
+        }
         let is_found = found.is_some();
         let name = TableName::new(found.or(schema.map(str::to_owned)), table.to_owned());
         let names = Arc::new(Names {
@@ -170,7 +201,7 @@ impl Lookup {
             set_path: format!("SET LOCAL search_path = {}", column::<String>(row, "path")?),
             schemas,
             others: column(row, "others")?,
-            is_named: self.named.is_some(),
+            left_out: column(row, "left_out")?,
             has_ids_in_order_of_bytes: has_order_of_bytes
                 && column::<Option<bool>>(row, "id_is_bytes")? == Some(true),
             outdated: Outdated { oids: column(row, "outdated")?, words: column(row, "outdated_words")? },
