@@ -11,10 +11,12 @@ mod holders;
 mod inspect;
 pub(super) mod names;
 mod order;
+mod overlooked;
 mod parts;
 mod question;
 pub(super) mod session;
 mod texts;
+mod tokens;
 
 use super::catalogue::Database;
 use super::query::{self, Selection, Statement};
@@ -168,6 +170,7 @@ impl PostgresSource {
         let touched = query::touched(plan);
         let types = self.column_types(session, &touched).await?;
         let elsewhere = holders::allowed(session, &self.mapping).await?;
+        overlooked::refuse(session, &self.mapping, plan).await?;
         let avoided = collations::avoided(session, &self.mapping, plan, &types).await?;
         dialect::refuse_year_0(plan, &types)?;
         texts::refuse_unknown(session, plan).await?;

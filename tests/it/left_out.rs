@@ -1,6 +1,76 @@
-//! Schemas in which others can create, and what of theirs counts.
+//! Schemas in which names are not looked up because others can create in them: what the file means there is refused, not replaced.
 
 use crate::harness::{APP_BACKUP, Db, PEOPLE_FULL, Site};
+
+/// Users of whom two are customers by a type that is in a schema where everybody can create.
+fn customers() -> Site {
+    let site = Site::bare(Db::Postgres);
+    site.sql(
+        "CREATE EXTENSION citext; CREATE DOMAIN kind AS citext;
+         CREATE TABLE users (id BIGINT PRIMARY KEY, email TEXT, name TEXT, kind citext, kinds citext[], label kind);
+         INSERT INTO users SELECT row_number() OVER (), 'e', 'n', k, ARRAY[k]::citext[], k
+           FROM unnest(ARRAY['Customer', 'customer', 'staff']) AS k;
+         GRANT CREATE ON SCHEMA public TO PUBLIC",
+    );
+    site
+}
+
+fn condition(site: &Site, condition: &str, source: &str) {
+    site.configure(&format!("[source]\nwhere = {condition:?}\n{source}"));
+}
+
+#[test]
+fn what_would_mean_something_else_is_refused() {
+    let site = customers();
+    for (sql, written) in [
+        ("kind = 'customer'", "OPERATOR(public.=)"),
+        ("kind != 'staff'", "OPERATOR(public.<>)"),
+        ("kind IN ('customer')", "OPERATOR(public.=)"),
+        ("kind LIKE 'cust%'", "OPERATOR(public.~~)"),
+        ("label = 'customer'", "OPERATOR(public.=)"),
+        ("'customer' = ANY (kinds)", "OPERATOR(public.=)"),
+        ("strpos(users.kind, 'c') > 0", "public.strpos(…)"),
+        ("name::public.citext = 'N'", "OPERATOR(public.=)"),
+        ("EXISTS (SELECT FROM public.users AS u (a, b, c, d) WHERE d = 'customer')", "OPERATOR(public.=)"),
+    ] {
+        condition(&site, sql, "");
+        let finished = site.run(&["export", "minimal"]);
+        assert_eq!((finished.code, finished.text().as_str()), (Some(1), ""), "{sql}: {}", finished.stderr);
+        for word in ["source.where", written, "public (PUBLIC)", "source.search_path"] {
+            assert!(finished.stderr.contains(word), "{word}: {}", finished.stderr);
+        }
+    }
+    site.findings().assert_one(
+        "problem",
+        "mapping",
+        &["minimal export", "OPERATOR(public.=)", "REVOKE CREATE"],
+    );
+    site.configure("[source.columns]\nname = { sql = \"CASE kind WHEN 'customer' THEN 'c' END\" }\n");
+    let finished = site.run(&["export", "minimal"]);
+    assert!(finished.stderr.contains("the expression for name"), "{}", finished.stderr);
+}
+
+#[test]
+fn what_means_the_same_is_exported() {
+    let site = customers();
+    let users = |count: usize| {
+        let csv = site.done(&["export", "minimal"]);
+        assert_eq!(csv.lines().count() - 1, count, "{csv}");
+    };
+    for sql in ["kind OPERATOR(public.=) 'customer'", "public.strpos(kind, 'C') OPERATOR(pg_catalog.=) 1"] {
+        condition(&site, sql, "");
+        users(2);
+    }
+    for (sql, count) in [("name = 'n' AND id>-1", 3), ("kind IS NOT NULL", 3), ("users.name LIKE 'x%'", 0)] {
+        condition(&site, sql, "");
+        users(count);
+    }
+    condition(&site, "kind = 'customer'", "search_path = 'public'\n");
+    users(2);
+    site.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC");
+    condition(&site, "kind IN ('customer')", "");
+    users(2);
+}
 
 /// Whoever can create where the role looks first could make a table there.
 #[test]

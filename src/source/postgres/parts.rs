@@ -3,7 +3,6 @@
 
 mod bounds;
 mod repeatable;
-mod tokens;
 
 use super::answer::Answer;
 use super::session::{Session, mismatch};
