@@ -21,14 +21,16 @@ pub(super) fn search_path(config: &Config, inspection: &Inspection) -> Option<Fi
         true => Finding::warning(
             "search_path",
             format!(
-                "source.search_path names schemas in which others can create or have functions: {others}"
+                "source.search_path names schemas in which others can create or have created something: {others}"
             ),
             "an operator or a function of theirs could run in every export, and leave users out",
             "REVOKE CREATE ON SCHEMA … FROM those in parentheses, drop what is theirs there, or take the schema out",
         ),
         false => Finding::warning(
             "search_path",
-            format!("others can create or have functions in schemas of the role's search_path: {others}"),
+            format!(
+                "others can create, or have created something, in schemas of the role's search_path: {others}"
+            ),
             "names in expressions and source.where are not looked up there, because others could put theirs in front",
             "REVOKE CREATE ON SCHEMA … FROM those in parentheses, and drop what is theirs there; or write the schema before such \
              names, or set source.search_path",
@@ -37,18 +39,16 @@ pub(super) fn search_path(config: &Config, inspection: &Inspection) -> Option<Fi
 }
 
 /// Whether indexes may have the order of a library that was updated since.
-pub(super) fn collations(config: &Config, inspection: &Inspection) -> Option<Finding> {
-    let outdated = &inspection.outdated_collations;
+pub(super) fn collations(inspection: &Inspection) -> Option<Finding> {
+    let outdated = &inspection.outdated_indexes;
     (!outdated.is_empty()).then(|| {
         Finding::warning(
             "collation",
-            format!("text had another order when its indexes were made: {}", outdated.join("; ")),
-            "an index in an outdated order does not find everybody; exports that meet its disorder fail",
-            format!(
-                "REINDEX TABLE {}; then ALTER COLLATION … REFRESH VERSION, or, for the database's own, ALTER DATABASE … \
-                 REFRESH COLLATION VERSION",
-                config.source.mapping.table
-            ),
+            format!("text had another order when these were made: {}", outdated.join("; ")),
+            "an index in an outdated order does not find everybody: filters, pages, expressions and source.where do without \
+             any, which is slow; exports that meet its disorder fail",
+            "REINDEX INDEX … for each (for partitions, load their rows anew); then ALTER COLLATION … REFRESH VERSION, or, for \
+             the database's own, ALTER DATABASE … REFRESH COLLATION VERSION",
         )
     })
 }

@@ -44,7 +44,7 @@ pub(super) async fn examine(config: &Config, source: &Source, now: Timestamp) ->
     findings.extend(encryption(&inspection));
     findings.push(privileges(config, &inspection));
     findings.extend(database::search_path(config, &inspection));
-    findings.extend(database::collations(config, &inspection));
+    findings.extend(database::collations(&inspection));
     findings.extend(clock(&inspection, now));
     findings.extend(elsewhere::examine(config, &inspection.elsewhere));
     findings.extend(unused(config));

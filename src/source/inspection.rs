@@ -33,11 +33,11 @@ pub struct Inspection {
     pub clock: Option<Timestamp>,
     /// After how long the database ends a statement of this role, whatever it does.
     pub statement_timeout: Option<Duration>,
-    /// The schemas of the search path in which others can create functions or have some, and who they are; `None` where nothing is
+    /// The schemas of the search path in which others can create or have created something, and who they are; `None` where nothing is
     /// looked up along a path.
     pub others_on_path: Option<Vec<String>>,
-    /// Collations whose order is of another version than what indexes were made with, as far as they matter.
-    pub outdated_collations: Vec<String>,
+    /// Indexes of what is exported that may be in another order than texts have now, and why.
+    pub outdated_indexes: Vec<String>,
     /// What is not read from this database alone.
     pub elsewhere: Elsewhere,
 }

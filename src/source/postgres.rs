@@ -2,6 +2,7 @@
 
 mod answer;
 mod aside;
+mod collations;
 mod comparison;
 mod connection;
 mod data_row;
@@ -10,11 +11,13 @@ mod holders;
 mod inspect;
 pub(super) mod names;
 mod order;
+mod overlooked;
 mod parts;
 mod question;
 pub(super) mod session;
 mod text_times;
 mod texts;
+mod tokens;
 
 use super::catalogue::Database;
 use super::query::{self, Selection, Statement};
@@ -61,6 +64,7 @@ impl PostgresSource {
         let mut session = self.connector.open().await?;
         let query = self.prepare(&mut session, plan).await?;
         let sink = self.push_all(&mut session, &query, sink).await?;
+        holders::were_here(&session, &self.mapping).await?;
         session.finish().await;
         Ok(sink)
     }
@@ -172,6 +176,8 @@ impl PostgresSource {
         let touched = query::touched(plan);
         let types = self.column_types(session, &touched).await?;
         let elsewhere = holders::allowed(session, &self.mapping).await?;
+        overlooked::refuse(session, &self.mapping, plan).await?;
+        let avoided = collations::avoided(session, &self.mapping, plan, &types).await?;
         dialect::refuse_year_0(plan, &types)?;
         texts::refuse_unknown(session, plan).await?;
         let (names, id_type) = (Arc::clone(&session.names), types.of(&Column::ID));
@@ -185,7 +191,7 @@ impl PostgresSource {
         };
         let mut dialect = PostgresDialect {
             mapping: &self.mapping,
-            names: &names,
+            table: &names.table,
             types: &types,
             ids: comparison(compares_ids, &Column::ID).await?,
             addresses: comparison(compares_addresses, &Column::EMAIL).await?,
@@ -209,6 +215,7 @@ impl PostgresSource {
             compares_texts,
             converted_from,
             elsewhere,
+            avoided,
         })
     }
 
@@ -376,6 +383,8 @@ struct Query {
     /// The encoding from which the server converts texts, if it does.
     converted_from: Option<String>,
     elsewhere: Elsewhere,
+    /// What is in an outdated order, so that no index is used.
+    avoided: Vec<String>,
 }
 
 impl Query {

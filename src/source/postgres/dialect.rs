@@ -2,7 +2,6 @@
 
 use super::comparison::Comparison;
 use super::data_row::Wire;
-use super::names::Names;
 use super::{order, text_times};
 use crate::plan::{Column, Filter, Kind, ParameterError, Plan};
 use crate::source::query::Dialect;
@@ -156,7 +155,8 @@ pub(super) fn refuse_year_0(plan: &Plan, types: &ColumnTypes) -> Result<(), Para
 /// named with its schema, because it stands beside what the administrator wrote.
 pub(super) struct PostgresDialect<'a> {
     pub(super) mapping: &'a Mapping,
-    pub(super) names: &'a Names,
+    /// As it stands in SQL.
+    pub(super) table: &'a str,
     pub(super) types: &'a ColumnTypes,
     /// How ids and addresses are compared in the way of their indexes.
     pub(super) ids: Option<Comparison>,
@@ -178,10 +178,8 @@ impl PostgresDialect<'_> {
             format!("{column}::pg_catalog.text OPERATOR(pg_catalog.=) {value} COLLATE pg_catalog.\"C\"");
         match &self.addresses {
             // The first comparison can use the index, the second makes it exact.
-            Some(comparison) if !self.is_outdated(&Column::EMAIL) => {
-                format!("{} AND {exact}", comparison.equal(&column, &value))
-            }
-            _ => exact,
+            Some(comparison) => format!("{} AND {exact}", comparison.equal(&column, &value)),
+            None => exact,
         }
     }
 
@@ -244,11 +242,6 @@ impl PostgresDialect<'_> {
         ]
     }
 
-    /// Whether an index on the column may not find what it should.
-    fn is_outdated(&self, column: &Column) -> bool {
-        self.names.is_outdated(self.mapping.own_column(column))
-    }
-
     fn compare_time(&mut self, column: &Column, operator: &str, time: Timestamp) -> String {
         let name = self.mapping.sql(column);
         let operator = format!("OPERATOR(pg_catalog.{operator})");
@@ -276,7 +269,7 @@ impl PostgresDialect<'_> {
 
 impl Dialect for PostgresDialect<'_> {
     fn table(&self) -> String {
-        self.names.table.clone()
+        self.table.to_owned()
     }
 
     fn select(&self, column: &Column) -> String {
@@ -342,9 +335,6 @@ impl Dialect for PostgresDialect<'_> {
                 self.mapping.described(&Column::ID)
             )));
         };
-        // No index is asked for what is not a column, and one in an outdated order must not be.
-        let column =
-            if self.is_outdated(&Column::ID) { format!("GREATEST({column}, {column})") } else { column };
         Ok(comparison.greater(&column, &value))
     }
 }

@@ -8,7 +8,7 @@ use tokio_postgres::types::{ToSql, Type};
 /// What was looked at in this transaction, and whatever is a partition of it or inherits from it. A statement has locked what it
 /// names, and what the views among that read, as soon as it is prepared (PostgreSQL manual, section 54.12, "pg_locks"). The rows
 /// of a materialized view are its own.
-const READ: &str = "
+pub(super) const READ: &str = "
     WITH RECURSIVE read (oid) AS (
         SELECT l.relation FROM pg_catalog.pg_locks l
          WHERE l.pid = pg_catalog.pg_backend_pid() AND l.locktype = 'relation'
@@ -69,6 +69,17 @@ pub(super) async fn allowed(session: &Session, mapping: &Mapping) -> Result<Else
          who is moved meanwhile is left out or there twice; if that will do, set source.consistency = \"per_shard\"",
         mapping.table
     )))
+}
+
+/// Fails where a function has read what other servers hold: nobody knows what it reads before it has run, and locked that.
+pub(super) async fn were_here(session: &Session, mapping: &Mapping) -> Result<(), SourceError> {
+    match allowed(session, mapping).await {
+        Ok(_) => Ok(()),
+        Err(SourceError::Mismatch(refusal)) => {
+            Err(SourceError::Failed(format!("a function read it: {refusal}")))
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// What other servers hold of what the transaction has looked at.

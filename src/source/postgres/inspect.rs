@@ -1,6 +1,7 @@
 //! What PostgreSQL says of a plan, of the role and of the table.
 
 use super::answer::Cell;
+use super::collations;
 use super::holders::{self, Held};
 use super::session::{Session, error_text, mismatch};
 use super::{PostgresSource, Query};
@@ -53,8 +54,9 @@ impl PostgresSource {
         })
     }
 
-    /// What other servers hold of everything that can be exported, or of the table alone where not all of that is there.
-    async fn all_elsewhere(&self, session: &mut Session) -> Result<Elsewhere, SourceError> {
+    /// What other servers hold, and what is in an outdated order, of everything that can be exported, or of the table alone where not
+    /// all of that is there.
+    async fn behind_all(&self, session: &mut Session) -> Result<(Elsewhere, Vec<String>), SourceError> {
         let declared = self.mapping.columns.iter().map(|(column, _)| column.clone());
         let all: Vec<_> = Column::CONTRACT.into_iter().chain(declared).collect();
         session.set_busy(true);
@@ -67,9 +69,10 @@ impl PostgresSource {
             }
             client.batch_execute("ROLLBACK TO SAVEPOINT probe").await.map_err(|error| mismatch(&error))?;
         }
-        let elsewhere = holders::elsewhere(session).await;
+        let elsewhere = holders::elsewhere(session).await?;
+        let outdated = collations::found(session).await?;
         session.set_busy(false);
-        elsewhere
+        Ok((elsewhere, outdated))
     }
 
     pub(in crate::source) async fn inspect(&self) -> Result<Inspection, SourceError> {
@@ -79,7 +82,7 @@ impl PostgresSource {
         let table: [(&(dyn ToSql + Sync), Type); 1] = [(&names.table, Type::TEXT)];
         let about = session.ask(ABOUT, &table).await.map_err(failed)?;
         let rows = session.ask(READABLE, &table).await.map_err(failed)?;
-        let elsewhere = self.all_elsewhere(&mut session).await?;
+        let (elsewhere, outdated) = self.behind_all(&mut session).await?;
         session.finish().await;
         let row = about.first().ok_or_else(|| SourceError::Failed("the role is not known".to_owned()))?;
         let table = &self.mapping.table;
@@ -107,7 +110,7 @@ impl PostgresSource {
                 .and_then(|time| time.try_into().ok())
                 .map(Duration::from_millis),
             others_on_path: Some(names.others.clone()),
-            outdated_collations: names.outdated_collations.clone(),
+            outdated_indexes: outdated,
             elsewhere,
         })
     }

@@ -4,6 +4,7 @@
 //! So what we write is looked up in `pg_catalog` alone, or names it; the table is found once and named with its schema; and what the
 //! administrator writes is looked up in schemas in which nobody else can create, or in those that the configuration names.
 
+use super::collations::{self, IS_BYTES, Outdated};
 use super::session::{Session, mismatch};
 use crate::plan::Column;
 use crate::source::{Mapping, SourceError, TableName, quote};
@@ -25,65 +26,68 @@ const SITUATION: &str = "SELECT pg_catalog.current_schemas(false) AS path, \
     pg_catalog.current_setting('server_version_num') AS version, \
     pg_catalog.current_setting('server_encoding') AS encoding";
 
-/// Whether the order of a collation `k`, in the database `d`, is that of the bytes, so that no library and no update of one changes
-/// it. Older servers have no other provider for a database than the C library.
-pub(super) const IS_BYTES: &str = "coalesce(CASE \
-    CASE k.collprovider WHEN 'd' THEN coalesce(to_jsonb(d) ->> 'datlocprovider', 'c') ELSE k.collprovider::text END \
-    WHEN 'b' THEN true \
-    WHEN 'c' THEN CASE k.collprovider WHEN 'd' THEN d.datcollate ELSE k.collcollate END IN ('C', 'POSIX') \
-    ELSE false END, false)";
-
-/// The version of a collation's order when the database began to use it, and now; a difference means that indexes may have the old
-/// order. The order of the database itself has versions since PostgreSQL 15.
-const VERSIONS: [&str; 2] = ["CASE k.collprovider WHEN 'd' THEN d.datcollversion ELSE k.collversion END", "
-    CASE k.collprovider WHEN 'd' THEN pg_database_collation_actual_version(d.oid) ELSE pg_collation_actual_version(k.oid) END"];
-const VERSIONS_BEFORE_15: [&str; 2] =
-    ["k.collversion", "CASE WHEN k.collprovider <> 'd' THEN pg_collation_actual_version(k.oid) END"];
-
-/// Finds the table and sets the path for the administrator's SQL, without the schemas in which others can create, or have
-/// functions or operators, unless the configuration names them. Others are all but superusers, the owner of the database, and
-/// those who can put another table in the place of the users: its owner, and the owner of its schema.
+/// Finds the table and sets the path for the administrator's SQL, without the schemas in which others can create, or have what runs
+/// where a name is taken for it, unless the configuration names them. Others are all but superusers, the owner of the database,
+/// and those who can put another table in the place of the users: its owner, and the owner of its schema. Where the role's path
+/// leads to a second table of that name, those who can create before it must be able to replace that one, too.
 const NAMES: &str = "
     WITH path AS (
         SELECT n.oid, n.nspname, n.nspowner, n.nspacl, p.place
           FROM unnest($1::name[]) WITH ORDINALITY AS p (name, place)
           JOIN pg_namespace n ON n.nspname = p.name AND n.oid <> pg_my_temp_schema()
-    ), users AS (
-        SELECT c.oid, c.relowner, n.nspname, n.nspowner
+    ), tables AS (
+        SELECT c.oid, c.relowner, n.nspname, n.nspowner, p.place
           FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace LEFT JOIN path p ON p.oid = n.oid
          WHERE c.relname = $2 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
            AND CASE WHEN $3::text IS NULL THEN p.place IS NOT NULL ELSE n.nspname = $3 END
-         ORDER BY p.place LIMIT 1
-    ), owners (oid) AS (
-        SELECT relowner FROM users UNION SELECT nspowner FROM users
-         UNION SELECT datdba FROM pg_database WHERE datname = current_database()
-    ), others AS (
+    ), users AS (
+        SELECT * FROM tables ORDER BY place LIMIT 1
+    ), makers AS (
         SELECT p.place, p.nspname, m.role
           FROM path p, LATERAL (
                    SELECT p.nspowner UNION
                    SELECT a.grantee FROM aclexplode(p.nspacl) a WHERE a.privilege_type = 'CREATE' UNION
                    SELECT f.proowner FROM pg_proc f WHERE f.pronamespace = p.oid UNION
-                   SELECT o.oprowner FROM pg_operator o WHERE o.oprnamespace = p.oid) AS m (role)
+                   SELECT o.oprowner FROM pg_operator o WHERE o.oprnamespace = p.oid UNION
+                   SELECT t.typowner FROM pg_type t
+                    WHERE t.typnamespace = p.oid
+                      AND (t.typtype IN ('d', 'r', 'm') OR t.typtype = 'b' AND t.typcategory <> 'A') UNION
+                   SELECT k.collowner FROM pg_collation k WHERE k.collnamespace = p.oid UNION
+                   SELECT v.relowner FROM pg_class v WHERE v.relnamespace = p.oid AND v.relkind = 'v') AS m (role)
          WHERE m.role IS DISTINCT FROM to_regrole('pg_database_owner')::oid
-           AND (m.role = 0 OR NOT EXISTS (SELECT FROM owners o WHERE pg_has_role(m.role, o.oid, 'MEMBER')))
-    ), orders AS (
-        SELECT a.attname, {is_bytes} AS is_bytes, quote_ident(k.collname) AS name, {recorded} AS recorded, {actual} AS actual
-          FROM users u
-          JOIN pg_attribute a ON a.attrelid = u.oid AND a.attname IN ($5, $6) AND NOT a.attisdropped
-          JOIN pg_collation k ON k.oid = a.attcollation
-          JOIN pg_database d ON d.datname = current_database()
+    ), database AS (
+        SELECT datdba FROM pg_database WHERE datname = current_database()
+    ), others AS (
+        SELECT m.place, m.nspname, m.role FROM makers m
+         WHERE m.role = 0 OR NOT EXISTS (
+             SELECT FROM (SELECT relowner FROM users UNION SELECT nspowner FROM users UNION SELECT datdba FROM database) o (oid)
+              WHERE pg_has_role(m.role, o.oid, 'MEMBER'))
+    ), rivals AS (
+        SELECT t.nspname FROM users u JOIN tables t ON t.place > u.place, database
+         WHERE $4 = 'found' AND EXISTS (
+             SELECT FROM (SELECT role FROM makers WHERE place = u.place UNION SELECT u.relowner) m (role)
+              WHERE m.role = 0 OR NOT EXISTS (
+                  SELECT FROM (VALUES (t.relowner), (t.nspowner), (datdba)) o (oid)
+                   WHERE pg_has_role(m.role, o.oid, 'MEMBER')))
+         ORDER BY t.place LIMIT 1
+    ), outdated AS ({outdated}
     )
     SELECT (SELECT nspname::text FROM users) AS schema,
+           (SELECT nspname::text FROM rivals) AS rival,
            set_config('search_path', concat_ws(', ', 'pg_catalog', (
                SELECT string_agg(quote_ident(p.nspname), ', ' ORDER BY p.place) FROM path p
                 WHERE $4::text = 'named' OR NOT EXISTS (SELECT FROM others o WHERE o.place = p.place)), 'pg_temp'), true) AS path,
            ARRAY(SELECT format('%s (%s)', o.nspname, string_agg(
                             CASE o.role WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(o.role)::text END, ', ' ORDER BY o.role))
                    FROM others o GROUP BY o.place, o.nspname ORDER BY o.place) AS others,
-           (SELECT is_bytes FROM orders WHERE attname = $5) AS id_is_bytes,
-           ARRAY(SELECT attname::text FROM orders WHERE recorded <> actual ORDER BY attname) AS outdated,
-           ARRAY(SELECT format('column %s: collation %s, version %s then and %s now', attname, name, recorded, actual)
-                   FROM orders WHERE recorded <> actual ORDER BY attname) AS outdated_collations";
+           ARRAY(SELECT DISTINCT o.nspname::text FROM others o WHERE $4 = 'found') AS left_out,
+           (SELECT {is_bytes}
+              FROM users u
+              JOIN pg_attribute a ON a.attrelid = u.oid AND a.attname = $5 AND NOT a.attisdropped
+              JOIN pg_collation k ON k.oid = a.attcollation
+              JOIN pg_database d ON d.datname = current_database()) AS id_is_bytes,
+           ARRAY(SELECT oid FROM outdated ORDER BY oid) AS outdated,
+           ARRAY(SELECT said FROM outdated ORDER BY oid) AS outdated_words";
 
 /// What names mean in a transaction.
 #[derive(Debug, Default)]
@@ -94,35 +98,33 @@ pub(in crate::source) struct Names {
     pub(super) set_path: String,
     /// The schemas of the role's own path, or of the configured one, as PostgreSQL writes an array of them.
     pub(in crate::source) schemas: String,
-    /// The schemas in which others can create or have functions, and who they are: `public (PUBLIC)`.
+    /// The schemas in which others can create or have created something, and who they are: `public (PUBLIC)`.
     pub(super) others: Vec<String>,
-    /// Whether these are in the path, because the configuration names them.
-    is_named: bool,
+    /// Which of them are not in the path, because the configuration names none.
+    pub(super) left_out: Vec<String>,
     /// Whether the ids, if they are a column of text, are in the order of their bytes in UTF-8.
     pub(super) has_ids_in_order_of_bytes: bool,
-    /// The columns of ids and addresses whose order is of another version than the one in which indexes were made.
-    pub(super) outdated: Vec<String>,
-    /// The same, in words.
-    pub(super) outdated_collations: Vec<String>,
+    /// The collations in whose order something is kept that may have had another one.
+    pub(super) outdated: Outdated,
 }
 
 impl Names {
-    /// Whether an index on a column may be in an outdated order.
-    pub(super) fn is_outdated(&self, column: Option<&str>) -> bool {
-        column.is_some_and(|column| self.outdated.iter().any(|outdated| outdated == column))
-    }
-
     /// What else to know where the server knows no such name.
     pub(in crate::source) fn hint(&self, error: &tokio_postgres::Error) -> String {
         let is_unknown = matches!(
             error.code(),
             Some(&(SqlState::UNDEFINED_TABLE | SqlState::UNDEFINED_FUNCTION | SqlState::UNDEFINED_OBJECT))
         );
-        if !is_unknown || self.is_named || self.others.is_empty() {
+        if !is_unknown || self.left_out.is_empty() {
             return String::new();
         }
+        format!("; {}", self.not_looked_for("write its schema before it"))
+    }
+
+    /// Why something is not found, and what helps, beside this.
+    pub(super) fn not_looked_for(&self, remedy: &str) -> String {
         format!(
-            "; it is not looked for in {}, where others can create or have functions: write its schema before it, or set \
+            "it is not looked for in {}, where others can create or have created something: {remedy}, or set \
              source.search_path",
             self.others.join(", ")
         )
@@ -134,21 +136,19 @@ pub(in crate::source) struct Lookup {
     table: TableName,
     /// The path that the configuration names.
     named: Option<Vec<String>>,
-    /// The columns of ids and addresses.
+    /// The column of ids.
     id: Option<String>,
-    email: Option<String>,
     known: Mutex<Option<(Instant, Arc<Names>)>>,
 }
 
 impl Lookup {
     pub(in crate::source) fn new(table: TableName, named: Option<Vec<String>>) -> Self {
-        Self { table, named, id: None, email: None, known: Mutex::new(None) }
+        Self { table, named, id: None, known: Mutex::new(None) }
     }
 
     pub(super) fn of(mapping: &Mapping) -> Self {
-        let own = |column: &Column| mapping.own_column(column).map(str::to_owned);
-        let (id, email) = (own(&Column::ID), own(&Column::EMAIL));
-        Self { id, email, ..Self::new(mapping.table.clone(), mapping.search_path.clone()) }
+        let id = mapping.own_column(&Column::ID).map(str::to_owned);
+        Self { id, ..Self::new(mapping.table.clone(), mapping.search_path.clone()) }
     }
 
     /// What was found a moment ago.
@@ -180,16 +180,20 @@ impl Lookup {
         said: &[SimpleQueryMessage],
     ) -> Result<Arc<Names>, SourceError> {
         let Situation { schemas, version, has_order_of_bytes } = Situation::of(said);
-        let [recorded, actual] = if version < 150_000 { VERSIONS_BEFORE_15 } else { VERSIONS };
-        let sql = NAMES.replace("{is_bytes}", IS_BYTES).replace("{recorded}", recorded);
-        let sql = sql.replace("{actual}", actual);
+        let sql = NAMES.replace("{is_bytes}", IS_BYTES).replace("{outdated}", &collations::outdated(version));
         let (table, schema) = (self.table.name(), self.table.schema());
         let how = if self.named.is_some() { "named" } else { "found" };
-        let values: [&(dyn ToSql + Sync); 6] = [&schemas, &table, &schema, &how, &self.id, &self.email];
+        let values: [&(dyn ToSql + Sync); 5] = [&schemas, &table, &schema, &how, &self.id];
         let values = values.map(|value| (value, Type::TEXT));
         let rows = session.client().query_typed(&sql, &values).await.map_err(|error| mismatch(&error))?;
         let row = rows.first().ok_or_else(|| SourceError::Failed("the server left a row out".to_owned()))?;
         let found: Option<String> = column(row, "schema")?;
+        if let (Some(first), Some(rival)) = (&found, column::<Option<String>>(row, "rival")?) {
+            return Err(SourceError::Mismatch(format!(
+                "table {table}: the role's search_path leads to one in schema {first} and to one in schema {rival}, and others \
+                 can create in the first: write its schema, as in source.table = \"{first}.{table}\", or set source.search_path"
+            )));
+        }
         let is_found = found.is_some();
         let name = TableName::new(found.or(schema.map(str::to_owned)), table.to_owned());
         let names = Arc::new(Names {
@@ -197,11 +201,10 @@ impl Lookup {
             set_path: format!("SET LOCAL search_path = {}", column::<String>(row, "path")?),
             schemas,
             others: column(row, "others")?,
-            is_named: self.named.is_some(),
+            left_out: column(row, "left_out")?,
             has_ids_in_order_of_bytes: has_order_of_bytes
                 && column::<Option<bool>>(row, "id_is_bytes")? == Some(true),
-            outdated: column(row, "outdated")?,
-            outdated_collations: column(row, "outdated_collations")?,
+            outdated: Outdated { oids: column(row, "outdated")?, words: column(row, "outdated_words")? },
         });
         if is_found {
             *self.known.lock().unwrap_or_else(PoisonError::into_inner) =

@@ -3,11 +3,10 @@
 
 mod bounds;
 mod repeatable;
-mod tokens;
 
 use super::answer::Answer;
 use super::session::{Session, mismatch};
-use super::{PostgresSource, Query};
+use super::{PostgresSource, Query, holders};
 use crate::plan::{Column, Plan};
 use crate::source::{Parts, RowSink, SourceError, join};
 use bounds::{Range, Ranges};
@@ -28,6 +27,13 @@ impl PostgresSource {
     ) -> Result<(), SourceError> {
         let mut session = self.connector.open().await?;
         let query = self.prepare(&mut session, plan).await?;
+        if !query.avoided.is_empty() {
+            tracing::warn!(
+                "no index is used, because some are in an outdated order, and would leave users out: {}; REINDEX them, and \
+                 see 'headcount check'",
+                query.avoided.join("; ")
+            );
+        }
         let spare = self.spare_for(plan, &query);
         let division = if spare.is_empty() { Ok(None) } else { self.divide(&session, &query).await };
         let (ranges, snapshot) = match division {
@@ -70,6 +76,8 @@ impl PostgresSource {
             "a filter, a limit or 'after' chooses users".to_owned()
         } else if !query.elsewhere.is_empty() {
             format!("other servers hold rows, and share no snapshot: {}", query.elsewhere)
+        } else if !query.avoided.is_empty() {
+            "indexes in an outdated order are not used".to_owned()
         } else {
             let spare = self.spare.take();
             if !spare.is_empty() {
@@ -105,6 +113,7 @@ impl PostgresSource {
         parts: impl Parts,
     ) -> Result<(), SourceError> {
         let sink = self.push_all(&mut session, query, parts.only().await?).await?;
+        holders::were_here(&session, &self.mapping).await?;
         session.finish().await;
         Ok(sink.finish().await?)
     }
@@ -161,6 +170,7 @@ impl<P: Parts> Shared<P> {
         match opened {
             Ok(mut session) => {
                 self.read_ranges(&mut session).await?;
+                holders::were_here(&session, &self.source.mapping).await?;
                 session.finish().await;
                 Ok(true)
             }

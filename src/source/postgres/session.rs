@@ -23,14 +23,23 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(5);
 const MAX_CONNECTIONS: usize = 4096;
 
 /// With row security off, a policy that would hide users makes a statement fail instead of leaving them out. A transaction may
-/// be idle while the source waits for a client. The rest makes texts the same whatever the server is set to; times without a
-/// zone are UTC.
+/// be idle while the source waits for a client. The rest makes SQL mean the same, find the same rows and print the same texts
+/// whatever the role and the database are set to; times without a zone are UTC. What an application's own SQL may mean to depend
+/// on (`lc_monetary` and its like, `default_text_search_config`, `timezone_abbreviations`) stays as it is.
 const SETTINGS: &str = "SET LOCAL row_security = off; \
     SET LOCAL idle_in_transaction_session_timeout = 0; \
     SET LOCAL TimeZone = 'UTC'; \
     SET LOCAL DateStyle = 'ISO, YMD'; \
     SET LOCAL IntervalStyle = 'postgres'; \
     SET LOCAL extra_float_digits = 1; \
+    SET LOCAL bytea_output = 'hex'; \
+    SET LOCAL xmlbinary = 'base64'; \
+    SET LOCAL xmloption = 'content'; \
+    SET LOCAL quote_all_identifiers = off; \
+    SET LOCAL standard_conforming_strings = on; \
+    SET LOCAL array_nulls = on; \
+    SET LOCAL transform_null_equals = off; \
+    SET LOCAL gin_fuzzy_search_limit = 0; \
     SELECT pg_catalog.current_setting('server_encoding') AS server_encoding, \
         EXISTS (SELECT FROM pg_catalog.pg_foreign_table) AS has_foreign_tables, \
         pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL AS has_citus";

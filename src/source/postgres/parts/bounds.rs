@@ -3,8 +3,8 @@
 //! They come from what the server knows of the table already. Where that is wrong, ranges are larger or smaller than they
 //! should be, which costs time; each row is in one of them whatever they are.
 
+use super::super::collations::IS_BYTES;
 use super::super::dialect::ColumnType;
-use super::super::names::IS_BYTES;
 use super::super::session::{Session, mismatch};
 use super::super::{PostgresSource, Query};
 use super::repeatable;

@@ -5,7 +5,7 @@
 //! the catalogue, whatever its schema and arguments. What is not known to be harmless counts as not repeatable, which costs speed.
 
 use super::super::session::{Session, mismatch};
-use super::tokens::{Token, tokens};
+use super::super::tokens::{Token, implied, tokens};
 use crate::source::SourceError;
 use tokio_postgres::types::{ToSql, Type};
 
@@ -57,9 +57,6 @@ const WORDS: [&str; 8] = [
 /// Texts that are a moment when they are read as a time (PostgreSQL manual, section 8.5.1.4, "Special Values").
 const MOMENTS: [&str; 4] = ["now", "today", "tomorrow", "yesterday"];
 
-/// What `IN`, `BETWEEN`, `CASE`, `LIKE` and their like call without naming it.
-const IMPLIED: [&str; 10] = ["=", "<>", "<", ">", "<=", ">=", "~~", "!~~", "~~*", "!~~*"];
-
 /// Types that read a time of a text.
 const TIMES: [&str; 5] = ["date", "time", "timestamp", "timestamptz", "timetz"];
 
@@ -93,7 +90,7 @@ pub(super) async fn culprit(session: &Session, texts: &[String]) -> Result<Optio
     if texts.is_empty() {
         return Ok(None);
     }
-    let (mut names, mut operators) = (Vec::new(), IMPLIED.map(str::to_owned).to_vec());
+    let (mut names, mut operators) = (Vec::new(), Vec::new());
     for sql in texts {
         match look(&tokens(sql)) {
             Ok(found) => {
@@ -133,6 +130,8 @@ fn look(tokens: &[Token]) -> Result<Found, String> {
                     rest = after;
                     continue;
                 }
+                let implied = implied(token, rest.first()).iter();
+                found.operators.extend(implied.map(|&operator| operator.to_owned()));
                 // Servers with one byte a character fold the others, too.
                 let lower = word.to_lowercase();
                 found.names.extend((lower != folded).then_some(lower).into_iter().chain([folded]).map(cut));
@@ -227,6 +226,7 @@ mod tests {
             ("date(x)", "date x"),
             ("GRÖẞE", "größe grÖẞe"),
             ("'it''s' || $$knowing$$ || a$b", "a$b"),
+            ("a ~ '^\\d+\\' || b", "a b"),
         ] {
             assert_eq!(names(sql).as_deref(), Ok(expected), "{sql}");
         }
@@ -243,6 +243,7 @@ mod tests {
             "created_at > 'to'\n 'morrow'",
             "created_at > 'to' -- a comment\n 'day'",
             "created_at > E'\\x6eow'",
+            "created_at > E'it\\'s' || now",
             "created_at > U&'\\006eow'",
             "U&\"\\006eow\"()",
             "created_at > '[now,)'",

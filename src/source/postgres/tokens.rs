@@ -20,6 +20,21 @@ impl Token {
     }
 }
 
+/// The operators that a keyword stands for: they are looked up as if they had been written.
+pub(super) fn implied(token: &Token, after: Option<&Token>) -> &'static [&'static str] {
+    let Token::Word(word) = token else { return &[] };
+    match word.to_ascii_lowercase().as_str() {
+        // Without a value before it, it compares nothing.
+        "case" if after.is_some_and(|after| after.is_word("when")) => &[],
+        "in" | "case" | "nullif" | "distinct" | "using" | "natural" => &["=", "<>"],
+        "between" => &["<", "<=", ">", ">="],
+        "like" => &["~~", "!~~"],
+        "ilike" => &["~~*", "!~~*"],
+        "similar" => &["~", "!~"],
+        _ => &[],
+    }
+}
+
 /// The pieces of a text.
 pub(super) fn tokens(sql: &str) -> Vec<Token> {
     let mut tokens = Vec::new();
@@ -60,9 +75,13 @@ fn word(sql: &str) -> (Option<Token>, &str) {
     let is_part = |character: char| is_name(character) || character.is_ascii_digit() || character == '$';
     let (word, after) = sql.split_at(sql.find(|character| !is_part(character)).unwrap_or(sql.len()));
     match word.to_ascii_lowercase().as_str() {
-        "e" | "n" | "b" | "x" if after.starts_with('\'') => literal(after),
+        "n" | "b" | "x" if after.starts_with('\'') => literal(after),
+        "e" if after.starts_with('\'') => {
+            (Some(Token::Unreadable("a text in escapes")), after_escaped(&after[1..]))
+        }
         "u" if after.starts_with("&'") || after.starts_with("&\"") => {
-            (Some(Token::Unreadable("a name or text in escapes")), "")
+            let quote = if after.starts_with("&'") { '\'' } else { '"' };
+            (Some(Token::Unreadable("a name or text in escapes")), until(&after[2..], quote).1)
         }
         _ => (Some(Token::Word(word.to_owned())), after),
     }
@@ -72,16 +91,32 @@ fn operator(sql: &str) -> (Option<Token>, &str) {
     let end = sql.find(|character| !is_operator(character)).unwrap_or(sql.len());
     // A comment ends it.
     let end = [sql.find("--"), sql.find("/*")].into_iter().flatten().fold(end, usize::min);
+    // A sign at its end is one of its own, unless it has a character that no operator of standard SQL has (section 4.1.3).
+    let has_other = sql[..end].contains(|character| "~!@#%^&|`?".contains(character));
+    let name = if has_other { &sql[..end] } else { sql[..end].trim_end_matches(['+', '-']) };
+    let end = name.len().max(1);
     let (operator, after) = sql.split_at(end);
+    let operator = if operator == "!=" { "<>" } else { operator };
     (Some(Token::Operator(operator.to_owned())), after)
 }
 
 fn literal(sql: &str) -> (Option<Token>, &str) {
     let (text, after) = until(&sql[1..], '\'');
-    // Whether it escapes something depends on a setting.
-    let token =
-        if text.contains('\\') { Token::Unreadable("a text in escapes") } else { Token::Literal(text) };
-    (Some(token), after)
+    (Some(Token::Literal(text)), after)
+}
+
+/// What follows a text in which a backslash takes the next character with it.
+fn after_escaped(text: &str) -> &str {
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        match character {
+            '\\' => drop(characters.next()),
+            '\'' if characters.as_str().starts_with('\'') => drop(characters.next()),
+            '\'' => break,
+            _ => {}
+        }
+    }
+    characters.as_str()
 }
 
 fn quoted(sql: &str) -> (Option<Token>, &str) {
