@@ -111,7 +111,7 @@ fn unknown_names_are_answered_with_the_known_ones(db: Db) {
         &["export", "suport"][..],
         &["export", "users:export_support"],
         &["flags", "enable", "users:export_suport"],
-        &["flags", "disable", "support"],
+        &["flags", "disable", "suport"],
         &["keys", "create", "x", "--kind", "standard", "--grant", "users:export_suport"],
         &["keys", "create", "x", "--kind", "standard", "--grant", "support"],
         &["keys", "create", "x", "--kind", "standard", "--without", "users:export_suport"],
