@@ -48,7 +48,7 @@ fn a_store_that_finds_no_room_stops_exports_until_there_is_some() {
     let site = Site::with_people(Db::Sqlite);
     site.create_key(&["anybody", "--kind", "standard"]);
     let server = site.serve();
-    server.limit_files("262144");
+    server.limit_files("524288");
     let (mut asked, mut whole) = (0, 0);
     let mut export = || {
         let is_whole = is_whole(&server);
