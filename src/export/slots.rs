@@ -11,13 +11,17 @@ use tokio::sync::oneshot;
 /// of memory.
 pub const IN_FLIGHT_PER_SLOT: usize = 8;
 
+/// From so many slots on, a key that has half of them leaves the last one to others. Of fewer, one that stands empty would cost
+/// whoever has one key only too much.
+const MANY: usize = 4;
+
 /// How many, and how long.
 #[derive(Clone, Copy, Debug)]
 pub struct SlotLimits {
     /// Exports that read at the same time, 1 or more.
     pub exports: usize,
-    /// Those of one key, 1 or more; `None`: no limit of its own, but who has half of all leaves the last one to others, and gets
-    /// no further while they wait.
+    /// Those of one key, 1 or more; `None`: no limit of its own, but who has half of four or more leaves the last one to others,
+    /// and gets no further while they wait.
     pub per_key: Option<usize>,
     /// Requests that wait for a slot. One key has at most half of the places, so that it does not fill them all.
     pub queue: usize,
@@ -137,7 +141,7 @@ impl Slots {
     }
 
     fn may_run(&self, state: &State, key: Option<&str>) -> bool {
-        let is_last = state.held.slots + 1 == self.limits.exports;
+        let is_last = self.limits.exports >= MANY && state.held.slots + 1 == self.limits.exports;
         let would_take_the_last = is_last && self.has_its_share(state, key);
         !(self.is_full(state) || self.is_key_busy(state, key) || would_take_the_last)
     }

@@ -1,20 +1,21 @@
 //! Functions that read what other servers hold, which nobody sees before they run.
 
 use crate::harness::{Db, Download, MINIMAL, STANDARD_KEY, Site};
-use crate::parts_postgres::{USERS, fill, serve};
+use crate::parts_postgres::{ANALYZE, SPARSE, USERS, fill, serve};
 
 /// Users beside a foreign table of one of them, and a function, which is of this kind, that reads it for the first.
 fn site(users: u32, kind: &str) -> Site {
     let mut site = Site::with_empty_table(Db::Postgres);
     site.unset("HEADCOUNT_STORE_URL");
     site.database().reach_itself();
+    site.sql(&format!("ALTER TABLE users SET ({SPARSE})"));
     fill(&site, users, "i");
     site.sql(&format!(
         "CREATE TABLE there (name TEXT); INSERT INTO there VALUES ('far');
          CREATE FOREIGN TABLE far (name TEXT) SERVER elsewhere OPTIONS (table_name 'there');
          CREATE FUNCTION far_name(bigint) RETURNS text LANGUAGE plpgsql {kind}
              AS $$ BEGIN RETURN (SELECT name FROM public.far); END $$;
-         ANALYZE users"
+         {ANALYZE}"
     ));
     site
 }

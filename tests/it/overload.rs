@@ -18,6 +18,7 @@ both! {
     a_key_may_have_a_limit_of_its_own,
     a_key_has_half_of_the_slots_while_others_wait,
     a_key_that_has_half_leaves_the_last_slot_to_others,
+    of_few_slots_a_key_may_have_all,
     slow_clients_keep_no_slots,
     slow_clients_of_one_key_keep_nobody_else_out,
     a_full_spool_keeps_nobody_else_out,
@@ -178,17 +179,26 @@ fn a_key_has_half_of_the_slots_while_others_wait(db: Db) {
 
 fn a_key_that_has_half_leaves_the_last_slot_to_others(db: Db) {
     let site = Site::with_wide_users(db);
-    site.configure(&format!("{HELD}concurrent_exports = 2\nqueue_timeout = \"1h\"\n"));
+    site.configure(&format!("{HELD}concurrent_exports = 4\nqueue_timeout = \"1h\"\n"));
     let server = site.serve();
-    let running = Download::stalled(&server, FULL, EXPORT_KEY);
+    let mut running: Vec<_> = (0..3).map(|_| Download::stalled(&server, FULL, EXPORT_KEY)).collect();
     std::thread::scope(|scope| {
         let own = scope.spawn(|| Download::stalled(&server, FULL, EXPORT_KEY));
         eventually_wait(&server, 1.0);
         assert_eq!(server.get_with(STANDARD_KEY, PAGE).ids(), ["1"]);
         assert!(!own.is_finished());
-        drop(running);
+        running.pop();
         own.join().unwrap();
     });
+}
+
+/// A slot that stands empty would be half of them.
+fn of_few_slots_a_key_may_have_all(db: Db) {
+    let site = Site::with_wide_users(db);
+    site.configure(&format!("{HELD}concurrent_exports = 2\nqueue = 0\n"));
+    let server = site.serve();
+    let _running = [(); 2].map(|()| Download::stalled(&server, FULL, EXPORT_KEY));
+    server.get_with(EXPORT_KEY, FULL).detail(503);
 }
 
 fn taken(server: &Server, metric: &str, n: f64) -> bool {
@@ -239,13 +249,13 @@ fn slow_clients_of_one_key_keep_nobody_else_out(db: Db) {
 /// It holds the source, and so a slot, for each client of whom it keeps a part only.
 fn a_full_spool_keeps_nobody_else_out(db: Db) {
     let site = Site::with_wide_users(db);
-    site.configure("[limits]\nconcurrent_exports = 2\nspool_bytes = 16777216\nqueue_timeout = \"50ms\"\n");
+    site.configure("[limits]\nconcurrent_exports = 4\nspool_bytes = 16777216\nqueue_timeout = \"50ms\"\n");
     let server = site.serve();
-    let slow = Download::stalled(&server, FULL, EXPORT_KEY);
+    let slow = [(); 3].map(|()| Download::stalled(&server, FULL, EXPORT_KEY));
     server.get_with(EXPORT_KEY, FULL).detail(503);
     assert_eq!(server.get_with(STANDARD_KEY, PAGE).ids(), ["1"]);
-    assert!(taken(&server, "headcount_slots_taken", 1.0));
-    assert!(slow.rest().complete);
+    assert!(taken(&server, "headcount_slots_taken", 3.0));
+    drop(slow);
 }
 
 fn everything_else_is_answered_under_load(db: Db) {

@@ -73,15 +73,18 @@ fn a_key_has_at_most_half_while_others_wait() {
 }
 
 #[test]
-fn a_key_that_has_half_leaves_the_last_slot_to_others() {
-    let slots = slots(2, None, 4);
-    let running = slot(&slots, "a");
-    let mut own = place(&slots, "a");
-    assert_eq!(slots.reason(&slots.lock(), Some("a")), NoSlot::Busy);
-    drop(slot(&slots, "b"));
+fn a_key_that_has_half_leaves_the_last_slot_of_many_to_others() {
+    let many = slots(4, None, 4);
+    let mut running: Vec<_> = (0..3).map(|_| slot(&many, "a")).collect();
+    let mut own = place(&many, "a");
+    assert_eq!(many.reason(&many.lock(), Some("a")), NoSlot::Busy);
+    drop(slot(&many, "b"));
     assert!(is_granted(&mut own).is_none());
-    drop(running);
+    running.pop();
     assert!(is_granted(&mut own).is_some());
+
+    let few = slots(2, None, 4);
+    let _all = [slot(&few, "a"), slot(&few, "a")];
 }
 
 #[test]
