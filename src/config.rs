@@ -290,8 +290,10 @@ mod tests {
     fn defaults() {
         let config = load("", &[]).expect("a configuration");
         assert_eq!(config.listen.to_string(), "127.0.0.1:8080");
-        assert_eq!(config.source.url.to_string(), "sqlite:headcount-data/users.db");
-        assert_eq!(config.store.to_string(), "sqlite:headcount-data/headcount.db");
+        // Beside the file.
+        let data_dir = config.file.directory().join(DATA_DIR);
+        assert_eq!(config.source.url, DatabaseUrl::Sqlite(data_dir.join("users.db")));
+        assert_eq!(config.store, DatabaseUrl::Sqlite(data_dir.join("headcount.db")));
         assert_eq!(config.limits.concurrent_exports, 8);
         assert_eq!(config.limits.shutdown_grace, Duration::from_secs(30));
         assert!(config.flags.features.is_empty() && config.source.embedded.is_some());
