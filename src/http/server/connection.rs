@@ -99,18 +99,19 @@ async fn speak_http(
     peer: SocketAddr,
     activity: &Arc<Activity>,
 ) {
-    let service = hyper::service::service_fn(|request| {
+    let service = hyper::service::service_fn(|request: hyper::Request<Incoming>| {
+        let mut request: Request = request.map(axum::body::Body::new);
+        // At once, not when its task has its turn.
+        shed(&mut request);
         let task = Arc::new(activity.begin_request());
         let (router, stall) = (shared.router.clone(), activity.stall.clone());
         // In a box, which is gone when the answer is known.
         Box::pin(async move {
             let watch = Watch::current();
-            let mut request: Request = request.map(|body: Incoming| axum::body::Body::new(body));
             let stall = match &watch {
                 Some(watch) => stall.of_stream(&watch.is_cut_off),
                 None => stall,
             };
-            shed(&mut request);
             request.extensions_mut().insert(Peer(peer));
             request.extensions_mut().insert(stall);
             request.extensions_mut().insert(Voucher(Arc::clone(&task)));
