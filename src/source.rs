@@ -2,6 +2,7 @@
 //! it knows neither format nor HTTP.
 
 pub mod catalogue;
+mod database;
 pub mod embedded;
 mod epoch;
 mod inspection;

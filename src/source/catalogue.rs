@@ -4,6 +4,7 @@
 mod postgres;
 mod sqlite;
 
+pub use super::database::Database;
 use super::{SourceError, TableName, quote};
 use crate::database_url::DatabaseUrl;
 use std::time::Duration;
@@ -13,13 +14,6 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Characters of a cell that a sample takes.
 const EXCERPT: u32 = 200;
-
-/// Which database, where that decides how something is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Database {
-    Sqlite,
-    Postgres,
-}
 
 /// The tables and views of a database that are not its own.
 #[derive(Clone, Debug)]

@@ -1,7 +1,7 @@
 //! What databases hold where a time should be, and the expressions that cope with it.
 
 use super::Mapping;
-use super::catalogue::Database;
+use super::database::Database;
 use super::epoch::Unit;
 
 /// Something that is no time, and that is no accident: applications write it.

@@ -3,6 +3,7 @@
 mod answer;
 mod aside;
 mod collations;
+mod column_type;
 mod comparison;
 mod connection;
 mod data_row;
@@ -19,16 +20,17 @@ mod text_times;
 mod texts;
 mod tokens;
 
-use super::catalogue::Database;
+use super::database::Database;
 use super::query::{self, Selection, Statement};
 use super::{Elsewhere, FEW_CELLS, MANY_CELLS, Mapping, RowSink, SourceError, SpareReaders};
 use crate::encode::Value;
 use crate::plan::{Column, Filter, Plan, discreet};
 use crate::sensitive;
 use answer::Answer;
+use column_type::{ColumnType, ColumnTypes, expected};
 use comparison::Comparison;
 use data_row::{NOT_UTF8, Wire};
-use dialect::{ColumnType, ColumnTypes, PostgresDialect, expected};
+use dialect::PostgresDialect;
 use names::{Lookup, Names};
 use order::Ascent;
 use session::{Connector, Session, error_text, mismatch};

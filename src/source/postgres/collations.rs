@@ -1,7 +1,7 @@
 //! Whether what is kept in the order of a text still has that order. An index that was made before the library that compares texts
 //! was updated does not find all that it should, and tells nobody.
 
-use super::dialect::ColumnTypes;
+use super::column_type::ColumnTypes;
 use super::holders::READ;
 use super::session::{Session, mismatch};
 use crate::plan::{Column, Filter, Plan};

@@ -1,6 +1,6 @@
 //! How a column is compared in the way of its own index: with operators and types that are named with their schemas.
 
-use super::dialect::ColumnType;
+use super::column_type::ColumnType;
 use super::session::{Session, mismatch};
 use crate::source::SourceError;
 use tokio_postgres::types::Type;

@@ -20,6 +20,10 @@ pub(super) const OURS: &str = "SET LOCAL search_path = pg_catalog, pg_temp";
 
 /// How long a look at the catalogue counts: it takes longer than a small export.
 const REMEMBERED: Duration = Duration::from_millis(500);
+/// How long it counts for others while somebody looks again: all of them at once would keep the server busy with it.
+const WHILE_LOOKING: Duration = Duration::from_secs(5);
+/// How long a look is waited for before somebody else looks.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// The schemas of the path that a session has, and what server it is on.
 const SITUATION: &str = "SELECT pg_catalog.current_schemas(false) AS path, \
@@ -138,7 +142,16 @@ pub(in crate::source) struct Lookup {
     named: Option<Vec<String>>,
     /// The column of ids.
     id: Option<String>,
-    known: Mutex<Option<(Instant, Arc<Names>)>>,
+    known: Mutex<Option<Known>>,
+}
+
+/// What was found.
+#[derive(Debug)]
+struct Known {
+    since: Instant,
+    names: Arc<Names>,
+    /// When somebody began to look again.
+    looking_since: Option<Instant>,
 }
 
 impl Lookup {
@@ -151,10 +164,17 @@ impl Lookup {
         Self { id, ..Self::new(mapping.table.clone(), mapping.search_path.clone()) }
     }
 
-    /// What was found a moment ago.
+    /// What was found a moment ago; `None` tells the caller to look.
     pub(super) fn known(&self) -> Option<Arc<Names>> {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        known.as_ref().filter(|(since, _)| since.elapsed() < REMEMBERED).map(|(_, names)| Arc::clone(names))
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = known.as_mut()?;
+        let age = known.since.elapsed();
+        let is_looked_for = known.looking_since.is_some_and(|since| since.elapsed() < LOOK);
+        if age < REMEMBERED || (age < WHILE_LOOKING && is_looked_for) {
+            return Some(Arc::clone(&known.names));
+        }
+        known.looking_since = Some(Instant::now());
+        None
     }
 
     /// Looks again at the next occasion.
@@ -208,7 +228,7 @@ impl Lookup {
         });
         if is_found {
             *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some((Instant::now(), Arc::clone(&names)));
+                Some(Known { since: Instant::now(), names: Arc::clone(&names), looking_since: None });
         }
         Ok(names)
     }

@@ -3,7 +3,7 @@
 use super::ids::Ids;
 use crate::encode::Value;
 use crate::plan::{Kind, discreet};
-use crate::source::catalogue::Database;
+use crate::source::database::Database;
 use crate::source::odd_times::OddTime;
 use crate::source::{IdKind, Mapping, Timestamps, parse_uuid};
 use crate::timestamp::Timestamp;

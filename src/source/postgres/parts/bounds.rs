@@ -4,7 +4,7 @@
 //! should be, which costs time; each row is in one of them whatever they are.
 
 use super::super::collations::IS_BYTES;
-use super::super::dialect::ColumnType;
+use super::super::column_type::ColumnType;
 use super::super::session::{Session, mismatch};
 use super::super::{PostgresSource, Query};
 use super::repeatable;
