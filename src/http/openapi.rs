@@ -11,6 +11,12 @@ use axum::response::{IntoResponse, Response};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
+/// Neither white space (Unicode, `White_Space`) nor control characters, nor three that have no width.
+const NO_BLANKS: &str = concat!(
+    r"^[^\u0000-\u0020\u007f-\u00a0\u1680\u2000-\u200b\u2028\u2029\u202f",
+    r"\u205f\u2060\u3000\ufeff]+$"
+);
+
 /// The document as JSON text.
 pub fn text(profiles: &[Arc<Profile>]) -> String {
     // A value made of maps with string keys always serialises.
@@ -224,7 +230,7 @@ fn schema(parameter: &Parameter, profile: &Profile) -> Value {
             schema["minimum"] = 1.into();
             schema["maximum"] = i64::MAX.into();
         }
-        "email" => schema["pattern"] = "^[^\\u0000 ]+$".into(),
+        "email" => schema["pattern"] = NO_BLANKS.into(),
         // How ids look is the table's affair; digits fit integers and text.
         "after" => schema["pattern"] = "^[0-9]{1,18}$".into(),
         "bom" | "preflight" => schema["default"] = false.into(),
