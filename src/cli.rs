@@ -18,6 +18,7 @@ mod verify;
 
 use crate::config::{Config, Overrides};
 use crate::export::{Exporter, SlotLimits, SpoolLimits};
+use crate::plan::Profile;
 use crate::signature::SigningKey;
 use crate::source::Source;
 use crate::source::embedded::EmbeddedUsers;
@@ -31,6 +32,7 @@ use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 /// The user export service: all the users of an application as CSV, over HTTP or here.
 #[derive(Debug, Parser)]
@@ -217,6 +219,14 @@ fn print(text: &str) -> anyhow::Result<()> {
 
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
     print(&(crate::visible_json(&serde_json::to_string_pretty(value)?) + "\n"))
+}
+
+/// The export of this name.
+fn profile_named<'a>(config: &'a Config, name: &str) -> Result<&'a Arc<Profile>, Usage> {
+    config.profile(name).ok_or_else(|| {
+        let names: Vec<_> = config.profiles.iter().map(|profile| profile.name.as_str()).collect();
+        Usage(format!("there is no export '{name}'; there are {}", names.join(", ")))
+    })
 }
 
 /// The store, which is made where it is missing.

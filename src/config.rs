@@ -121,20 +121,16 @@ impl Config {
     ) -> anyhow::Result<Self> {
         let environment = Environment::of(environment)?;
         let (read, file) = file::read_file(overrides.config.as_deref())?;
-        let path = read.path.clone();
-        let layers = Layers { path: &path, environment: &environment };
+        let layers = Layers { file: &read, environment: &environment };
+        let data_dir = overrides.data_dir.or_else(|| environment.get("data_dir").map(PathBuf::from));
         // The default, too, stays with the file: whichever directory a command is run in, it finds the same keys and audit.
-        let beside_file =
-            |data_dir: Option<PathBuf>| read.directory().join(data_dir.unwrap_or_else(|| DATA_DIR.into()));
-        let data_dir = overrides
-            .data_dir
-            .or_else(|| environment.get("data_dir").map(PathBuf::from))
-            .unwrap_or_else(|| beside_file(file.data_dir));
+        let data_dir = data_dir
+            .unwrap_or_else(|| read.directory().join(file.data_dir.unwrap_or_else(|| DATA_DIR.into())));
         let source_url = layers.pick_url("source.url", file.source.url.clone(), DatabaseUrl::of_source)?;
         if source_url.is_none() && file.source.describes_a_table() {
             let problem = "[source] describes a table of an application, but not where it is";
             let remedy = "set source.url, or the environment variable HEADCOUNT_SOURCE_URL";
-            bail!("{}: {problem}; {remedy}", path.display());
+            bail!("{}: {problem}; {remedy}", read.path.display());
         }
         let own_users = data_dir.join("users.db");
         let parallelism: Option<Threads> =

@@ -65,6 +65,8 @@ impl DatabaseUrl {
     /// The same, with relative paths of files that it names starting at this directory.
     pub(crate) fn starting_at(self, directory: &Path) -> Self {
         match self {
+            // As it was given.
+            url if directory.as_os_str().is_empty() => url,
             Self::Sqlite(path) => Self::Sqlite(directory.join(path)),
             Self::Postgres(url) => Self::Postgres(options::starting_at(&url, directory)),
         }
@@ -79,6 +81,22 @@ impl DatabaseUrl {
             || (address.contains(':') && options.contains('@'));
         in_address || form_urlencoded::parse(options.as_bytes()).any(|(name, _)| name == "password")
     }
+}
+
+/// A path as it stands in a URL: everything that means something there percent-encoded.
+pub(crate) fn percent_encoded(path: &Path) -> String {
+    use std::fmt::Write;
+    path.as_os_str().as_encoded_bytes().iter().fold(String::new(), |mut encoded, &byte| {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => {
+                encoded.push(char::from(byte));
+            }
+            _ => {
+                let _ = write!(encoded, "%{byte:02X}");
+            }
+        }
+        encoded
+    })
 }
 
 impl fmt::Display for DatabaseUrl {

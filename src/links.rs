@@ -23,11 +23,16 @@ pub(crate) fn own_file(path: &Path) -> std::io::Result<PathBuf> {
         own_directory(directory)?;
     }
     for part in PARTS {
-        let mut name = path.as_os_str().to_owned();
-        name.push(part);
-        refuse_planted(Path::new(&name))?;
+        refuse_planted(&beside(&path, part))?;
     }
     Ok(path)
+}
+
+/// `headcount.db` and `.lock` make `headcount.db.lock`.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
 }
 
 /// Where a directory of ours is, which is made, for its owner only, where it is missing.

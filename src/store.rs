@@ -10,9 +10,9 @@ mod migrations;
 mod secrets;
 mod turns;
 
-use crate::database_url::DatabaseUrl;
 use crate::database_url::encryption::remedy;
-use crate::links;
+use crate::database_url::{DatabaseUrl, percent_encoded};
+use crate::links::{self, beside};
 use sqlx::any::{AnyArguments, AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::MigrateError;
 use sqlx::query::Query;
@@ -67,6 +67,13 @@ pub enum StoreError {
     Shared(Arc<StoreError>),
 }
 
+/// What to do where there is no store.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IfMissing {
+    Make,
+    Refuse,
+}
+
 /// The store. Cheap to clone.
 #[derive(Clone)]
 pub struct Store {
@@ -84,6 +91,19 @@ impl Store {
     ///
     /// The store cannot be reached, or was made by a newer version.
     pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        Self::open_or(url, IfMissing::Make).await
+    }
+
+    /// Opens the store for who wants nothing but what is in it: as [`Store::open`], and makes none.
+    ///
+    /// # Errors
+    ///
+    /// [`StoreError::Missing`], or as for [`Store::open`].
+    pub async fn open_existing(url: &DatabaseUrl) -> Result<Self, StoreError> {
+        Self::open_or(url, IfMissing::Refuse).await
+    }
+
+    async fn open_or(url: &DatabaseUrl, missing: IfMissing) -> Result<Self, StoreError> {
         install_default_drivers();
         let options = AnyPoolOptions::new()
             .max_connections(4)
@@ -97,6 +117,10 @@ impl Store {
         };
         let (pool, turns) = match &url {
             DatabaseUrl::Sqlite(path) => {
+                // Of a link that leads nowhere more is to be said.
+                if missing == IfMissing::Refuse && path.symlink_metadata().is_err() {
+                    return Err(StoreError::Missing(format!("there is no file {}", path.display())));
+                }
                 // SQLite has no lock of its own that spans the first look and the last migration.
                 let _alone = lock_file(&beside(path, ".lock"))?;
                 // Made here for its mode, which SQLite then gives to the files beside it.
@@ -107,11 +131,17 @@ impl Store {
                 migrations::migrator().run(&pool).await?;
                 (pool, Some(Turns::of(path)?))
             }
-            DatabaseUrl::Postgres(url) => {
+            DatabaseUrl::Postgres(address) => {
                 // A pool hides why it cannot connect behind its time-out.
-                AnyConnection::connect(url).await?.close().await?;
+                let mut connection = AnyConnection::connect(address).await?;
+                let is_missing =
+                    missing == IfMissing::Refuse && !migrations::were_run(&mut connection).await?;
+                connection.close().await?;
+                if is_missing {
+                    return Err(StoreError::Missing(format!("{url} has no tables of it")));
+                }
                 let pool = options.after_connect(|connection, _| Box::pin(lively(connection)));
-                let pool = pool.connect(url).await?;
+                let pool = pool.connect(address).await?;
                 migrations::migrator().run(&pool).await?;
                 (pool, None)
             }
@@ -119,32 +149,6 @@ impl Store {
         let store = Self { pool, url, turns };
         store.adopt_old_records().await?;
         Ok(store)
-    }
-
-    /// Opens the store for who wants nothing but what is in it: as [`Store::open`], and makes none.
-    ///
-    /// # Errors
-    ///
-    /// [`StoreError::Missing`], or as for [`Store::open`].
-    pub async fn open_existing(url: &DatabaseUrl) -> Result<Self, StoreError> {
-        match url {
-            // Of a link that leads nowhere more is to be said.
-            DatabaseUrl::Sqlite(path) if path.symlink_metadata().is_err() => {
-                Err(StoreError::Missing(format!("there is no file {}", path.display())))
-            }
-            DatabaseUrl::Sqlite(_) => Self::open(url).await,
-            DatabaseUrl::Postgres(text) => {
-                install_default_drivers();
-                let address = address::for_driver(text).map_err(StoreError::Address)?;
-                let mut connection = AnyConnection::connect(&address).await?;
-                let has_tables = migrations::were_run(&mut connection).await?;
-                connection.close().await?;
-                if !has_tables {
-                    return Err(StoreError::Missing(format!("{url} has no tables of it")));
-                }
-                Self::open(url).await
-            }
-        }
     }
 
     /// Asks the store for a sign of life.
@@ -238,24 +242,7 @@ fn open_file(path: &Path) -> Result<File, StoreError> {
     OpenOptions::new().create(true).write(true).truncate(false).mode(0o600).open(path).map_err(problem)
 }
 
-/// `headcount.db` and `.lock` make `headcount.db.lock`.
-fn beside(path: &Path, suffix: &str) -> PathBuf {
-    let mut name = path.as_os_str().to_owned();
-    name.push(suffix);
-    name.into()
-}
-
 /// The path as the driver's URL wants it: everything that means something in a URL percent-encoded.
 fn sqlite_url(path: &Path) -> String {
-    use std::fmt::Write;
-    let mut url = "sqlite://".to_owned();
-    for &byte in path.as_os_str().as_encoded_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'_' | b'-' => url.push(char::from(byte)),
-            _ => {
-                let _ = write!(url, "%{byte:02X}");
-            }
-        }
-    }
-    url + "?mode=rwc"
+    format!("sqlite://{}?mode=rwc", percent_encoded(path))
 }

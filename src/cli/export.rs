@@ -1,7 +1,9 @@
 //! `export minimal|full`
 
 use super::terminal::{self, tell};
-use super::{Usage, open_exporter, open_source, open_store, print_json, receipts, signals, verify};
+use super::{
+    Usage, open_exporter, open_source, open_store, print_json, profile_named, receipts, signals, verify,
+};
 use crate::config::Config;
 use crate::export::{ExportBody, Exporter, StartError, Terms};
 use crate::links;
@@ -150,10 +152,7 @@ const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
 pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<()> {
     // What goes wrong is said once, by the error that ends the command.
     telemetry::start_logging(config.log_format, "off");
-    let profile = config.profile(&arguments.profile).ok_or_else(|| {
-        let names: Vec<_> = config.profiles.iter().map(|profile| profile.name.as_str()).collect();
-        Usage(format!("there is no export '{}'; there are {}", arguments.profile, names.join(", ")))
-    })?;
+    let profile = profile_named(&config, &arguments.profile)?;
     let mut plan =
         Plan::parse(profile, arguments.parameters.pairs()).map_err(|error| Usage(error.to_string()))?;
     plan.preflight = arguments.preflight;

@@ -2,7 +2,7 @@
 
 use super::table::{or_dash, table};
 use super::terminal::tell;
-use super::{Usage, existing_store, open_store, print, print_json};
+use super::{Usage, existing_store, open_store, print, print_json, profile_named};
 use crate::config::Config;
 use crate::store::Store;
 use crate::store::budgets::Day;
@@ -129,13 +129,7 @@ fn granted(
     named: &[String],
     without: &[String],
 ) -> anyhow::Result<(KeyKind, Vec<String>)> {
-    let of_export = |name: &String| match config.profile(name) {
-        Some(profile) => Ok(profile.permission.clone()),
-        None => {
-            let names: Vec<_> = config.profiles.iter().map(|profile| profile.name.as_str()).collect();
-            Err(Usage(format!("there is no export '{name}'; there are {}", names.join(", "))))
-        }
-    };
+    let of_export = |name: &String| profile_named(config, name).map(|profile| profile.permission.clone());
     let only = exports.iter().map(of_export).collect::<Result<Vec<_>, _>>()?;
     let exports = config.profiles.iter().map(|profile| profile.permission.as_str());
     let known: Vec<_> = exports.chain([AUDIT_READ]).collect();

@@ -1,6 +1,7 @@
 //! `verify`: works offline, without configuration and store.
 
 use super::{Usage, print};
+use crate::links;
 use crate::receipt::{Changed, Mark, Presented, Verdict};
 use crate::signature::PublicKey;
 use anyhow::{Context, bail};
@@ -66,9 +67,7 @@ fn receipt_path(arguments: &Arguments) -> anyhow::Result<PathBuf> {
 
 /// `users.csv` makes `users.csv.receipt.json`.
 pub(super) fn beside(file: &Path) -> PathBuf {
-    let mut path = file.as_os_str().to_owned();
-    path.push(".receipt.json");
-    path.into()
+    links::beside(file, ".receipt.json")
 }
 
 fn read_key(path: &Path) -> anyhow::Result<PublicKey> {

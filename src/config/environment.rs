@@ -1,10 +1,9 @@
 //! The environment, and how it lies above the file.
 
-use super::StaticKeys;
+use super::{File, StaticKeys};
 use crate::database_url::DatabaseUrl;
 use crate::store::keys;
 use anyhow::bail;
-use std::path::Path;
 use std::str::FromStr;
 
 /// Environment variables and the keys of the file that they override. An empty variable counts as not set.
@@ -89,7 +88,7 @@ fn static_key(variable: &str, value: &str) -> anyhow::Result<[u8; 32]> {
 
 /// The environment above the file.
 pub(super) struct Layers<'a> {
-    pub(super) path: &'a Path,
+    pub(super) file: &'a File,
     pub(super) environment: &'a Environment,
 }
 
@@ -125,15 +124,14 @@ impl Layers<'_> {
         parse: impl Fn(&str) -> Result<DatabaseUrl, String>,
     ) -> anyhow::Result<Option<DatabaseUrl>> {
         let url = self.pick_with(key, in_file, parse)?;
-        let directory = self.path.parent().filter(|_| self.environment.find(key).is_none());
-        Ok(match directory {
-            Some(directory) => url.map(|url| url.starting_at(directory)),
-            None => url,
+        Ok(match self.environment.find(key) {
+            None => url.map(|url| url.starting_at(self.file.directory())),
+            Some(_) => url,
         })
     }
 
     /// What was parsed of a value in the file, or where it stands and what was expected.
     pub(super) fn in_file<T>(&self, key: &str, parsed: Result<T, String>) -> anyhow::Result<T> {
-        parsed.map_err(|expected| anyhow::anyhow!("{}, key '{key}': {expected}", self.path.display()))
+        parsed.map_err(|expected| anyhow::anyhow!("{}, key '{key}': {expected}", self.file.path.display()))
     }
 }

@@ -166,6 +166,19 @@ impl Mapping {
     }
 }
 
+/// A column as an expression, as it stands in `[source.columns]`.
+pub(super) fn as_expression(name: &str, sql: &str) -> String {
+    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
+    let name = if name.bytes().all(is_bare) { name.to_owned() } else { in_toml(name) };
+    format!("{name} = {{ sql = {} }}", in_toml(sql))
+}
+
+/// A text in TOML.
+fn in_toml(text: &str) -> String {
+    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
+    format!("\"{escaped}\"")
+}
+
 /// A name without quotes where neither database could take it for something else: with an underscore, it is no keyword but for
 /// the few that tell who is there and what time it is.
 fn bare_or_quoted(name: &str) -> String {

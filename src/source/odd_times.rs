@@ -3,6 +3,7 @@
 use super::Mapping;
 use super::database::Database;
 use super::epoch::Unit;
+use super::mapping::as_expression;
 
 /// Something that is no time, and that is no accident: applications write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,12 +50,11 @@ impl OddTime {
     pub(super) fn remedy(self, database: Database, mapping: &Mapping, column: &str) -> String {
         let cell = mapping.written(column);
         let sql = self.sql(database, &cell);
-        let quoted = sql.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
         let reads = match self {
             Self::Epoch(unit) => format!("to read it as {} since 1970", unit.name()),
             _ => "to export NULL for it".to_owned(),
         };
-        format!("; {reads}, map {column} = {{ sql = \"{quoted}\" }}")
+        format!("; {reads}, map {}", as_expression(column, &sql))
     }
 
     fn sql(self, database: Database, cell: &str) -> String {

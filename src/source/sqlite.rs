@@ -225,6 +225,13 @@ impl SqliteSource {
         Ok(columns)
     }
 
+    /// Whether the table is of this kind: `table` or `view` (SQLite manual, "PRAGMA table_list").
+    fn is_a(&self, connection: &Connection, kind: &str) -> Result<bool, SourceError> {
+        let sql = "SELECT EXISTS (SELECT 1 FROM pragma_table_list(?1) WHERE schema = 'main' AND type = ?2)";
+        let asked = (self.mapping.table.name(), kind);
+        connection.query_row(sql, asked, |row| row.get(0)).map_err(|error| failed(&error))
+    }
+
     /// What the ids are, from the declared type and, where that says little, from the first row.
     fn ids(&self, connection: &Connection, declared: &str) -> Result<Ids, SourceError> {
         if declared.contains("INT") {

@@ -37,30 +37,25 @@ pub(super) fn find(
 
 /// The URL for the configuration, in which paths start at the file: as it was given where that will be in this directory.
 pub(super) fn text(url: &DatabaseUrl, file: &Path) -> anyhow::Result<String> {
-    let url = match start(file)? {
-        Some(directory) => url.clone().starting_at(&directory),
-        None => url.clone(),
-    };
-    Ok(match url {
+    Ok(match url.clone().starting_at(&start(file)?) {
         DatabaseUrl::Postgres(url) => url,
-        DatabaseUrl::Sqlite(_) => url.to_string(),
+        url @ DatabaseUrl::Sqlite(_) => url.to_string(),
     })
 }
 
 /// The data directory for the configuration; beside the file if none was named.
 pub(super) fn data_dir(named: Option<PathBuf>, file: &Path) -> anyhow::Result<String> {
     let Some(named) = named else { return Ok(crate::config::DATA_DIR.to_owned()) };
-    let path = start(file)?.map_or_else(|| named.clone(), |directory| directory.join(&named));
-    match path.into_os_string().into_string() {
+    match start(file)?.join(named).into_os_string().into_string() {
         Ok(path) => Ok(path),
         Err(path) => Err(Usage(format!("--data-dir {}: expected a path in UTF-8", path.display())).into()),
     }
 }
 
-/// Where paths that were given here start, if that is not where those in the file do.
-fn start(file: &Path) -> anyhow::Result<Option<PathBuf>> {
+/// Where paths that were given here start, as seen from the file: nowhere else if that will be here.
+fn start(file: &Path) -> anyhow::Result<PathBuf> {
     let is_here = file.parent().is_none_or(|directory| directory.as_os_str().is_empty());
-    Ok(if is_here { None } else { Some(std::env::current_dir()?) })
+    Ok(if is_here { PathBuf::new() } else { std::env::current_dir()? })
 }
 
 /// Reads a URL, with a hint for those that other programs understand. No text quotes what could be a password.

@@ -6,6 +6,7 @@ use super::{PostgresSource, Query, answer, id_text};
 use crate::encode::Value;
 use crate::plan::{Column, ParameterError, Plan};
 use crate::source::SourceError;
+use crate::source::mapping::as_expression;
 use bytes::Bytes;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::Type;
@@ -59,7 +60,7 @@ impl PostgresSource {
             let sql = without(&bytes, encoding, &self.mapping.written(name));
             format!(
                 "; to leave it out, write in [source.columns] for the column that has it, as for this one, {}",
-                mapped(name, &sql)
+                as_expression(name, &sql)
             )
         });
         SourceError::Failed(format!(
@@ -101,18 +102,11 @@ fn without(character: &[u8], encoding: &str, cell: &str) -> String {
 
 /// What helps where a text is not UTF-8 and the database does not know what it is.
 pub(super) fn remedy(column: &Column, sql: &str) -> String {
-    let mapped = mapped(column.name(), &from_latin1(sql));
+    let mapped = as_expression(column.name(), &from_latin1(sql));
     format!(
         "the database, whose encoding is SQL_ASCII, does not know what it is; if it is LATIN1, set in [source.columns] \
          {mapped}"
     )
-}
-
-/// A column as an expression, in TOML.
-fn mapped(name: &str, sql: &str) -> String {
-    let is_bare = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_';
-    let name = if name.bytes().all(is_bare) { name.to_owned() } else { quoted(name) };
-    format!("{name} = {{ sql = {} }}", quoted(sql))
 }
 
 /// The texts that are UTF-8 (RFC 3629, section 4), or so nearly that they are nothing else, in hexadecimal.
@@ -125,10 +119,4 @@ fn from_latin1(sql: &str) -> String {
         "CASE WHEN encode({bytes}, 'hex') ~ '{UTF8}' THEN {sql}::text \
          ELSE convert_from(convert({bytes}, 'LATIN1', 'UTF8'), 'UTF8') END"
     )
-}
-
-/// A text in TOML.
-fn quoted(text: &str) -> String {
-    let escaped = text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n");
-    format!("\"{escaped}\"")
 }

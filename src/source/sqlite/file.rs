@@ -1,6 +1,8 @@
 //! The file behind a source's path: which one it is, and whether all who open it read the same one.
 
 use super::error::unreadable;
+use crate::database_url::percent_encoded;
+use crate::links::beside;
 use crate::source::SourceError;
 use rusqlite::config::DbConfig;
 use rusqlite::{Connection, OpenFlags};
@@ -58,7 +60,7 @@ impl SourceFile {
     /// Whether it, and the write-ahead log beside it, are what so many connections of this process have just opened under these
     /// names.
     pub(super) fn is_what_was_opened(&self, connections: usize) -> bool {
-        let (log, path) = (self.beside("-wal"), &self.path);
+        let (log, path) = (beside(&self.path, "-wal"), &self.path);
         let (the_log, the_file) = (identity_at(&log), identity_at(path));
         if the_file != self.identity() {
             return false;
@@ -96,24 +98,18 @@ impl SourceFile {
 
     /// What is read as immutable is read without the log or the journal beside it.
     fn refuse_what_is_left_out(&self) -> Result<(), SourceError> {
-        let log = self.beside("-wal");
+        let log = beside(&self.path, "-wal");
         let problem = if fs::metadata(&log).is_ok_and(|log| log.is_file() && log.len() > 0) {
             let remedy =
                 "'PRAGMA wal_checkpoint(TRUNCATE)' where the file can be written, and mount or copy it anew";
             format!("{}, which may hold users, would not be read; run {remedy}", log.display())
-        } else if is_hot(&self.beside("-journal")) {
+        } else if is_hot(&beside(&self.path, "-journal")) {
             let remedy = "open the file once where it can be written, and mount or copy it anew";
             format!("{} says that its last write was cut off; {remedy}", self.path.display())
         } else {
             return Ok(());
         };
         Err(SourceError::Unreachable(format!("source.immutable: {problem}")))
-    }
-
-    fn beside(&self, suffix: &str) -> PathBuf {
-        let mut path = self.path.clone().into_os_string();
-        path.push(suffix);
-        path.into()
     }
 
     fn identity(&self) -> Option<Identity> {
@@ -138,14 +134,7 @@ fn open(name: impl AsRef<Path>, more: OpenFlags) -> rusqlite::Result<Connection>
 
 /// As SQLite wants to be told ("Uniform Resource Identifiers" of its manual).
 fn immutable_uri(path: &Path) -> String {
-    let mut uri = String::from("file://");
-    for &byte in path.as_os_str().as_bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'.' | b'-' | b'_' => uri.push(byte.into()),
-            _ => uri.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    uri + "?immutable=1"
+    format!("file://{}?immutable=1", percent_encoded(path))
 }
 
 /// Whether a rollback journal is one that would be rolled back: its first byte is zero once it is done with.

@@ -73,10 +73,7 @@ impl SqliteSource {
             flags(plan).filter(|flag| declared_type(flag).is_some_and(|declared| is_numeric(&declared)));
         let numeric: Vec<_> = numeric.cloned().collect();
         // A view's column may be declared as what it is not.
-        let sql =
-            "SELECT EXISTS (SELECT 1 FROM pragma_table_list(?1) WHERE schema = 'main' AND type = 'table')";
-        let is_table = || connection.query_row(sql, [self.mapping.table.name()], |row| row.get(0));
-        let are_kept = !numeric.is_empty() && is_table().map_err(|error| failed(&error))?;
+        let are_kept = !numeric.is_empty() && self.is_a(connection, "table")?;
         Ok(if are_kept { numeric } else { Vec::new() })
     }
 
@@ -93,12 +90,11 @@ impl SqliteSource {
         }
         let (cell, table) = (self.mapping.sql(&Column::EMAIL), self.mapping.table.quoted());
         let odd = format!("SELECT 1 FROM {table} WHERE {} LIMIT 1", is_blob(&cell));
-        if explain(connection, &odd, &[])?.looks_at_all() {
-            let one = format!("SELECT 1 FROM {table} WHERE {cell} = ?1");
-            return Ok(!explain(connection, &one, &[Bound::Null])?.uses_index());
+        if let Some(exists) = exists_by_index(connection, &odd)? {
+            return Ok(exists);
         }
-        let mut odd = connection.prepare(&odd).map_err(|error| mismatch(&error))?;
-        odd.exists([]).map_err(|error| failed(&error))
+        let one = format!("SELECT 1 FROM {table} WHERE {cell} = ?1");
+        Ok(!explain(connection, &one, &[Bound::Null])?.uses_index())
     }
 
     /// Whether an index tells that a flag is nothing but 0, 1 and NULL in all rows.
@@ -117,12 +113,17 @@ impl SqliteSource {
             }
         }
         sql += " LIMIT 1";
-        if explain(connection, &sql, &[])?.looks_at_all() {
-            return Ok(false);
-        }
-        let mut misfit = connection.prepare(&sql).map_err(|error| mismatch(&error))?;
-        misfit.exists([]).map(|exists| !exists).map_err(|error| failed(&error))
+        Ok(exists_by_index(connection, &sql)? == Some(false))
     }
+}
+
+/// Whether a statement gives a row, where an index tells; `None` where all rows would have to be looked at.
+fn exists_by_index(connection: &Connection, sql: &str) -> Result<Option<bool>, SourceError> {
+    if explain(connection, sql, &[])?.looks_at_all() {
+        return Ok(None);
+    }
+    let mut statement = connection.prepare(sql).map_err(|error| mismatch(&error))?;
+    statement.exists([]).map(Some).map_err(|error| failed(&error))
 }
 
 /// The condition that a cell is a blob, which is greater than all that is none ("Datatypes In SQLite" of the manual, section 4.1).

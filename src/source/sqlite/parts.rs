@@ -131,7 +131,7 @@ impl SqliteSource {
             return Ok(Some(format!("its file has no more than {} MiB", WORTH_DIVIDING >> 20)));
         }
         let table = &self.mapping.table;
-        if self.is_view(connection)? {
+        if self.is_a(connection, "view")? {
             return Ok(Some(format!("{table} is a view")));
         }
         if !self.is_in_order_of_ids(connection)? {

@@ -27,19 +27,12 @@ impl SqliteSource {
         plan: &Plan,
     ) -> Result<Option<String>, SourceError> {
         let mut texts = self.mapping.expressions(plan);
-        if texts.is_empty() && !self.is_view(connection)? {
+        if texts.is_empty() && !self.is_a(connection, "view")? {
             return Ok(None);
         }
         texts.extend(views(connection).map_err(|error| failed(&error))?);
         let varying = varying_functions(connection).map_err(|error| failed(&error))?;
         Ok(texts.iter().find_map(|sql| name_in(sql, &varying)))
-    }
-
-    pub(super) fn is_view(&self, connection: &Connection) -> Result<bool, SourceError> {
-        let sql =
-            "SELECT EXISTS (SELECT 1 FROM pragma_table_list(?1) WHERE schema = 'main' AND type = 'view')";
-        let table = self.mapping.table.name();
-        connection.query_row(sql, [table], |row| row.get(0)).map_err(|error| failed(&error))
     }
 }
 
