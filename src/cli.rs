@@ -41,7 +41,7 @@ struct Arguments {
     /// The configuration file [default: headcount.toml, if there is one here]
     #[arg(long, global = true, value_name = "FILE")]
     config: Option<PathBuf>,
-    /// Where Headcount keeps its own files [default: headcount-data]
+    /// Where Headcount keeps its own files [default: headcount-data beside the configuration file]
     #[arg(long, global = true, value_name = "DIR")]
     data_dir: Option<PathBuf>,
     #[command(subcommand)]
@@ -250,15 +250,15 @@ fn configured(config: &Config) -> String {
         return String::new();
     }
     let path = std::path::absolute(&config.file.path).unwrap_or_else(|_| config.file.path.clone());
-    format!("; there is no configuration {} either: name one with --config FILE", path.display())
+    format!("; there is no configuration {}: name yours with --config FILE", path.display())
 }
 
 /// The configured source, or our own, which has to be there.
 fn open_source(config: &Config) -> anyhow::Result<Source> {
     if let Some(file) = config.source.embedded.as_deref().filter(|file| !file.exists()) {
         anyhow::bail!(
-            "no source is set, and there is no embedded users table {}; set source.url or HEADCOUNT_SOURCE_URL, or \
-             make such a table with 'headcount demo' or 'headcount users import'{}",
+            "no source.url is set, and there is no embedded users table {}, which 'headcount demo' and 'headcount users \
+             import' make{}",
             file.display(),
             configured(config)
         );

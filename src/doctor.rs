@@ -74,7 +74,7 @@ pub async fn examine(
     let mut findings = match source {
         Ok(source) => source::examine(config, &source, now).await,
         Err(reason) => {
-            vec![Finding::problem("source", reason, source::UNREACHABLE, "correct source.url, or set it")]
+            vec![Finding::problem("source", reason, source::UNREACHABLE, "set source.url, or correct it")]
         }
     };
     findings.extend(files::examine(config));

@@ -119,7 +119,7 @@ impl Store {
             DatabaseUrl::Sqlite(path) => {
                 // Of a link that leads nowhere more is to be said.
                 if missing == IfMissing::Refuse && path.symlink_metadata().is_err() {
-                    return Err(StoreError::Missing(format!("there is no file {}", path.display())));
+                    return Err(StoreError::Missing(format!("no file {}", path.display())));
                 }
                 // SQLite has no lock of its own that spans the first look and the last migration.
                 let _alone = lock_file(&beside(path, ".lock"))?;
