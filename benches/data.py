@@ -99,6 +99,7 @@ def make_cluster(lab: Lab) -> tuple:
 @contextlib.contextmanager
 def running_cluster(lab: Lab, user: tuple):
     where = ["-h", "127.0.0.1", "-p", lab.environment["PGPORT"], "-c", "unix_socket_directories="]
+    where += ["-c", "max_connections=300"]  # two servers over 64 connections each
     data = lab.directory / "postgres"
     running = lab.background("postgres.log", "postgres", "-D", data, *where, stop=signal.SIGINT, user=user)
     with running as server:

@@ -15,13 +15,14 @@ from benches.exports import Exports
 from benches.health import EXPORTS, Health
 from benches.lab import SOURCES
 from benches.load import SLOTS, Load
+from benches.versions import Pair
 from benches.ways import Row
 
 
 def head(users: int, runs: int, machine: str, versions: str) -> Iterator[str]:
     yield f"## {users:,} users, {datetime.date.today()}"
     yield ""
-    options = [re.sub("^(--binary=)?/.*/", r"\1", option) for option in sys.argv[1:]]  # where it lies is nobody's
+    options = [re.sub("^(--binary=|--against=)?/.*/", r"\1", option) for option in sys.argv[1:]]  # where it lies is nobody's
     yield f"`{shlex.join(['scripts/bench', *options])}` on {machine}."
     yield ""
     yield f"With {versions}."
@@ -102,6 +103,20 @@ def small(loads: list[Load]) -> Iterator[str]:
         yield line(SOURCES[load.source], load.who, load.what, f"{load.connections}", f"{load.requests}",
                    spread(load.seconds, load.total), f"{load.rate:,.1f}", f"{load.median:.1f} ms",
                    f"{load.p99:.1f} ms", f"{load.errors}")
+    yield ""
+
+
+def versions(pairs: list[Pair]) -> Iterator[str]:
+    yield "### Beside another version"
+    yield ""
+    yield "Seconds of all requests of a run, of both versions in turns. The ratio is the median of what each turn says:"
+    yield "ours over the other's, so that less than 1 is faster."
+    yield ""
+    yield from table("database", "what", "connections", "seconds", "the other's", "ratio")
+    for pair in pairs:
+        yield line(SOURCES[pair.source], pair.what, f"{pair.connections}",
+                   spread(pair.ours, statistics.median(pair.ours)), spread(pair.other, statistics.median(pair.other)),
+                   f"{pair.ratio:.3f}")
     yield ""
 
 

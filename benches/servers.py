@@ -46,7 +46,7 @@ def serving_mapped(lab: Lab, source: str, data: Path):
             yield server
 
 
-def serve(lab: Lab, log: str, data: Path, source: str, *options, **settings):
+def serve(lab: Lab, log: str, data: Path, source: str, *options, tool: str = "headcount", **settings):
     environment = {
         "HEADCOUNT_FEATURES": "users:export,users:export_full",
         "HEADCOUNT_EXPORT_API_KEY": KEY,
@@ -56,7 +56,7 @@ def serve(lab: Lab, log: str, data: Path, source: str, *options, **settings):
         login = "{PGUSER}:{PGPASSWORD}@{PGHOST}:{PGPORT}/{PGDATABASE}".format(**lab.environment)
         environment["HEADCOUNT_SOURCE_URL"] = f"postgres://{login}"
     command = [*options, "--data-dir", data, "serve", "--listen", "127.0.0.1:0"]
-    return lab.background(f"{log}.log", "headcount", *command, **environment)
+    return lab.background(f"{log}.log", tool, *command, **environment)
 
 
 def curl(url: str, *options, output="/dev/null") -> list:

@@ -15,6 +15,7 @@ mod table;
 mod terminal;
 mod users;
 mod verify;
+mod zone;
 
 use crate::config::{Config, Overrides};
 use crate::export::{Exporter, SlotLimits, SpoolLimits};
@@ -158,15 +159,18 @@ fn run_configured(
     listen: Option<SocketAddr>,
 ) -> anyhow::Result<()> {
     let overrides = Overrides { config, data_dir, listen };
-    let environment = std::env::vars_os().filter_map(|(name, value)| {
-        // What is no Unicode is none of ours, or is refused as an unknown value.
-        Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
-    });
-    let config = Config::load(overrides, environment)?;
+    let environment = || {
+        std::env::vars_os().filter_map(|(name, value)| {
+            // What is no Unicode is none of ours, or is refused as an unknown value.
+            Some((name.into_string().ok()?, value.to_string_lossy().into_owned()))
+        })
+    };
+    let load = Box::new(move || Config::load(overrides.clone(), environment()));
+    let config = load()?;
     in_runtime(async {
         match command {
-            Command::Demo { users, .. } => demo::run(config, users).await,
-            Command::Serve { .. } => serve::run(config).await,
+            Command::Demo { users, .. } => demo::run(config, load, users).await,
+            Command::Serve { .. } => serve::run(config, load).await,
             Command::Export(arguments) => export::run(config, *arguments).await,
             Command::Keys(command) => keys::run(&config, command).await,
             Command::Flags(command) => flags::run(&config, command).await,

@@ -1,5 +1,6 @@
 //! Configuration: command line, then environment, then `headcount.toml`, then defaults.
 
+mod changes;
 mod environment;
 mod exports;
 mod file;
@@ -7,6 +8,7 @@ mod limits;
 mod mapping;
 
 use crate::database_url::DatabaseUrl;
+use crate::moment;
 use crate::named::named;
 use crate::plan::Profile;
 use crate::source::Mapping;
@@ -16,6 +18,7 @@ use environment::{Environment, Layers};
 pub(crate) use file::FILE_NAME;
 pub use file::File;
 use ipnet::IpNet;
+use jiff::tz::TimeZone;
 pub use limits::Limits;
 use serde::Deserialize;
 use std::fmt;
@@ -28,7 +31,7 @@ use std::sync::Arc;
 pub(crate) const DATA_DIR: &str = "headcount-data";
 
 /// Everything that can be set, validated.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Config {
     pub file: File,
     pub listen: SocketAddr,
@@ -49,12 +52,14 @@ pub struct Config {
 }
 
 /// The users table.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct SourceConfig {
     pub url: DatabaseUrl,
     pub mapping: Mapping,
     /// Readers that share a large scan, threads or connections, 1 or more.
     pub parallelism: usize,
+    /// That of dates and times without an offset on the command line.
+    pub time_zone: TimeZone,
     /// Whether nobody writes the SQLite file, so that nothing beside it has to be written.
     pub is_immutable: bool,
     /// Columns that may leave though they look like credentials.
@@ -73,7 +78,7 @@ named! {
 }
 
 /// What HTTPS needs, in PEM.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFiles {
     /// The server's certificate, and those between it and its root.
     pub cert: PathBuf,
@@ -81,7 +86,7 @@ pub struct TlsFiles {
 }
 
 /// Keys from the environment, as hashes.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub struct StaticKeys {
     pub standard: Option<[u8; 32]>,
     pub export: Option<[u8; 32]>,
@@ -97,7 +102,7 @@ impl fmt::Debug for StaticKeys {
 }
 
 /// What the command line sets.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Overrides {
     pub config: Option<PathBuf>,
     pub data_dir: Option<PathBuf>,
@@ -141,6 +146,9 @@ impl Config {
             layers.in_file("source.immutable", Err::<(), _>(expected.to_owned()))?;
         }
         let allow_sensitive = file.source.allow_sensitive.clone();
+        let time_zone = file.source.time_zone.as_deref();
+        let time_zone =
+            time_zone.map(|name| layers.in_file("source.time_zone", moment::zone(name))).transpose()?;
         let mapping = mapping::mapping(&layers, file.source)?;
         let profiles = exports::profiles(&layers, file.exports, &mapping)?;
         let known = known_flags(&profiles);
@@ -162,6 +170,7 @@ impl Config {
                 url: source_url.unwrap_or(DatabaseUrl::Sqlite(own_users)),
                 mapping,
                 parallelism: parallelism.map_or_else(default_parallelism, |count| count.0),
+                time_zone: time_zone.unwrap_or(TimeZone::UTC),
                 is_immutable,
                 allow_sensitive,
             },

@@ -57,6 +57,7 @@ impl DatabaseUrl {
 
     fn checked(self, owner: Owner) -> Result<Self, String> {
         if let Self::Postgres(url) = &self {
+            check_password(url, owner)?;
             options::check(url, owner)?;
         }
         Ok(self)
@@ -81,6 +82,20 @@ impl DatabaseUrl {
             || (address.contains(':') && options.contains('@'));
         in_address || form_urlencoded::parse(options.as_bytes()).any(|(name, _)| name == "password")
     }
+}
+
+/// Refuses a user or a password in which something stands that ends it (RFC 3986 section 3.2.1): the rest would be taken for the
+/// host, and show up where hosts are named.
+fn check_password(url: &str, owner: Owner) -> Result<(), String> {
+    let (_, all) = url.split_once("://").unwrap_or_default();
+    let authority = all.split(['/', '?', '#']).next().unwrap_or_default();
+    let before_options = all.split('?').next().unwrap_or_default();
+    // The store's driver takes the last @ for the one that is meant.
+    let is_split = owner == Owner::Source && authority.matches('@').count() > 1;
+    if is_split || !authority.contains('@') && before_options.contains('@') && authority.contains(':') {
+        return Err("expected @, /, ? and # in a password or a user name to be percent-encoded, as %40, %2F, %3F and %23".to_owned());
+    }
+    Ok(())
 }
 
 /// A path as it stands in a URL: everything that means something there percent-encoded.

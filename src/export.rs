@@ -6,6 +6,7 @@ mod draft;
 mod preflight;
 mod reader;
 mod relay;
+mod scope;
 mod slots;
 mod spending;
 mod spool;

@@ -13,6 +13,7 @@ mod probes;
 mod readiness;
 mod receipts;
 mod recent;
+mod records;
 mod scrapes;
 pub mod server;
 mod throttle;
@@ -30,7 +31,7 @@ use axum::extract::{MatchedPath, Request};
 use axum::http::HeaderValue;
 use axum::middleware::{Next, from_fn, map_response};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{any, get};
 use backoff::Backoff;
 use bytes::Bytes;
 use error::ApiError;
@@ -39,24 +40,28 @@ use readiness::Readiness;
 use recent::Recent;
 use scrapes::Scrapes;
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
 use throttle::Throttle;
+use tower::{ServiceExt, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 use tracing::Instrument;
+
+/// Where declared exports are; what is here is none.
+const NO_EXPORT: &str = "/api/v1/users/exports/profiles/{name}";
 
 /// What the handlers share.
 pub struct App {
     config: Config,
     store: Store,
     exporter: Arc<Exporter>,
-    receipt_key: SigningKey,
+    receipt_key: Arc<SigningKey>,
     /// Names the keys of the environment in the audit.
     static_keys: PseudonymKey,
-    failed_keys: Backoff<std::net::IpAddr>,
-    key_uses: Throttle<String>,
+    failed_keys: Arc<Backoff<std::net::IpAddr>>,
+    key_uses: Arc<Throttle<String>>,
     recent_flags: Recent<(), Arc<Vec<FlagState>>>,
     /// By the SHA-256 of the key.
-    recent_keys: Recent<[u8; 32], Arc<ApiKey>>,
+    recent_keys: Arc<Recent<[u8; 32], Arc<ApiKey>>>,
     readiness: Readiness,
     scrapes: Scrapes,
     /// Made once: whoever asks for them and takes nothing costs next to nothing.
@@ -75,20 +80,72 @@ impl App {
             config,
             store,
             exporter,
-            receipt_key,
-            failed_keys,
-            key_uses: Throttle::default(),
+            receipt_key: Arc::new(receipt_key),
+            failed_keys: Arc::new(failed_keys),
+            key_uses: Arc::default(),
             recent_flags: Recent::default(),
-            recent_keys: Recent::default(),
+            recent_keys: Arc::default(),
             readiness: Readiness::default(),
             scrapes: Scrapes::default(),
         }
     }
 }
 
+impl App {
+    /// The same service with other exports and features: what it knows of keys and addresses stays.
+    fn with(&self, config: Config) -> Self {
+        Self {
+            openapi: openapi::text(&config.profiles).into(),
+            docs: docs::page(&openapi::document(&config.profiles)).into(),
+            static_keys: self.static_keys.clone(),
+            config,
+            store: self.store.clone(),
+            exporter: Arc::clone(&self.exporter),
+            receipt_key: Arc::clone(&self.receipt_key),
+            failed_keys: Arc::clone(&self.failed_keys),
+            key_uses: Arc::clone(&self.key_uses),
+            recent_flags: Recent::default(),
+            recent_keys: Arc::clone(&self.recent_keys),
+            readiness: Readiness::default(),
+            scrapes: Scrapes::default(),
+        }
+    }
+}
+
+/// The routes as the configuration has them now, which may be read again while requests are answered.
+pub struct Routes {
+    now: RwLock<(Arc<App>, Router)>,
+}
+
+impl Routes {
+    pub fn new(app: App) -> Arc<Self> {
+        let app = Arc::new(app);
+        Arc::new(Self { now: RwLock::new((Arc::clone(&app), router(app))) })
+    }
+
+    /// From now on requests are answered with the exports and the features of this configuration.
+    pub fn change(&self, config: Config) {
+        let app = Arc::new(self.now().0.with(config));
+        let routes = router(Arc::clone(&app));
+        *self.now.write().unwrap_or_else(PoisonError::into_inner) = (app, routes);
+    }
+
+    fn now(&self) -> RwLockReadGuard<'_, (Arc<App>, Router)> {
+        self.now.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Answers each request with the routes of its time.
+    pub fn router(self: &Arc<Self>) -> Router {
+        let routes = Arc::clone(self);
+        Router::new().fallback_service(service_fn(move |request: Request| {
+            let routes = routes.now().1.clone();
+            routes.oneshot(request)
+        }))
+    }
+}
+
 /// Every route, with what all of them share.
-pub fn router(app: App) -> Router {
-    let app = Arc::new(app);
+fn router(app: Arc<App>) -> Router {
     let mut exports = Router::new();
     for profile in &app.config.profiles {
         let handled = Arc::clone(profile);
@@ -102,6 +159,7 @@ pub fn router(app: App) -> Router {
 
     let routes = Router::new()
         .merge(exports)
+        .route(records::RECORDS, get(records::list))
         .route(receipts::RECEIPT, get(receipts::show))
         .route(receipts::PUBLIC_KEY, get(receipts::public_key))
         .route(probes::ALIVE, get(probes::export_alive))
@@ -111,6 +169,7 @@ pub fn router(app: App) -> Router {
         .route("/metrics", get(probes::metrics))
         .route("/openapi.json", get(openapi::serve))
         .route("/docs", get(docs::serve))
+        .route(NO_EXPORT, any(async || ApiError::NoExport))
         .fallback(async || ApiError::NotFound)
         .method_not_allowed_fallback(async || ApiError::MethodNotAllowed)
         .with_state(app);
@@ -148,7 +207,6 @@ mod tests {
     use super::*;
     use axum::body::{Body, to_bytes};
     use axum::http::StatusCode;
-    use tower::ServiceExt;
 
     #[tokio::test]
     async fn a_handler_that_panics_is_answered_for() {

@@ -145,6 +145,8 @@ pub struct Proposal {
     pub suggestions: Vec<Condition>,
     pub warnings: Vec<String>,
     pub left_alone: Vec<LeftAlone>,
+    /// Further columns that could be exported, in the order of the table.
+    pub further: Vec<String>,
 }
 
 /// Two or more columns that fit a field equally well.
@@ -232,8 +234,10 @@ impl<'a> Subject<'a> {
             suggestions: self.suggestions(preset),
             warnings: Vec::new(),
             left_alone: self.left_alone(),
+            further: Vec::new(),
         };
         times::settle(&mut proposal, self);
+        proposal.further = self.further(&proposal);
         proposal.warnings.extend(check::of_mapping(&proposal, self));
         Ok(proposal)
     }
@@ -249,6 +253,12 @@ impl<'a> Subject<'a> {
     fn suggestions(self, preset: Option<&Preset>) -> Vec<Condition> {
         let known = preset.map_or_else(Vec::new, |preset| preset.suggestions(self.table));
         if known.is_empty() { guess::conditions(self) } else { known }
+    }
+
+    fn further(self, proposal: &Proposal) -> Vec<String> {
+        let named = grants::columns(proposal, self.table);
+        let is_further = |column: &&Column| !named.contains(&column.name.as_str());
+        self.usable().filter(is_further).map(|column| column.name.clone()).collect()
     }
 
     fn left_alone(self) -> Vec<LeftAlone> {

@@ -43,8 +43,12 @@ pub mod sample;
 pub mod telemetry;
 // Instants, read and written as databases and RFC 3339 do.
 pub mod timestamp;
+// Times as people write them, in a time zone.
+pub mod moment;
 // Enums with names.
 mod named;
+// Who runs this, and whose a file is.
+mod owner;
 // Where a path leads that is to be written.
 mod links;
 

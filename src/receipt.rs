@@ -6,7 +6,7 @@ pub use verify::{Changed, Mark, NoReceipt, Presented, Unfit, Verdict};
 
 use crate::canonical::{self, InexactNumber};
 use crate::signature::SigningKey;
-use crate::store::audit::{Outcome, Record};
+use crate::store::audit::{Outcome, Record, Scope};
 use crate::timestamp::Timestamp;
 use serde::Serialize;
 
@@ -30,6 +30,9 @@ struct Receipt {
     rows: Option<i64>,
     bytes: Option<i64>,
     sha256: Option<String>,
+    /// Not in receipts of records that never held it.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    scope: Option<Scope>,
     #[serde(skip_serializing_if = "Option::is_none")]
     signed_by: Option<String>,
 }
@@ -58,6 +61,7 @@ pub fn issue(record: Record, key: &SigningKey) -> Result<String, InexactNumber> 
         rows: is_counted.then_some(record.rows),
         bytes: is_counted.then_some(record.bytes),
         sha256: record.sha256,
+        scope: (record.version > 1).then_some(record.scope),
         signed_by: has_ended.then(|| key.public().fingerprint()),
     };
     // A struct of texts, numbers and truth values always is a value.

@@ -140,6 +140,8 @@ pub struct Source {
     database: Database,
     stall: Duration,
     consistency: Consistency,
+    table: TableName,
+    condition: Option<String>,
 }
 
 enum Database {
@@ -161,13 +163,24 @@ impl Source {
         stall: Duration,
     ) -> Result<Self, String> {
         let (spare, consistency) = (SpareReaders::new(parallelism), mapping.consistency);
+        let (table, condition) = (mapping.table.clone(), mapping.filter.clone());
         let database = match url {
             DatabaseUrl::Sqlite(path) => Database::Sqlite(SqliteSource::new(path.clone(), mapping, spare)),
             DatabaseUrl::Postgres(url) => {
                 Database::Postgres(Arc::new(PostgresSource::new(url, mapping, parallelism, spare)?))
             }
         };
-        Ok(Self { database, stall, consistency })
+        Ok(Self { database, stall, consistency, table, condition })
+    }
+
+    /// The table, as the configuration names it.
+    pub fn table(&self) -> &TableName {
+        &self.table
+    }
+
+    /// The SQL that makes a row a user, if there is any.
+    pub fn condition(&self) -> Option<&str> {
+        self.condition.as_deref()
     }
 
     /// Whether all rows of a scan are of one moment.
@@ -229,6 +242,19 @@ impl Source {
         match &self.database {
             Database::Sqlite(source) => in_time(self.stall, source.check(plan)).await,
             Database::Postgres(source) => in_time(self.stall, source.check(plan)).await,
+        }
+    }
+
+    /// The statements that would let the role read what a plan reads, and no more; none where nothing of that is missing, or where
+    /// there are no roles.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be reached.
+    pub async fn missing_grants(&self, plan: &Plan) -> Result<Vec<String>, SourceError> {
+        match &self.database {
+            Database::Sqlite(_) => Ok(Vec::new()),
+            Database::Postgres(source) => in_time(self.stall, source.missing_grants(plan)).await,
         }
     }
 

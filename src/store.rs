@@ -13,6 +13,7 @@ mod turns;
 use crate::database_url::encryption::remedy;
 use crate::database_url::{DatabaseUrl, percent_encoded};
 use crate::links::{self, beside};
+use crate::owner::{Foreign, foreign};
 use sqlx::any::{AnyArguments, AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::MigrateError;
 use sqlx::query::Query;
@@ -44,7 +45,7 @@ pub enum StoreError {
     Migration(#[from] MigrateError),
     #[error("there is no store yet: {0}; it is made by 'headcount serve', 'export' and 'keys create'")]
     Missing(String),
-    #[error("the store's file {path}: {cause}")]
+    #[error("the store's file {path}: {cause}{owner}", owner = owner(path, cause))]
     File { path: PathBuf, cause: std::io::Error },
     #[error("the store holds {0}, which this version does not know")]
     Unreadable(String),
@@ -65,6 +66,20 @@ pub enum StoreError {
     /// Of a transaction that several wanted.
     #[error(transparent)]
     Shared(Arc<StoreError>),
+}
+
+/// Whose a file is that may not be opened, and what to do.
+fn owner(path: &Path, cause: &std::io::Error) -> String {
+    let is_denied = cause.kind() == std::io::ErrorKind::PermissionDenied;
+    let Some(Foreign { place, owner, user }) = is_denied.then(|| foreign(path)).flatten() else {
+        return String::new();
+    };
+    let directory = if place.is_dir() { &place } else { place.parent().unwrap_or(&place) };
+    format!(
+        "; {} belongs to {owner}, and this runs as {user}: run it as {owner}, or, as root, chown -R {user} {}",
+        place.display(),
+        directory.display()
+    )
 }
 
 /// What to do where there is no store.

@@ -1,7 +1,6 @@
 //! `check`
 
-use super::terminal::tell;
-use super::{open_source, print_json};
+use super::{open_source, print, print_json};
 use crate::config::Config;
 use crate::doctor::{self, Finding, Level};
 use crate::store::{Store, StoreError};
@@ -10,7 +9,7 @@ use anyhow::bail;
 
 pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<()> {
     if !json {
-        summary(config);
+        print(&summary(config))?;
     }
     let source = open_source(config).map_err(|error| format!("{error:#}"));
     let store = match Store::open_existing(&config.store).await {
@@ -21,40 +20,48 @@ pub(super) async fn run(config: &Config, json: bool) -> anyhow::Result<()> {
     if json {
         print_json(&findings)?;
     } else {
-        findings.iter().for_each(report);
+        findings.iter().try_for_each(|finding| print(&report(finding)))?;
     }
-    let problems = findings.iter().filter(|finding| finding.level == Level::Problem).count();
-    if problems > 0 {
-        let found = if problems == 1 { "problem" } else { "problems" };
-        bail!("{problems} {found} found{}", if json { "" } else { ", see above" });
+    let problems: Vec<_> = findings.iter().filter(|finding| finding.level == Level::Problem).collect();
+    if problems.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    // Again: the first may be far above, and whoever keeps stdout sees only this.
+    let lines =
+        problems.iter().map(|problem| format!("\n  {}: {}", problem.check, crate::visible(&problem.finding)));
+    let found = if problems.len() == 1 { "problem" } else { "problems" };
+    bail!("{} {found} found{}", problems.len(), lines.collect::<String>())
 }
 
-fn summary(config: &Config) {
+/// What is configured.
+fn summary(config: &Config) -> String {
     let https = if config.tls.is_some() { ", HTTPS" } else { "" };
-    tell!("listen     {}{https}", config.listen);
-    tell!("data_dir   {}", config.data_dir.display());
     let embedded = if config.source.embedded.is_some() { " (embedded)" } else { "" };
-    let source = format!("{}, table {}", config.source.url, config.source.mapping.table);
-    tell!("source     {source}{embedded}");
-    tell!("store      {}", config.store);
     let names: Vec<_> = config.profiles.iter().map(|profile| profile.name.as_str()).collect();
-    tell!("exports    {}; {} at the same time", names.join(", "), config.limits.concurrent_exports);
-    tell!("");
+    let lines = [
+        format!("listen     {}{https}", config.listen),
+        format!("data_dir   {}", config.data_dir.display()),
+        format!("source     {}, table {}{embedded}", config.source.url, config.source.mapping.table),
+        format!("store      {}", config.store),
+        format!("exports    {}; {} at the same time", names.join(", "), config.limits.concurrent_exports),
+        String::new(),
+    ];
+    visible_lines(lines)
 }
 
-fn report(finding: &Finding) {
+fn report(finding: &Finding) -> String {
     let level = match finding.level {
         Level::Ok => "ok",
         Level::Warning => "warning",
         Level::Problem => "problem",
     };
-    tell!("{level:<8} {}: {}", finding.check, finding.finding);
-    if let Some(why) = finding.why {
-        tell!("         why: {why}");
-    }
-    if let Some(remedy) = &finding.remedy {
-        tell!("         do:  {remedy}");
-    }
+    let first = format!("{level:<8} {}: {}", finding.check, finding.finding);
+    let why = finding.why.map(|why| format!("         why: {why}"));
+    let remedy = finding.remedy.as_ref().map(|remedy| format!("         do:  {remedy}"));
+    visible_lines([Some(first), why, remedy].into_iter().flatten())
+}
+
+/// Whatever a line quotes stays on it.
+fn visible_lines(lines: impl IntoIterator<Item = String>) -> String {
+    lines.into_iter().map(|line| crate::visible(&line) + "\n").collect()
 }

@@ -15,7 +15,7 @@ const EXPORT_NAME: &str = "demo-export";
 /// Demo keys end up in shell histories.
 const LIFETIME: Duration = Duration::from_secs(7 * 86_400);
 
-pub(super) async fn run(config: Config, count: u32) -> anyhow::Result<()> {
+pub(super) async fn run(config: Config, load: serve::Load, count: u32) -> anyhow::Result<()> {
     let Some(embedded) = &config.source.embedded else {
         bail!(
             "demo works on sample users of its own, but source.url is set to {}; \
@@ -50,7 +50,7 @@ pub(super) async fn run(config: Config, count: u32) -> anyhow::Result<()> {
     drop(store);
 
     let data_dir = crate::visible(&config.data_dir.display().to_string());
-    serve::serve(config, |address, _| {
+    serve::serve(config, load, |address, _| {
         terminal::lines(&format!(
             "
 Headcount is ready on {address}

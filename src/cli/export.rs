@@ -1,13 +1,16 @@
 //! `export minimal|full`
 
 use super::terminal::{self, tell};
+use super::zone::Zone;
 use super::{
     Usage, open_exporter, open_source, open_store, print_json, profile_named, receipts, signals, verify,
 };
 use crate::config::Config;
 use crate::export::{ExportBody, Exporter, StartError, Terms};
 use crate::links;
-use crate::plan::Plan;
+use crate::moment::Clock;
+use crate::owner;
+use crate::plan::{ParameterError, Plan};
 use crate::source::SourceError;
 use crate::store::Store;
 use crate::store::audit::{self, Outcome};
@@ -17,7 +20,9 @@ use anyhow::{Context, bail};
 use clap::Args;
 use http_body_util::BodyExt;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use std::fs::Permissions;
 use std::io::{ErrorKind, IsTerminal, Write};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -31,6 +36,12 @@ pub(super) struct Arguments {
     /// Write to FILE, which appears when it is complete [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// The permissions of FILE, and of its receipt [default: 0600]
+    #[arg(long, value_name = "MODE", requires = "output", value_parser = parse_mode)]
+    mode: Option<u32>,
+    /// Say nothing but what goes wrong, as for cron
+    #[arg(long)]
+    quiet: bool,
     /// Also write the receipt, to FILE.receipt.json, once FILE is complete
     #[arg(long, requires = "output")]
     receipt: bool,
@@ -41,6 +52,8 @@ pub(super) struct Arguments {
     expectation: Expectation,
     #[command(flatten)]
     parameters: Parameters,
+    #[command(flatten)]
+    zone: Zone,
 }
 
 /// How many users there have to be.
@@ -78,6 +91,31 @@ fn size(path: &Path) -> u64 {
     std::fs::metadata(path).map_or(0, |metadata| metadata.len())
 }
 
+/// Permissions as chmod(1) takes them in octal. Whoever runs the command has to be able to read and replace the file.
+fn parse_mode(text: &str) -> Result<u32, String> {
+    let mode = u32::from_str_radix(text, 8).ok().filter(|mode| mode & !0o777 == 0 && mode & 0o600 == 0o600);
+    mode.ok_or_else(|| "expected permissions as in 0640 that let the owner read and write".to_owned())
+}
+
+/// Endings of files that are no CSV.
+const OTHER_FORMATS: [&str; 18] = [
+    "xlsx", "xls", "xlsm", "ods", "json", "jsonl", "ndjson", "parquet", "xml", "html", "pdf", "db", "sqlite",
+    "gz", "zst", "bz2", "xz", "zip",
+];
+
+/// Refuses a file whose name says that it is something else than what will be in it.
+fn check_ending(file: &Path) -> Result<(), Usage> {
+    let ending = file.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    match ending.filter(|ending| OTHER_FORMATS.contains(&ending.as_str())) {
+        Some(ending) => Err(Usage(format!(
+            "{}: an export is CSV, and .{ending} is something else; name the file {}",
+            file.display(),
+            file.with_extension("csv").display()
+        ))),
+        None => Ok(()),
+    }
+}
+
 /// The parameters of the endpoints, as texts; the plan reads both the same way.
 #[derive(Debug, Args)]
 struct Parameters {
@@ -90,19 +128,25 @@ struct Parameters {
     /// Which columns, separated by commas, in the order wanted
     #[arg(long, value_name = "NAME,…")]
     fields: Option<String>,
-    /// Only users created at this time or later, as in 2025-01-08T10:30:00Z, or from a day (2025-01-08) or month (2025-01) on, in
-    /// UTC
-    #[arg(long, value_name = "TIME")]
+    /// Only users created at this time or later: 2026-10-01T08:30, 2026-10-01, 2026-10, with an offset as in
+    /// 2026-10-01T08:30:00Z, or 30d for so long ago
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     created_after: Option<String>,
     /// Only users created before this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     created_before: Option<String>,
+    /// Only users created in this month (2026-10), on this day (2026-10-01) or in this year
+    #[arg(long, value_name = "PERIOD", conflicts_with_all = ["created_after", "created_before"])]
+    created_in: Option<String>,
     /// Only users last changed at this time or later
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     updated_after: Option<String>,
     /// Only users last changed before this time
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     updated_before: Option<String>,
+    /// Only users last changed in this month, on this day or in this year
+    #[arg(long, value_name = "PERIOD", conflicts_with_all = ["updated_after", "updated_before"])]
+    updated_in: Option<String>,
     /// Only active (true) or only inactive (false) users
     #[arg(long, value_name = "BOOL")]
     is_active: Option<String>,
@@ -124,15 +168,12 @@ struct Parameters {
 }
 
 impl Parameters {
-    fn pairs(&self) -> impl Iterator<Item = (&str, &str)> {
-        [
+    /// As the endpoints take them, with every time in UTC.
+    fn pairs(&self, clock: &Clock) -> Result<Vec<(&'static str, String)>, Usage> {
+        let mut pairs: Vec<_> = [
             ("format", &self.format),
             ("email", &self.email),
             ("fields", &self.fields),
-            ("created_after", &self.created_after),
-            ("created_before", &self.created_before),
-            ("updated_after", &self.updated_after),
-            ("updated_before", &self.updated_before),
             ("is_active", &self.is_active),
             ("is_admin", &self.is_admin),
             ("limit", &self.limit),
@@ -141,8 +182,48 @@ impl Parameters {
             ("sanitize", &self.sanitize),
         ]
         .into_iter()
-        .filter_map(|(name, value)| Some((name, value.as_deref()?)))
+        .filter_map(|(name, value)| Some((name, value.clone()?)))
+        .collect();
+        for (name, moment) in [
+            ("created_after", &self.created_after),
+            ("created_before", &self.created_before),
+            ("updated_after", &self.updated_after),
+            ("updated_before", &self.updated_before),
+        ] {
+            if let Some(text) = moment {
+                let moment = clock.moment(text).map_err(|problem| Usage(option(name, &problem)))?;
+                pairs.push((name, moment.to_string()));
+            }
+        }
+        for (name, [after, before], period) in [
+            ("created_in", ["created_after", "created_before"], &self.created_in),
+            ("updated_in", ["updated_after", "updated_before"], &self.updated_in),
+        ] {
+            if let Some(text) = period {
+                let (from, to) = clock.period(text).map_err(|problem| Usage(option(name, &problem)))?;
+                pairs.extend([(after, from.to_string()), (before, to.to_string())]);
+            }
+        }
+        Ok(pairs)
     }
+}
+
+/// What is wrong with a parameter, as one of the command line.
+fn option(name: &str, problem: &str) -> String {
+    let problem = problem
+        .replace("'created_before'", "--created-before")
+        .replace("'updated_before'", "--updated-before");
+    format!("--{} {problem}", name.replace('_', "-"))
+}
+
+/// As [`option`], of what the plan refuses.
+fn usage(error: &ParameterError) -> Usage {
+    Usage(match error {
+        ParameterError::Invalid { name, problem } | ParameterError::Spaced { name, problem } => {
+            option(name, problem)
+        }
+        error => error.to_string(),
+    })
 }
 
 const UNWRITTEN: &str = "the export cannot be written";
@@ -153,9 +234,12 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     // What goes wrong is said once, by the error that ends the command.
     telemetry::start_logging(config.log_format, "off");
     let profile = profile_named(&config, &arguments.profile)?;
-    let mut plan =
-        Plan::parse(profile, arguments.parameters.pairs()).map_err(|error| Usage(error.to_string()))?;
+    let clock = arguments.zone.or(config.source.time_zone.clone())?;
+    let pairs = arguments.parameters.pairs(&clock)?;
+    let pairs = pairs.iter().map(|(name, value)| (*name, value.as_str()));
+    let mut plan = Plan::parse(profile, pairs).map_err(|error| usage(&error))?;
     plan.preflight = arguments.preflight;
+    arguments.output.as_deref().map(check_ending).transpose()?;
     // Caught before anything is begun.
     let mut stopped = std::pin::pin!(signals::stop_or_hangup()?);
     // Without one, nothing is made for it.
@@ -172,6 +256,8 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     let destination = Destination {
         output: arguments.output,
         receipts: arguments.receipt.then_some(store),
+        mode: arguments.mode,
+        is_quiet: arguments.quiet,
         expectation: arguments.expectation,
     };
     let mut running = tokio::spawn(perform(Arc::clone(&exporter), plan, destination));
@@ -204,6 +290,9 @@ struct Destination {
     output: Option<PathBuf>,
     /// Where to find the receipt, if one is wanted.
     receipts: Option<Store>,
+    /// Its permissions, unless it keeps those that the system gives to a temporary file.
+    mode: Option<u32>,
+    is_quiet: bool,
     expectation: Expectation,
 }
 
@@ -216,7 +305,7 @@ async fn perform(exporter: Arc<Exporter>, plan: Plan, destination: Destination) 
 }
 
 async fn preflight(exporter: &Arc<Exporter>, plan: &Plan) -> anyhow::Result<()> {
-    let mut draft = exporter.draft(audit_request(plan)).await?;
+    let mut draft = exporter.draft(audit_request(exporter, plan)).await?;
     draft.admit();
     match exporter.preflight(plan, &mut draft).await {
         Ok(described) => {
@@ -232,15 +321,18 @@ async fn preflight(exporter: &Arc<Exporter>, plan: &Plan) -> anyhow::Result<()> 
 
 /// Writes the export, and its receipt if one is wanted.
 async fn export(exporter: Arc<Exporter>, plan: Plan, destination: Destination) -> anyhow::Result<()> {
-    let Destination { output, receipts, expectation } = destination;
-    let target = output.as_deref().map(Target::beside).transpose()?;
+    let Destination { output, receipts, mode, is_quiet, expectation } = destination;
+    let target = output.as_deref().map(|name| Target::beside(name, mode)).transpose()?;
     // Both, before any user is read for a file that could not be kept.
     let receipt = match (receipts, &output) {
-        (Some(store), Some(output)) => Some((store, Target::beside(&verify::beside(output))?)),
+        (Some(store), Some(output)) => Some((store, Target::beside(&verify::beside(output), mode)?)),
         _ => None,
     };
-    let bar = progress_bar(&exporter, &plan, target.is_some()).await;
-    let mut draft = exporter.draft(audit_request(&plan)).await?;
+    let bar = match is_quiet {
+        true => ProgressBar::hidden(),
+        false => progress_bar(&exporter, &plan, target.is_some()).await,
+    };
+    let mut draft = exporter.draft(audit_request(&exporter, &plan)).await?;
     draft.admit();
     let id = draft.request.id.clone();
     let body = exporter.start(plan, &mut draft, Terms::default()).await.map_err(refused)?;
@@ -256,11 +348,15 @@ async fn export(exporter: Arc<Exporter>, plan: Plan, destination: Destination) -
         None => None,
     };
     target.finish()?;
-    tell!("wrote {rows} users to {name}");
+    if !is_quiet {
+        tell!("wrote {rows} users to {name}");
+    }
     if let Some(receipt) = receipt {
         let name = receipt.name.display().to_string();
         receipt.finish()?;
-        tell!("wrote the receipt of export {id} to {name}");
+        if !is_quiet {
+            tell!("wrote the receipt of export {id} to {name}");
+        }
     }
     Ok(())
 }
@@ -274,24 +370,25 @@ async fn write_receipt(store: &Store, id: &str, mut target: Target) -> anyhow::R
 /// A bad `--after`, or an address that the database cannot hold, only shows there; it is bad usage all the same.
 fn refused(error: StartError) -> anyhow::Error {
     match error {
-        StartError::Source(SourceError::Parameter(error)) => Usage(error.to_string()).into(),
+        StartError::Source(SourceError::Parameter(error)) => usage(&error).into(),
         // What it says is for the audit, which keeps it under a key.
         error => anyhow::anyhow!(audit::hidden(&error.to_string())),
     }
 }
 
-fn audit_request(plan: &Plan) -> audit::Request {
+fn audit_request(exporter: &Exporter, plan: &Plan) -> audit::Request {
     let time = Timestamp::now();
     audit::Request {
         id: crate::fresh_id(time),
         time,
-        endpoint: format!("cli export {}", plan.profile.name),
+        endpoint: plan.profile.command(),
         key_id: None,
         key_name: None,
         client: "cli".to_owned(),
         request_id: None,
         filters: plan.summary(),
         columns: plan.column_names(),
+        scope: audit::Scope { system_user: Some(owner::this_user()), ..exporter.scope(plan) },
     }
 }
 
@@ -347,7 +444,7 @@ struct Target {
 }
 
 impl Target {
-    fn beside(name: &Path) -> anyhow::Result<Self> {
+    fn beside(name: &Path, mode: Option<u32>) -> anyhow::Result<Self> {
         if name.exists() && !name.is_file() {
             bail!(
                 "{} is not a regular file, so it cannot be replaced; write to stdout instead",
@@ -361,7 +458,11 @@ impl Target {
             .prefix(".headcount-")
             .suffix(".part")
             .tempfile_in(path.parent().unwrap_or(Path::new("/")))
-            .map_err(|error| anyhow::anyhow!("{}: {}", unwritable(), error.kind()))?;
+            .map_err(|error| anyhow::anyhow!("{}: {}", unwritable(), why_unwritable(&path, &error)))?;
+        if let Some(mode) = mode {
+            // Whatever the umask is.
+            file.as_file().set_permissions(Permissions::from_mode(mode)).with_context(unwritable)?;
+        }
         Ok(Self { file, name: name.to_owned(), path })
     }
 
@@ -370,5 +471,20 @@ impl Target {
         self.file.as_file().sync_all().with_context(problem)?;
         self.file.persist(&self.path).with_context(problem)?;
         Ok(())
+    }
+}
+
+/// Why there can be no file; without the name that it would have had until it is complete.
+fn why_unwritable(path: &Path, error: &std::io::Error) -> String {
+    let directory = path.parent().unwrap_or(Path::new("/"));
+    match error.kind() {
+        ErrorKind::NotFound => format!("there is no directory {}", directory.display()),
+        ErrorKind::PermissionDenied => {
+            let whose = owner::foreign(directory);
+            whose.map_or_else(String::new, |of| {
+                format!("{} belongs to {}, and this runs as {}; ", of.place.display(), of.owner, of.user)
+            }) + "permission denied"
+        }
+        kind => kind.to_string(),
     }
 }

@@ -3,7 +3,7 @@
 use super::terminal::tell;
 use super::{open_embedded, open_exporter, open_files, open_source, open_store, receipt_key, signals};
 use crate::config::{Config, TlsFiles};
-use crate::http::{App, router, server};
+use crate::http::{App, Routes, server};
 use crate::store::flags::FlagState;
 use crate::tls::Tls;
 use anyhow::Context;
@@ -11,19 +11,25 @@ use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-pub(super) async fn run(config: Config) -> anyhow::Result<()> {
-    serve(config, |_, _| {}).await
+/// Reads the configuration again.
+pub(super) type Load = Box<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
+
+pub(super) async fn run(config: Config, load: Load) -> anyhow::Result<()> {
+    serve(config, load, |_, _| {}).await
 }
 
 /// Serves until a signal; `announce` is called with the address and the flags, once requests can be answered.
-pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagState])) -> anyhow::Result<()> {
+pub(super) async fn serve(
+    config: Config,
+    load: Load,
+    announce: impl FnOnce(&str, &[FlagState]),
+) -> anyhow::Result<()> {
     super::telemetry::start_logging(config.log_format, "info,sqlx=warn,tokio_postgres=warn");
     // Registered first, so that a signal during the start is not lost.
     let stop = signals::stop()?;
     let hangup = signal(SignalKind::hangup())?;
 
     let tls = config.tls.clone().map(https).transpose()?;
-    tokio::spawn(read_again(hangup, tls.clone()));
     let store = open_store(&config).await?;
     if let Some(file) = &config.source.embedded {
         open_embedded(&config, file)?;
@@ -54,8 +60,9 @@ pub(super) async fn serve(config: Config, announce: impl FnOnce(&str, &[FlagStat
         client_stall: config.limits.client_stall,
         grace: config.limits.shutdown_grace,
     };
-    let router = router(App::new(config, store, Arc::clone(&exporter), receipt_key));
-    server::serve(listener, router, exporter, tls, bounds, stop).await;
+    let routes = Routes::new(App::new(config.clone(), store, Arc::clone(&exporter), receipt_key));
+    tokio::spawn(read_again(hangup, tls.clone(), Current { config, load, routes: Arc::clone(&routes) }));
+    server::serve(listener, routes.router(), exporter, tls, bounds, stop).await;
     Ok(())
 }
 
@@ -70,14 +77,50 @@ fn https(files: TlsFiles) -> anyhow::Result<Arc<Tls>> {
     Ok(Arc::new(Tls::load(files)?))
 }
 
-/// Reads the certificate again at every SIGHUP. One who sends that without a certificate, or whose terminal goes away, does not
-/// end the service.
-async fn read_again(mut hangup: Signal, tls: Option<Arc<Tls>>) {
+/// The configuration that is in effect.
+struct Current {
+    config: Config,
+    load: Load,
+    routes: Arc<Routes>,
+}
+
+impl Current {
+    /// Reads the file again, and lets take effect of it what can.
+    fn read_again(&mut self) {
+        let read = match (self.load)() {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "the configuration cannot be read; the old one is kept"
+                );
+                return;
+            }
+        };
+        let later = self.config.needing_restart(&read).join(", ");
+        match self.config.with_exports_of(&read) {
+            Some(config) => {
+                self.routes.change(config.clone());
+                self.config = config;
+                tracing::info!("the exports and the features of the configuration were read again");
+            }
+            None => tracing::warn!("the exports are kept as they are, because [source] changed: restart"),
+        }
+        if !later.is_empty() {
+            tracing::warn!(
+                settings = later,
+                "changed in the configuration, and only a restart lets them take effect"
+            );
+        }
+    }
+}
+
+/// Reads the configuration and the certificate again at every SIGHUP. A terminal that goes away does not end the service.
+async fn read_again(mut hangup: Signal, tls: Option<Arc<Tls>>, mut current: Current) {
     while hangup.recv().await.is_some() {
+        current.read_again();
         match tls.as_ref().map(|tls| tls.reload()) {
-            None => tracing::info!(
-                "SIGHUP: there is no certificate to read again; the rest is read at the start only"
-            ),
+            None => {}
             Some(Ok(())) => tracing::info!("the certificate was read again"),
             Some(Err(error)) => tracing::error!(%error, "the old certificate is kept"),
         }

@@ -2,6 +2,7 @@
 
 use super::environment::Layers;
 use super::file::ExportSection;
+use super::mapping::condition;
 use crate::encode::csv::starts_like_formula;
 use crate::encode::mask::Mask;
 use crate::plan::{Column, Profile, ProfileColumn, filterable_columns};
@@ -38,7 +39,7 @@ pub(super) fn profiles(
     Ok(profiles)
 }
 
-/// Sets the file name, the masks and what may be asked about though it is not shown.
+/// Sets the file name, the condition, the masks and what may be asked about though it is not shown.
 fn complete(
     layers: &Layers<'_>,
     key: &str,
@@ -47,6 +48,9 @@ fn complete(
 ) -> anyhow::Result<Profile> {
     if let Some(filename) = section.filename {
         profile.filename = layers.in_file(&format!("{key}.filename"), check_filename(filename))?;
+    }
+    if let Some(sql) = section.condition {
+        profile.condition = Some(layers.in_file(&format!("{key}.where"), condition(sql))?);
     }
     for (name, mask) in section.mask {
         let key = format!("{key}.mask.{name}");

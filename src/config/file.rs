@@ -17,7 +17,7 @@ pub(crate) const FILE_NAME: &str = "headcount.toml";
 const TOP_LEVEL: [&str; 4] = ["listen", "data_dir", "features", "trusted_proxies"];
 
 /// Where the configuration was looked for.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct File {
     pub path: PathBuf,
     pub is_there: bool,
@@ -66,6 +66,7 @@ pub(super) struct SourceSection {
     pub(super) filter: Option<String>,
     pub(super) timestamps: Timestamps,
     pub(super) consistency: Consistency,
+    pub(super) time_zone: Option<String>,
     pub(super) parallelism: Option<usize>,
     pub(super) immutable: bool,
     pub(super) allow_sensitive: Vec<String>,
@@ -107,6 +108,8 @@ impl fmt::Debug for StoreSection {
 pub(super) struct ExportSection {
     pub(super) columns: Option<Vec<toml::Value>>,
     pub(super) filename: Option<String>,
+    #[serde(rename = "where")]
+    pub(super) condition: Option<String>,
     pub(super) mask: BTreeMap<String, Mask>,
     pub(super) filters: Vec<String>,
 }

@@ -11,7 +11,7 @@ const PIB: i64 = 1 << 50;
 const LEAST_SPOOL: i64 = 16 << 20;
 
 /// Bounds.
-#[derive(Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Exports that run at the same time, 1 or more.
     pub concurrent_exports: usize,

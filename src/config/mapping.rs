@@ -22,12 +22,7 @@ pub(super) fn mapping(layers: &Layers<'_>, section: SourceSection) -> anyhow::Re
         layers.in_file(&key, refuse_sensitive(&column, &expression, &table, &section.allow_sensitive))?;
         columns.push((column, expression));
     }
-    let filter = section.filter.map(|filter| {
-        let is_usable = !filter.trim().is_empty() && sensitive::is_balanced(&filter);
-        let expected = "expected an SQL condition with as many closing as opening parentheses";
-        let parsed = if is_usable { Ok(filter) } else { Err(expected.to_owned()) };
-        layers.in_file("source.where", parsed)
-    });
+    let filter = section.filter.map(|sql| layers.in_file("source.where", condition(sql))).transpose()?;
     let search_path = section
         .search_path
         .map(|path| layers.in_file("source.search_path", search_path(&path)))
@@ -35,11 +30,19 @@ pub(super) fn mapping(layers: &Layers<'_>, section: SourceSection) -> anyhow::Re
     Ok(Mapping {
         table,
         columns,
-        filter: filter.transpose()?,
+        filter,
         timestamps: section.timestamps,
         search_path,
         consistency: section.consistency,
     })
+}
+
+/// SQL that chooses users.
+pub(super) fn condition(sql: String) -> Result<String, String> {
+    if !sql.trim().is_empty() && sensitive::is_balanced(&sql) {
+        return Ok(sql);
+    }
+    Err("expected an SQL condition with as many closing as opening parentheses".to_owned())
 }
 
 const DEFAULT_TABLE: &str = "users";

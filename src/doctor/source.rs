@@ -29,11 +29,9 @@ pub(super) async fn examine(config: &Config, source: &Source, now: Timestamp) ->
         Ok(inspection) => inspection,
         Err(error) => {
             let text = error.to_string();
-            let remedy = match config.source.mapping.table.schema() {
-                Some(schema) if text.contains(INSUFFICIENT_PRIVILEGE) => {
-                    format!("GRANT USAGE ON SCHEMA {schema} TO the role in source.url")
-                }
-                _ => "see whether the database runs, and whether source.url and source.table name it"
+            let remedy = match grants(source, &Plan::new(Arc::new(Profile::full())), &text).await {
+                Some(grants) => grants,
+                None => "see whether the database runs, and whether source.url and source.table name it"
                     .to_owned(),
             };
             return vec![Finding::problem("source", text, UNREACHABLE, remedy)];
@@ -118,7 +116,8 @@ fn clock(inspection: &Inspection, now: Timestamp) -> Option<Finding> {
 
 /// Whether the export of a profile could start.
 async fn mapping(source: &Source, profile: &Arc<Profile>) -> Finding {
-    let Err(error) = source.check(&Plan::new(Arc::clone(profile))).await else {
+    let plan = Plan::new(Arc::clone(profile));
+    let Err(error) = source.check(&plan).await else {
         return Finding::ok(
             "mapping",
             format!("every column of the {} export is there and fits", profile.name),
@@ -131,11 +130,8 @@ async fn mapping(source: &Source, profile: &Arc<Profile>) -> Finding {
     } else if text.contains("source.consistency") {
         "set source.consistency = \"per_shard\", or let source.table be a copy that one server holds, such as a materialized view"
             .to_owned()
-    } else if let Some(schema) = denied(&text, "schema ") {
-        format!("GRANT USAGE ON SCHEMA {schema} TO the role in source.url")
-    } else if let Some(object) = denied(&text, "") {
-        let table = object.split_once(' ').map_or(object, |(_kind, name)| name);
-        format!("GRANT SELECT ON {table} TO the role in source.url, on the exported columns at least")
+    } else if let Some(grants) = grants(source, &plan, &text).await {
+        grants
     } else if text.contains("source.search_path") {
         "write the schema before the name, let nobody else create there (REVOKE CREATE ON SCHEMA … FROM PUBLIC), or set \
          source.search_path"
@@ -148,11 +144,17 @@ async fn mapping(source: &Source, profile: &Arc<Profile>) -> Finding {
     Finding::problem("mapping", finding, "this export answers 503", remedy)
 }
 
-/// What a role may not use, as PostgreSQL says it, behind its kind: not always the users table, where an expression reads another one.
-fn denied<'a>(text: &'a str, kind: &str) -> Option<&'a str> {
-    let (_, denied) = text.split_once("permission denied for ")?;
-    let (object, _) = denied.split_once(" (SQLSTATE")?;
-    object.strip_prefix(kind)
+/// What the role lacks where a privilege is what is missing: statements that are ready to be run.
+async fn grants(source: &Source, plan: &Plan, problem: &str) -> Option<String> {
+    if !problem.contains(INSUFFICIENT_PRIVILEGE) {
+        return None;
+    }
+    let statements = source.missing_grants(plan).await.unwrap_or_default();
+    if statements.is_empty() {
+        // A function, or what a view reads: only who made it knows what it needs.
+        return Some("let somebody who may do so GRANT what is denied to the role in source.url".to_owned());
+    }
+    Some(statements.iter().map(|statement| format!("{statement};")).collect::<Vec<_>>().join(" "))
 }
 
 async fn size(config: &Config, source: &Source, inspection: &Inspection) -> Vec<Finding> {

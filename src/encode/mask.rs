@@ -13,8 +13,10 @@ named! {
         /// A token that is the same wherever the value is the same, so that joins still work: the first 16 bytes of its
         /// HMAC-SHA-256 (RFC 2104) in hexadecimal.
         Pseudonym = "pseudonym",
-        /// Its first character, and the domain of an address: `j***@example.com`.
+        /// Its first character, and the domain of an address: `j***@example.com`; of a telephone number the last four digits.
         Partial = "partial",
+        /// Its last four letters and digits: `***5678`.
+        Last4 = "last4",
         /// Nothing of it: `[redacted]`.
         Redact = "redact",
     }
@@ -89,6 +91,7 @@ impl Masks {
         match mask {
             Mask::Pseudonym => self.printed = self.key.token(&self.printed).into_bytes(),
             Mask::Partial => self.printed = partial(&self.printed),
+            Mask::Last4 => self.printed = last_four(&self.printed),
             Mask::Redact => self.printed = REDACTED.to_vec(),
         }
         Some(&self.printed)
@@ -97,7 +100,12 @@ impl Masks {
 
 /// What is left of a text that is shown in part: its first character, unless that is all there is, as in `j@example.com`;
 /// and the domain if it is an address, with something before the `@` and a dot, but no space, behind it.
+///
+/// Of a telephone number its beginning, which many share, is of no use: it keeps its end, as [`last_four`] has it.
 pub fn partial(text: &[u8]) -> Vec<u8> {
+    if is_telephone_number(text) {
+        return last_four(text);
+    }
     let text = String::from_utf8_lossy(text);
     let at = text.rfind('@').filter(|at| {
         let domain = &text[*at..];
@@ -107,6 +115,22 @@ pub fn partial(text: &[u8]) -> Vec<u8> {
     let mut characters = personal.chars();
     let first = characters.next().filter(|_| characters.next().is_some());
     first.into_iter().chain("***".chars()).chain(domain.chars()).collect::<String>().into_bytes()
+}
+
+/// Three stars and the last four letters and digits of a text that has at least twice as many; else only the stars.
+pub fn last_four(text: &[u8]) -> Vec<u8> {
+    let text = String::from_utf8_lossy(text);
+    let plain: Vec<char> = text.chars().filter(|c| c.is_alphanumeric()).collect();
+    let end = if plain.len() >= 8 { &plain[plain.len() - 4..] } else { &[] };
+    "***".chars().chain(end.iter().copied()).collect::<String>().into_bytes()
+}
+
+/// Digits as ITU-T E.123 (section 2) writes them: with the international prefix `+`, or with a trunk prefix or an area code, and
+/// with what may stand between them. A number that is only a number is not one.
+fn is_telephone_number(text: &[u8]) -> bool {
+    let digits = text.iter().filter(|byte| byte.is_ascii_digit()).count();
+    let is_part = |byte: &u8| byte.is_ascii_digit() || b"+()-./ ".contains(byte);
+    (7..=15).contains(&digits) && text.iter().all(is_part) && matches!(text.first(), Some(b'+' | b'(' | b'0'))
 }
 
 #[cfg(test)]
@@ -135,6 +159,22 @@ mod tests {
     }
 
     #[test]
+    fn of_a_number_the_end_is_shown() {
+        for (text, partial, last) in [
+            ("+49 151 2345678", "***5678", "***5678"),
+            ("(0151) 234-5678", "***5678", "***5678"),
+            ("+1234567", "***", "***"),
+            ("DE02120300000000202051", "D***", "***2051"),
+            ("4711", "4***", "***"),
+            ("12345678", "1***", "***5678"),
+            ("+cmd|' /C calc'!A0", "+***", "***lcA0"),
+        ] {
+            assert_eq!(masked(Mask::Partial, Value::Text(text.as_bytes())).as_deref(), Some(partial));
+            assert_eq!(masked(Mask::Last4, Value::Text(text.as_bytes())).as_deref(), Some(last));
+        }
+    }
+
+    #[test]
     fn a_pseudonym_is_the_start_of_the_hmac() {
         // Python: hmac.new(bytes([7] * 32), b"jane@example.com", "sha256").hexdigest()[:32]
         let token = masked(Mask::Pseudonym, Value::Text(b"jane@example.com"));
@@ -146,7 +186,7 @@ mod tests {
     #[test]
     fn nothing_of_a_redacted_value_is_left_and_null_stays_null() {
         assert_eq!(masked(Mask::Redact, Value::Bool(true)).as_deref(), Some("[redacted]"));
-        for mask in [Mask::Pseudonym, Mask::Partial, Mask::Redact] {
+        for mask in Mask::ALL {
             assert_eq!(masked(mask, Value::Null), None);
         }
     }

@@ -8,6 +8,7 @@ use crate::plan::{Plan, ProfileColumn};
 use crate::sensitive::{self, Sensitivity};
 use crate::source::{Closed, RowSink, SourceError};
 use serde::Serialize;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Rows whose length is measured; none of them leaves.
@@ -19,6 +20,8 @@ const SAMPLE_TIMEOUT: Duration = Duration::from_secs(2);
 pub struct Preflight {
     pub export: String,
     pub columns: Vec<DescribedColumn>,
+    /// The administrator's SQL that every user meets, by the name of its setting, as the audit keeps it.
+    pub conditions: BTreeMap<String, String>,
     /// As the audit keeps them: an email is hashed.
     pub filters: serde_json::Map<String, serde_json::Value>,
     /// `null` where the database cannot tell in time.
@@ -55,6 +58,7 @@ impl Exporter {
         Ok(Preflight {
             export: plan.profile.name.clone(),
             columns: plan.columns.iter().map(described).collect(),
+            conditions: self.conditions(plan),
             filters: self.audit.as_kept(plan.summary()),
             estimated_rows: estimate.rows,
             estimated_bytes: bytes,

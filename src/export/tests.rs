@@ -53,7 +53,8 @@ impl Site {
 
     async fn records(&self) -> Vec<Record> {
         let mut records = Vec::new();
-        let read = self.store.for_each_record(None, |record| {
+        let all = crate::store::audit::Selection::default();
+        let read = self.store.for_each_record(&all, |record| {
             records.push(record);
             Ok::<_, StoreError>(())
         });

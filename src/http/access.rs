@@ -18,6 +18,8 @@ const STATIC_KEY_DIGITS: usize = 16;
 /// Somebody with a key that is valid now.
 pub(super) struct Caller {
     pub(super) key_id: String,
+    /// Whether the key is in the store, where there may be a budget for it.
+    pub(super) is_stored: bool,
     grants: Vec<String>,
 }
 
@@ -130,7 +132,7 @@ async fn identify(app: &App, key: &str, holder: &mut Option<Holder>) -> Result<C
         if known.as_ref().is_some_and(|known| is_equal(known, &hash)) {
             let key_id = static_key_id(app, kind, &hash);
             *holder = Some(Holder { key_id: key_id.clone(), key_name: variable.to_owned() });
-            return Ok(Caller { key_id, grants: kind.usual_grants() });
+            return Ok(Caller { key_id, is_stored: false, grants: kind.usual_grants() });
         }
     }
     if !keys::is_well_formed(key) {
@@ -139,7 +141,7 @@ async fn identify(app: &App, key: &str, holder: &mut Option<Holder>) -> Result<C
     let key = app.recent_keys.get(hash, Instant::now(), || look_up(app, &hash)).await?;
     *holder = Some(Holder { key_id: key.id.clone(), key_name: key.name.clone() });
     check(&key, Timestamp::now())?;
-    Ok(Caller { key_id: key.id.clone(), grants: key.grants.clone() })
+    Ok(Caller { key_id: key.id.clone(), is_stored: true, grants: key.grants.clone() })
 }
 
 /// What a key of the environment is called: whoever has its value has its receipts, and nobody who had an earlier one. Keyed,

@@ -13,9 +13,12 @@ use axum::response::{IntoResponse, Response};
 #[derive(Debug)]
 pub(super) enum ApiError {
     NotFound,
+    /// No export has this name, or it was not declared yet when the server started.
+    NoExport,
     MethodNotAllowed,
     HttpVersion,
-    FlagOff,
+    /// Which one.
+    FlagOff(String),
     InvalidKey(KeyProblem),
     MissingGrant(String),
     /// A parameter asks about a column that the export does not show as it is, nor another for which the key has the grant;
@@ -66,10 +69,10 @@ const RETRY_AFTER: u64 = 5;
 impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
-            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::NotFound | Self::NoExport => StatusCode::NOT_FOUND,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-            Self::FlagOff | Self::MissingGrant(_) | Self::HiddenColumn { .. } => StatusCode::FORBIDDEN,
+            Self::FlagOff(_) | Self::MissingGrant(_) | Self::HiddenColumn { .. } => StatusCode::FORBIDDEN,
             Self::InvalidKey(_) => StatusCode::UNAUTHORIZED,
             Self::Parameter(_) | Self::Form(_) | Self::Range => StatusCode::BAD_REQUEST,
             Self::TooManyFailedKeys(_)
@@ -87,13 +90,18 @@ impl ApiError {
     fn detail(&self) -> String {
         match self {
             Self::NotFound => "Not found".to_owned(),
+            Self::NoExport => {
+                "There is no such export; one that was declared since the server started is there after a reload (SIGHUP) or a \
+                 restart"
+                    .to_owned()
+            }
             Self::MethodNotAllowed => "Method not allowed".to_owned(),
             Self::HttpVersion => {
                 "Exports need HTTP/1.1 or later, where a transfer that was cut can be told from a \
                                   complete one (nginx: proxy_http_version 1.1)"
                     .to_owned()
             }
-            Self::FlagOff => "Export feature not enabled".to_owned(),
+            Self::FlagOff(_) => "Export feature not enabled".to_owned(),
             Self::InvalidKey(_) => "Invalid or missing API key".to_owned(),
             Self::HiddenColumn { column, grants } => hidden_column(column, grants),
             Self::MissingGrant(grant) => format!("API key lacks the grant '{grant}'"),
@@ -142,18 +150,28 @@ impl ApiError {
                 format!("bad parameter {name}")
             }
             Self::Parameter(ParameterError::Format) => "bad parameter format".to_owned(),
-            Self::Parameter(ParameterError::Unknown(_)) => "unknown parameter".to_owned(),
+            Self::Parameter(ParameterError::Unknown { .. }) => "unknown parameter".to_owned(),
             _ => self.metric_reason().replace('_', " "),
+        }
+    }
+
+    /// What the log says of it: the kind, and what it is about.
+    pub(super) fn log_reason(&self) -> String {
+        match self {
+            Self::FlagOff(flag) => {
+                format!("the flag {flag} is off; switch it on with: headcount flags enable {flag}")
+            }
+            error => error.audit_reason(),
         }
     }
 
     /// The kind of refusal, as the metrics count it.
     pub(super) fn metric_reason(&self) -> &'static str {
         match self {
-            Self::NotFound => "not_found",
+            Self::NotFound | Self::NoExport => "not_found",
             Self::MethodNotAllowed => "method_not_allowed",
             Self::HttpVersion => "http_version",
-            Self::FlagOff => "flag_off",
+            Self::FlagOff(_) => "flag_off",
             Self::InvalidKey(KeyProblem::Missing) => "missing_key",
             Self::InvalidKey(KeyProblem::Malformed) => "malformed_key",
             Self::InvalidKey(KeyProblem::Unknown) => "unknown_key",

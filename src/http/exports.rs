@@ -97,7 +97,7 @@ async fn admit(
         return Err(ApiError::HttpVersion);
     }
     if !is_enabled(app, &profile.permission).await? {
-        return Err(ApiError::FlagOff);
+        return Err(ApiError::FlagOff(profile.permission.clone()));
     }
     let client = client::address(app, &request);
     let mut holder = None;
@@ -124,7 +124,8 @@ async fn admit(
     let plan = Plan::parse(profile, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     draft.request.filters = plan.summary();
     draft.request.columns = plan.column_names();
-    let allowance = allowance(app, &draft.request).await?;
+    draft.request.scope = app.exporter.scope(&plan);
+    let allowance = allowance(app, &caller, draft.request.time).await?;
     Ok((plan, allowance))
 }
 
@@ -144,10 +145,12 @@ fn check_sight(
 }
 
 /// The budget of the key, if it has one and something is left of it.
-async fn allowance(app: &App, record: &audit::Request) -> Result<Option<Allowance>, ApiError> {
-    let Some(key_id) = &record.key_id else { return Ok(None) };
-    let day = Day::of(record.time);
-    match app.store.budget(key_id, day).await? {
+async fn allowance(app: &App, caller: &Caller, now: Timestamp) -> Result<Option<Allowance>, ApiError> {
+    if !caller.is_stored {
+        return Ok(None);
+    }
+    let day = Day::of(now);
+    match app.store.budget(&caller.key_id, day).await? {
         None => Ok(None),
         Some(budget) if budget.is_used_up() => Err(ApiError::OverBudget { left: 0 }),
         Some(budget) => Ok(Some(Allowance { store: app.store.clone(), budget: budget.id, day })),
@@ -166,6 +169,7 @@ fn audit_request(app: &App, profile: &Arc<Profile>, request: &Request) -> audit:
         request_id: request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned()),
         filters: serde_json::Map::new(),
         columns: Vec::new(),
+        scope: audit::Scope::default(),
     }
 }
 
@@ -222,7 +226,7 @@ fn has_form_type(headers: &HeaderMap) -> bool {
 }
 
 /// The names and values of a query string or form (WHATWG URL, section 5.1), which must be UTF-8.
-fn decode(encoded: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
+pub(super) fn decode(encoded: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
     form_urlencoded::parse(encoded)
         .map(|(name, value)| {
             // The parser puts U+FFFD where there was no UTF-8; nobody's address has one.
@@ -259,7 +263,8 @@ async fn refuse(app: &App, draft: Option<Draft>, error: ApiError) -> Response {
     app.exporter.metrics.refused(reason);
     if let Some(mut draft) = draft.filter(|draft| !draft.is_recorded()) {
         let (endpoint, client) = (&draft.request.endpoint, &draft.request.client);
-        tracing::info!(endpoint, client, reason, "refused");
+        let about = error.log_reason();
+        tracing::info!(endpoint, client, reason, about, "refused");
         let outcome = if error.is_our_fault() { Outcome::Failed } else { Outcome::Denied };
         // The answer is the same if that fails, and the log says so.
         let _ = draft.close(outcome, Some(error.audit_reason())).await;

@@ -2,6 +2,7 @@
 
 mod preflight;
 mod receipts;
+mod records;
 
 use super::{App, probes};
 use crate::plan::{PARAMETERS, Parameter, Profile};
@@ -34,6 +35,7 @@ pub(super) fn document(profiles: &[Arc<Profile>]) -> Value {
         paths.insert(profile.path.clone(), export_path(profile));
     }
     paths.extend(receipts::paths());
+    paths.extend([records::path()]);
     let probes = [
         (
             probes::ALIVE,
@@ -88,6 +90,7 @@ pub(super) fn document(profiles: &[Arc<Profile>]) -> Value {
                 },
                 "Preflight": preflight::schema(),
                 "Receipt": receipts::schema(),
+                "Record": records::schema(),
             },
         },
     })
@@ -211,9 +214,7 @@ fn schema(parameter: &Parameter, profile: &Profile) -> Value {
         schema["format"] = format.into();
     }
     if parameter.schema.1 == Some("date-time") {
-        let date = json!({"type": "string", "format": "date"});
-        let month = json!({"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"});
-        return json!({"anyOf": [schema, date, month]});
+        return time_schema();
     }
     match parameter.name {
         "format" => {
@@ -238,6 +239,14 @@ fn schema(parameter: &Parameter, profile: &Profile) -> Value {
         _ => {}
     }
     schema
+}
+
+/// A time, as a parameter.
+fn time_schema() -> Value {
+    let time = json!({"type": "string", "format": "date-time"});
+    let date = json!({"type": "string", "format": "date"});
+    let month = json!({"type": "string", "pattern": "^[0-9]{4}-(0[1-9]|1[0-2])$"});
+    json!({"anyOf": [time, date, month]})
 }
 
 /// Values of an enumeration of names that may be missing.

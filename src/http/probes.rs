@@ -26,7 +26,7 @@ pub(super) async fn export_simple(State(app): State<Arc<App>>) -> Result<Respons
 }
 
 async fn flagged(app: &App, flag: &str, answer: serde_json::Value) -> Result<Response, ApiError> {
-    if is_enabled(app, flag).await? { Ok(json(&answer)) } else { Err(ApiError::FlagOff) }
+    if is_enabled(app, flag).await? { Ok(json(&answer)) } else { Err(ApiError::FlagOff(flag.to_owned())) }
 }
 
 /// The process lives.

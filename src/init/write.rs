@@ -2,6 +2,7 @@
 
 use super::toml::{comment, string};
 use super::{Condition, Confidence, Mapped, Origin, Proposal};
+use crate::sensitive;
 use crate::source::catalogue::Database;
 
 /// How the file says where the database is.
@@ -59,7 +60,34 @@ pub fn configuration(proposal: &Proposal, address: &Address, data_dir: &str, opt
         text.push_str(&comment(&reason(mapped)));
         text.push_str(&format!("{} = {}\n", mapped.field.name(), value(mapped, proposal.database)));
     }
-    text
+    text + &further(proposal)
+}
+
+/// What else the table has, ready to be declared.
+fn further(proposal: &Proposal) -> String {
+    if proposal.further.is_empty() {
+        return String::new();
+    }
+    let names: Vec<_> = proposal.further.iter().map(|column| (key(column), column)).collect();
+    let lines = names.iter().map(|(key, column)| format!("#{key} = {}", string(column))).collect::<Vec<_>>();
+    let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
+    let lines = lines
+        .iter()
+        .zip(&proposal.further)
+        .map(|(line, column)| format!("{line:width$}  # {}\n", sensitive::sensitivity(column).name()));
+    String::from("\n")
+        + &comment(
+            "Further columns of the table, each with what its name tells. Take the # off, and show them in an export of \
+             your own, as in [exports.marketing] with columns = [\"id\", \"email\", ...] and, if you like, where = \"...\".",
+        )
+        + &lines.collect::<String>()
+}
+
+/// A key of TOML, in quotes where it needs them (TOML 1.0, "Keys").
+fn key(name: &str) -> String {
+    let is_bare = !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-'));
+    if is_bare { name.to_owned() } else { string(name) }
 }
 
 /// What the database turned out to be, in one sentence without its full stop.

@@ -109,8 +109,8 @@ pub const PARAMETERS: &[Parameter] = &[
 pub enum ParameterError {
     #[error("Unsupported format. Only 'csv' is supported.")]
     Format,
-    #[error("Unknown parameter '{0}'. The parameters are {names}.", names = known_names())]
-    Unknown(String),
+    #[error("Unknown parameter '{name}'. The parameters are {known}.")]
+    Unknown { name: String, known: String },
     #[error("Parameter '{0}' is given more than once.")]
     Repeated(&'static str),
     #[error("Parameter '{name}' {problem}.")]
@@ -125,11 +125,20 @@ impl ParameterError {
     pub fn invalid(name: &'static str, problem: impl Into<String>) -> Self {
         Self::Invalid { name, problem: problem.into() }
     }
-}
 
-fn known_names() -> String {
-    let names: Vec<_> = PARAMETERS.iter().map(|parameter| parameter.name).collect();
-    names.join(", ")
+    /// One that is none of those that are known.
+    pub fn unknown(name: &str, known: &[&str]) -> Self {
+        Self::Unknown { name: shortened(name), known: known.join(", ") }
+    }
+
+    /// The time that a parameter says, if it says one.
+    ///
+    /// # Errors
+    ///
+    /// It does not.
+    pub fn time(name: &'static str, value: &str) -> Result<Timestamp, Self> {
+        time(name, value)
+    }
 }
 
 /// The columns that some parameter asks about, in the order of the full export.
@@ -153,7 +162,8 @@ impl Plan {
         let mut seen = Vec::new();
         for (name, value) in pairs {
             let Some(name) = PARAMETERS.iter().map(|known| known.name).find(|known| *known == name) else {
-                return Err(ParameterError::Unknown(shortened(name)));
+                let known: Vec<_> = PARAMETERS.iter().map(|parameter| parameter.name).collect();
+                return Err(ParameterError::unknown(name, &known));
             };
             if seen.contains(&name) {
                 return Err(ParameterError::Repeated(name));

@@ -14,6 +14,8 @@ pub struct Profile {
     pub columns: Vec<ProfileColumn>,
     /// Columns that anybody with its grant may ask about, though it does not show them as they are.
     pub filters: Vec<Column>,
+    /// SQL, in the database's own dialect, that a user must meet to be in this export; `None`: all are.
+    pub condition: Option<String>,
     /// What a download is called.
     pub filename: String,
     /// The name of its feature flag and of its grant: they are the same.
@@ -31,6 +33,10 @@ pub struct ProfileColumn {
 
 /// The path under which every export is.
 const BASE: &str = "/api/v1/users";
+/// The same of those that are declared.
+const DECLARED: &str = "/api/v1/users/exports/profiles/";
+/// What the audit has before the name of an export by command.
+const COMMAND: &str = "cli export ";
 
 impl Profile {
     /// `id,email,name`.
@@ -40,6 +46,7 @@ impl Profile {
             path: format!("{BASE}/export"),
             columns: [Column::ID, Column::EMAIL, Column::NAME].map(ProfileColumn::from).to_vec(),
             filters: Vec::new(),
+            condition: None,
             filename: "users_export.csv".to_owned(),
             permission: "users:export".to_owned(),
         }
@@ -52,6 +59,7 @@ impl Profile {
             path: format!("{BASE}/export-full"),
             columns: Column::CONTRACT.map(ProfileColumn::from).to_vec(),
             filters: Vec::new(),
+            condition: None,
             filename: "users_full_export.csv".to_owned(),
             permission: "users:export_full".to_owned(),
         }
@@ -61,12 +69,34 @@ impl Profile {
     pub fn declared(name: &str, columns: Vec<ProfileColumn>) -> Self {
         Self {
             name: name.to_owned(),
-            path: format!("{BASE}/exports/profiles/{name}"),
+            path: format!("{DECLARED}{name}"),
             columns,
             filters: Vec::new(),
+            condition: None,
             filename: format!("users_{name}_export.csv"),
             permission: format!("users:export_{name}"),
         }
+    }
+
+    /// What the audit calls an export of this name: its endpoint, and its command. It may be one that is declared no more.
+    pub fn endpoints(name: &str) -> [String; 2] {
+        let built_in = [Self::minimal(), Self::full()].into_iter().find(|profile| profile.name == name);
+        let profile = built_in.unwrap_or_else(|| Self::declared(name, Vec::new()));
+        [profile.command(), profile.path]
+    }
+
+    /// The export whose endpoint or command the audit calls so.
+    pub fn name_of(endpoint: &str) -> Option<&str> {
+        let built_in = [Self::minimal(), Self::full()].into_iter().find(|profile| profile.path == endpoint);
+        match built_in {
+            Some(profile) => ["minimal", "full"].into_iter().find(|name| profile.name == *name),
+            None => endpoint.strip_prefix(COMMAND).or_else(|| endpoint.strip_prefix(DECLARED)),
+        }
+    }
+
+    /// What the audit calls its command.
+    pub fn command(&self) -> String {
+        format!("{COMMAND}{}", self.name)
     }
 
     /// The column that the header calls `name`.

@@ -6,7 +6,7 @@ use crate::plan::{Column, Plan};
 use crate::timestamp::Timestamp;
 
 /// The users table, and what in it each column is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
     pub table: TableName,
     /// Columns that are not here are called in the table as they are in the export.
@@ -148,12 +148,22 @@ impl Mapping {
     pub(super) fn expressions(&self, plan: &Plan) -> Vec<String> {
         let touched = query::touched(plan).into_iter();
         let expressions = touched.filter(|column| self.own_column(column).is_none());
-        expressions.map(|column| self.sql(&column)).chain(self.condition()).collect()
+        let conditions = self.conditions(plan).into_iter().map(|(_, sql)| sql);
+        expressions.map(|column| self.sql(&column)).chain(conditions).collect()
     }
 
-    /// The condition that makes a row a user, if there is one. On lines of its own, so that a comment ends with it.
+    /// The condition that makes a row a user, if there is one.
     pub(super) fn condition(&self) -> Option<String> {
-        self.filter.as_ref().map(|filter| format!("({filter}\n)"))
+        self.filter.as_deref().map(in_parentheses)
+    }
+
+    /// The administrator's conditions on the users of a plan, each with the name of its setting.
+    pub(super) fn conditions(&self, plan: &Plan) -> Vec<(String, String)> {
+        let of_all = self.filter.as_deref().map(|sql| ("source.where".to_owned(), in_parentheses(sql)));
+        let profile = &plan.profile;
+        let of_one = profile.condition.as_deref();
+        let of_one = of_one.map(|sql| (format!("exports.{}.where", profile.name), in_parentheses(sql)));
+        of_all.into_iter().chain(of_one).collect()
     }
 
     /// A column as an administrator knows it, for error texts: `column email` or `column email (mapped to mail)`.
@@ -164,6 +174,11 @@ impl Mapping {
             None => format!("the expression for {}", column.name()),
         }
     }
+}
+
+/// SQL as a part of a condition. On lines of its own, so that a comment ends with it.
+fn in_parentheses(sql: &str) -> String {
+    format!("({sql}\n)")
 }
 
 /// A column as an expression, as it stands in `[source.columns]`.

@@ -8,6 +8,7 @@ mod comparison;
 mod connection;
 mod data_row;
 mod dialect;
+mod grants;
 mod holders;
 mod inspect;
 pub(super) mod names;
@@ -176,7 +177,8 @@ impl PostgresSource {
 
     async fn prepare_in(&self, session: &mut Session, plan: &Plan) -> Result<Query, SourceError> {
         let touched = query::touched(plan);
-        let types = self.column_types(session, &touched).await?;
+        let conditions = self.mapping.conditions(plan);
+        let types = self.column_types(session, &touched, &conditions).await?;
         let elsewhere = holders::allowed(session, &self.mapping).await?;
         overlooked::refuse(session, &self.mapping, plan).await?;
         let avoided = collations::avoided(session, &self.mapping, plan, &types).await?;
@@ -205,10 +207,11 @@ impl PostgresSource {
         let texts = dialect.texts;
         let (is_utf8, converted_from) = (session.database.is_utf8, session.database.converted_from.clone());
         let wires = selection.columns().iter().map(|column| types.of(column).wire(is_utf8)).collect();
-        let probe = self.probe(&touched, &names);
+        let probe = self.probe(&touched, conditions.iter().map(|(_, sql)| sql), &names);
         Ok(Query {
             names,
             probe,
+            expressions: self.mapping.expressions(plan),
             statement,
             texts,
             selection,
@@ -233,17 +236,19 @@ impl PostgresSource {
         &self,
         session: &mut Session,
         touched: &[Column],
+        conditions: &[(String, String)],
     ) -> Result<ColumnTypes, SourceError> {
-        let statement = match session.client().prepare(&self.probe(touched, &session.names)).await {
+        let probe = self.probe(touched, conditions.iter().map(|(_, sql)| sql), &session.names);
+        let statement = match session.client().prepare(&probe).await {
             Ok(statement) => statement,
             Err(error) => {
                 // It may have another schema by now.
                 self.connector.forget_names();
-                return Err(self.blame(session, touched, &error).await);
+                return Err(self.blame(session, touched, conditions, &error).await);
             }
         };
         if !statement.params().is_empty() {
-            return Err(self.blame_placeholder(session, touched).await);
+            return Err(self.blame_placeholder(session, touched, conditions).await);
         }
         session.has_described(statement.columns());
         let mut types = ColumnTypes(Vec::new());
@@ -263,17 +268,24 @@ impl PostgresSource {
     }
 
     /// A statement that is only ever prepared, which locks everything that a scan reads.
-    fn probe(&self, touched: &[Column], names: &Names) -> String {
+    fn probe<'a>(
+        &self,
+        touched: &[Column],
+        conditions: impl IntoIterator<Item = &'a String>,
+        names: &Names,
+    ) -> String {
         let selected: Vec<_> = touched.iter().map(|column| self.mapping.sql(column)).collect();
-        let condition = self.mapping.condition().map_or_else(String::new, |sql| format!(" WHERE {sql}"));
-        format!("SELECT {} FROM {}{condition}", selected.join(", "), names.table)
+        let conditions: Vec<_> = conditions.into_iter().map(String::as_str).collect();
+        let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
+        format!("SELECT {} FROM {} WHERE {condition}", selected.join(", "), names.table)
     }
 
-    /// What it is that the server does not understand: the table, a column, an expression or the condition.
+    /// What it is that the server does not understand: the table, a column, an expression or a condition.
     async fn blame(
         &self,
         session: &Session,
         touched: &[Column],
+        conditions: &[(String, String)],
         error: &tokio_postgres::Error,
     ) -> SourceError {
         if error.as_db_error().is_none() {
@@ -300,24 +312,34 @@ impl PostgresSource {
                 _ => format!("table {table}, {described}: {}{}", error_text(&error), names.hint(&error)),
             });
         }
-        match &self.mapping.filter {
-            Some(_) => SourceError::Mismatch(format!(
-                "table {table}, source.where: {}{}",
-                error_text(error),
-                names.hint(error)
-            )),
-            None => mismatch(error),
+        for (name, sql) in conditions {
+            let probe = format!("SELECT FROM {} WHERE {sql}", names.table);
+            if let Err(error) = prepare_anew(session, &probe).await {
+                let hint = names.hint(&error);
+                return SourceError::Mismatch(format!("table {table}, {name}: {}{hint}", error_text(&error)));
+            }
         }
+        mismatch(error)
     }
 
-    /// Which expression, or the condition, has a placeholder, which a value of the request would fill.
-    async fn blame_placeholder(&self, session: &Session, touched: &[Column]) -> SourceError {
-        let (table, mut what) = (&self.mapping.table, "source.where".to_owned());
-        for column in touched {
-            let probe = format!("SELECT {} FROM {}", self.mapping.sql(column), session.names.table);
+    /// Which expression or condition has a placeholder, which a value of the request would fill.
+    async fn blame_placeholder(
+        &self,
+        session: &Session,
+        touched: &[Column],
+        conditions: &[(String, String)],
+    ) -> SourceError {
+        let (table, users) = (&self.mapping.table, &session.names.table);
+        let columns = touched.iter().map(|column| {
+            (self.mapping.described(column), format!("SELECT {} FROM {users}", self.mapping.sql(column)))
+        });
+        let conditions =
+            conditions.iter().map(|(name, sql)| (name.clone(), format!("SELECT FROM {users} WHERE {sql}")));
+        let mut what = "an expression or condition".to_owned();
+        for (name, probe) in columns.chain(conditions) {
             let prepared = session.client().prepare(&probe).await;
             if prepared.is_ok_and(|statement| !statement.params().is_empty()) {
-                what = self.mapping.described(column);
+                what = name;
                 break;
             }
         }
@@ -374,6 +396,8 @@ async fn prepare_anew(session: &Session, sql: &str) -> Result<(), tokio_postgres
 struct Query {
     names: Arc<Names>,
     probe: String,
+    /// What of it is SQL of the administrator's.
+    expressions: Vec<String>,
     statement: Statement,
     /// The values of its parameters.
     texts: Vec<String>,

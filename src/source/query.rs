@@ -93,7 +93,7 @@ impl Statement {
         mapping: &Mapping,
         dialect: &mut impl Dialect,
     ) -> Result<Self, SourceError> {
-        let mut conditions: Vec<_> = mapping.condition().into_iter().collect();
+        let mut conditions: Vec<_> = mapping.conditions(plan).into_iter().map(|(_, sql)| sql).collect();
         conditions.extend(dialect.conditions(&plan.filters));
         if let Some(after) = &plan.after {
             conditions.push(dialect.after(after)?);

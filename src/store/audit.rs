@@ -3,11 +3,15 @@
 mod addresses;
 mod chain;
 mod records;
+mod scope;
+mod selection;
 mod verify;
 mod writer;
 
 pub use addresses::{AddressKey, Sought, hidden};
 pub use records::Record;
+pub use scope::Scope;
+pub use selection::{Ending, Selection};
 pub use verify::{Flaw, Whole};
 
 use super::instance::{Instance, LockedFile};
@@ -15,7 +19,6 @@ use super::{Store, StoreError, answered, in_time};
 use crate::named::named;
 use crate::timestamp::Timestamp;
 use chain::Head;
-use futures_util::TryStreamExt;
 use records::read_record;
 use serde::Serialize;
 use sqlx::Row;
@@ -37,6 +40,8 @@ pub struct Request {
     pub filters: serde_json::Map<String, serde_json::Value>,
     /// The names in the header; empty until the plan is known.
     pub columns: Vec<String>,
+    /// What it could show; empty until the plan is known.
+    pub scope: Scope,
 }
 
 #[cfg(test)]
@@ -53,6 +58,7 @@ impl Request {
             request_id: None,
             filters: serde_json::Map::new(),
             columns: Vec::new(),
+            scope: Scope::default(),
         }
     }
 }
@@ -220,24 +226,6 @@ async fn interrupt(store: &Store, instance: i64) -> Result<(), StoreError> {
 }
 
 impl Store {
-    /// Hands every record to `each`, newest first, at most `limit` of them.
-    ///
-    /// # Errors
-    ///
-    /// The store cannot be reached, or `each` failed.
-    pub async fn for_each_record<E: From<StoreError>>(
-        &self,
-        limit: Option<i64>,
-        mut each: impl FnMut(Record) -> Result<(), E>,
-    ) -> Result<(), E> {
-        let sql = "SELECT * FROM headcount_audit ORDER BY time DESC, id DESC LIMIT $1";
-        let mut rows = sqlx::query(sql).bind(limit.unwrap_or(i64::MAX)).fetch(&self.pool);
-        while let Some(row) = rows.try_next().await.map_err(StoreError::from)? {
-            each(read_record(&row)?)?;
-        }
-        Ok(())
-    }
-
     /// The record with this id.
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use sqlx::migrate::{Migration, MigrationType, Migrator};
 use sqlx::{AnyConnection, Executor, Row, SqlSafeStr};
 
 /// Number, description and text of each file in `migrations/`.
-const STEPS: [(i64, &str, &str); 7] = [
+const STEPS: [(i64, &str, &str); 8] = [
     (1, "keys flags audit", include_str!("../../migrations/0001_keys_flags_audit.sql")),
     (2, "secrets", include_str!("../../migrations/0002_secrets.sql")),
     (3, "audit chain", include_str!("../../migrations/0003_audit_chain.sql")),
@@ -16,6 +16,7 @@ const STEPS: [(i64, &str, &str); 7] = [
     (5, "budgets", include_str!("../../migrations/0005_budgets.sql")),
     (6, "budgets that follow", include_str!("../../migrations/0006_budgets_that_follow.sql")),
     (7, "claims of a day", include_str!("../../migrations/0007_claims_of_a_day.sql")),
+    (8, "audit scope", include_str!("../../migrations/0008_audit_scope.sql")),
 ];
 
 pub(super) fn migrator() -> Migrator {

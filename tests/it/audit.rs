@@ -68,6 +68,14 @@ fn a_completed_export_is_recorded_in_full(db: Db) {
             "sequence": 1,
             "previous": "0".repeat(64),
             "hash": site.done(&["audit", "head"]).trim_end(),
+            "version": 2,
+            "columns": ["id", "email", "name", "created_at", "updated_at", "is_active", "is_admin"],
+            "snapshot_at": record["snapshot_at"],
+            "ended_at": record["ended_at"],
+            "table": "users",
+            "masks": {},
+            "conditions": {},
+            "system_user": null,
         })
     );
     assert_eq!(site.audit().len(), 1);
@@ -393,5 +401,5 @@ fn looks_leave_one_record_each_and_no_more_of_them_are_kept_than_of_denials(db: 
     let kept = count("sequence IS NULL AND outcome <> 'denied'");
     assert!((10_000..=10_005).contains(&kept), "{kept}");
     assert_eq!((count("sequence IS NOT NULL"), count("outcome = 'denied'")), (1, 1));
-    assert!(site.done(&["audit", "verify"]).contains("1 records"));
+    assert!(site.done(&["audit", "verify"]).contains("1 settled record,"));
 }

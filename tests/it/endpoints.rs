@@ -92,7 +92,7 @@ fn unknown_routes_are_json_404(db: Db) {
         "/",
         "/api",
         "/api/v1/users",
-        "/api/v1/users/exports",
+        "/api/v1/users/exports/",
         "/api/v1/users/export/",
         "/api/v1/users/export/1",
         "/API/v1/users/export",

@@ -133,11 +133,11 @@ fn what_cannot_be_used_stops_the_start() {
 #[test]
 fn a_key_that_others_can_read_is_a_warning() {
     let site = site("");
-    let finished = site.run(&["check"]);
-    assert!(finished.stderr.contains("ok       tls:"), "{}", finished.stderr);
+    let said = site.run(&["check"]).text();
+    assert!(said.contains("ok       tls:"), "{said}");
     std::fs::set_permissions(site.path("server.key"), Permissions::from_mode(0o644)).unwrap();
-    let finished = site.run(&["check"]);
-    assert!(finished.stderr.contains("warning  tls: server.key"), "{}", finished.stderr);
+    let said = site.run(&["check"]).text();
+    assert!(said.contains("warning  tls: server.key"), "{said}");
     site.serve().eventually_says("can be read by other users");
 }
 

@@ -243,7 +243,7 @@ fn bounds_the_wrong_way_round_are_refused(db: Db) {
     assert_eq!(exports.ids("created_after=2025-02&updated_before=2025-01"), "");
     let finished = site.run(&["export", "full", "--updated-after=2025-02", "--updated-before=2025-01"]);
     assert_eq!((finished.code, finished.stdout.len()), (Some(2), 0), "{}", finished.stderr);
-    assert!(finished.stderr.contains("'updated_after' must be earlier"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("--updated-after must be earlier"), "{}", finished.stderr);
 }
 
 fn a_plus_that_became_a_space_is_explained(db: Db) {

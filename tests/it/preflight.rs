@@ -38,8 +38,16 @@ fn every_way_to_ask_gives_the_same_answer(db: Db) {
     let got = answer.json();
     let mut members: Vec<_> = got.as_object().unwrap().keys().map(String::as_str).collect();
     members.sort_unstable();
-    let expected =
-        ["columns", "estimated_bytes", "estimated_rows", "export", "filters", "sorts", "uses_index"];
+    let expected = [
+        "columns",
+        "conditions",
+        "estimated_bytes",
+        "estimated_rows",
+        "export",
+        "filters",
+        "sorts",
+        "uses_index",
+    ];
     assert_eq!(members, expected);
     assert_eq!(got["export"], "full");
     let columns: Vec<_> =

@@ -85,6 +85,10 @@ fn a_receipt_says_what_the_export_was(db: Db) {
             "rows": 5,
             "bytes": answer.body.len(),
             "sha256": sha256(&answer.body),
+            "table": "users",
+            "masks": {},
+            "conditions": {},
+            "system_user": null,
         })
     );
     let shown = site.done(&["receipts", "show", &id]);

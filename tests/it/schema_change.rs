@@ -122,7 +122,8 @@ fn a_column_of_one_profile_fails_that_profile(db: Db) {
     }
     let checked = site.run(&["check"]);
     assert_eq!(checked.code, Some(1));
-    let problems: Vec<_> = checked.stderr.lines().filter(|line| line.starts_with("problem")).collect();
+    let said = checked.text();
+    let problems: Vec<_> = said.lines().filter(|line| line.starts_with("problem")).collect();
     assert!(
         problems.len() == 1 && problems[0].contains("support") && problems[0].contains("phone"),
         "{problems:?}"

@@ -117,7 +117,7 @@ fn a_server_without_a_certificate_outlives_a_hangup() {
     let site = Site::with_people(Db::Sqlite);
     let server = site.serve();
     server.signal("HUP");
-    server.eventually_says("there is no certificate to read again");
+    server.eventually_says("were read again");
     assert_eq!(server.status_with(STANDARD_KEY, MINIMAL), 200);
     server.signal("TERM");
     assert_eq!(server.exit().code(), Some(0));

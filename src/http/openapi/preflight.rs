@@ -13,7 +13,7 @@ pub(super) fn schema() -> Value {
     json!({
         "type": "object",
         "required": [
-            "export", "columns", "filters", "estimated_rows", "estimated_bytes", "uses_index", "sorts"
+            "export", "columns", "conditions", "filters", "estimated_rows", "estimated_bytes", "uses_index", "sorts"
         ],
         "properties": {
             "export": {"type": "string", "description": "The name of the export."},
@@ -28,6 +28,11 @@ pub(super) fn schema() -> Value {
                         "mask": {"enum": or_null(Mask::ALL.map(Mask::name))},
                     },
                 },
+            },
+            "conditions": {
+                "type": "object",
+                "additionalProperties": {"type": "string"},
+                "description": "The administrator's SQL that every user meets, or its hash, by the name of its setting.",
             },
             "filters": {"type": "object", "description": "What the audit keeps of the parameters."},
             "estimated_rows": maybe_count("Null where the database cannot tell in time."),
@@ -61,6 +66,7 @@ mod tests {
         let preflight = Preflight {
             export: "minimal".to_owned(),
             columns: vec![column],
+            conditions: std::collections::BTreeMap::new(),
             filters: serde_json::Map::new(),
             estimated_rows: None,
             estimated_bytes: None,

@@ -68,13 +68,14 @@ pub(super) fn schema() -> Value {
     let time =
         |description: &str| json!({"type": "string", "format": "date-time", "description": description});
     let maybe_time = |description: &str| json!({"type": ["string", "null"], "format": "date-time", "description": description});
+    let texts = |description: &str| json!({"type": "object", "additionalProperties": {"type": "string"}, "description": description});
     let maybe_count =
         |description: &str| json!({"type": ["integer", "null"], "minimum": 0, "description": description});
     json!({
         "type": "object",
         "required": [
             "type", "id", "endpoint", "columns", "filters", "key_name", "started_at", "snapshot_at", "ended_at", "outcome",
-            "rows", "bytes", "sha256"
+            "rows", "bytes", "sha256", "table", "masks", "conditions", "system_user"
         ],
         "properties": {
             "type": {"const": receipt::TYPE},
@@ -97,6 +98,10 @@ pub(super) fn schema() -> Value {
             "rows": maybe_count("Users."),
             "bytes": maybe_count("Of the uncompressed content."),
             "sha256": maybe_text("Of the uncompressed content, in hexadecimal."),
+            "table": maybe_text("As `source.table` names it."),
+            "masks": texts("The mask of each column that has one, by its name in the header."),
+            "conditions": texts("The administrator's SQL that every user met, or its hash, by the name of its setting."),
+            "system_user": maybe_text("Who ran the command."),
             "signed_by": text("`sha256:` and the digest of the public key; not there while the export runs."),
             "signature": text("Ed25519 over all other members as canonical JSON, in Base64; not there while the export runs."),
         },

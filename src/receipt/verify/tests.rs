@@ -1,7 +1,7 @@
 use super::*;
 use crate::receipt::issue;
 use crate::signature::SigningKey;
-use crate::store::audit::{Outcome, Record};
+use crate::store::audit::{Outcome, Record, Scope};
 use crate::timestamp::Timestamp;
 use proptest::prelude::*;
 use serde_json::json;
@@ -39,6 +39,8 @@ fn record(content: &[u8]) -> Record {
         columns: Some(vec!["id".to_owned(), "email".to_owned(), "name".to_owned()]),
         snapshot_at: Timestamp::from_micros(1),
         ended_at: Timestamp::from_micros(2),
+        version: 2,
+        scope: Scope::default(),
     }
 }
 

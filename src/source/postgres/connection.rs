@@ -44,7 +44,7 @@ pub(super) struct Dialer {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum DialError {
-    #[error("error connecting to server: {0}")]
+    #[error("{0}")]
     Network(#[from] io::Error),
     #[error(transparent)]
     Postgres(#[from] tokio_postgres::Error),
@@ -99,16 +99,21 @@ impl Dialer {
 
     /// The first address of the host that answers in time.
     async fn reach(&self, host: &str, port: u16) -> io::Result<TcpStream> {
-        let mut error = io::Error::new(io::ErrorKind::NotFound, "the host name has no address");
+        let unknown = |error: io::Error| {
+            let words = format!("the host {host} is not known ({error}); see whether its name is right");
+            io::Error::new(error.kind(), words)
+        };
+        let mut error = io::Error::new(io::ErrorKind::NotFound, "it has no address");
         let addresses = tokio::time::timeout(self.timeout(), tokio::net::lookup_host((host, port)));
-        for address in addresses.await?? {
+        let addresses = addresses.await.map_err(io::Error::from).flatten().map_err(unknown)?;
+        for address in addresses {
             match tokio::time::timeout(self.timeout(), TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => return Ok(stream),
                 Ok(Err(refused)) => error = refused,
                 Err(late) => error = late.into(),
             }
         }
-        Err(error)
+        Err(unanswered(&format!("{host}, port {port}"), &error))
     }
 
     /// As the driver would, with the same settings.
@@ -153,7 +158,24 @@ impl Dialer {
 
 /// As a server names its socket (PostgreSQL manual, section 20.3.1, `unix_socket_directories`).
 async fn socket(directory: &Path, port: u16) -> io::Result<UnixStream> {
-    UnixStream::connect(directory.join(format!(".s.PGSQL.{port}"))).await
+    let path = directory.join(format!(".s.PGSQL.{port}"));
+    UnixStream::connect(&path).await.map_err(|error| unanswered(&path.display().to_string(), &error))
+}
+
+/// Why nobody answers at a place, in words for those who look after it.
+fn unanswered(place: &str, error: &io::Error) -> io::Error {
+    let words = match error.kind() {
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::NotFound => format!(
+            "nobody listens at {place} ({error}); see whether PostgreSQL runs there, and whether host and port are right"
+        ),
+        io::ErrorKind::TimedOut => {
+            format!(
+                "nobody answers in time at {place}; see whether a firewall is between, and whether the host is right"
+            )
+        }
+        _ => format!("{place} cannot be reached: {error}"),
+    };
+    io::Error::new(error.kind(), words)
 }
 
 /// A stream that is over when its other end says so. A server closes it when it has passed on what it was to cancel; some poolers

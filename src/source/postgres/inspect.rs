@@ -44,7 +44,8 @@ impl PostgresSource {
         if !query.elsewhere.is_empty() {
             return Ok(None);
         }
-        let chooses = !asked.filters.is_empty() || asked.after.is_some() || self.mapping.filter.is_some();
+        let chooses =
+            !asked.filters.is_empty() || asked.after.is_some() || !self.mapping.conditions(asked).is_empty();
         Ok(match holders::held(session, &session.names.table).await? {
             Held::InOne => plan["Plan Rows"].as_u64(),
             Held::InSeveral(rows) if !chooses => {
@@ -59,11 +60,12 @@ impl PostgresSource {
     async fn behind_all(&self, session: &mut Session) -> Result<(Elsewhere, Vec<String>), SourceError> {
         let declared = self.mapping.columns.iter().map(|(column, _)| column.clone());
         let all: Vec<_> = Column::CONTRACT.into_iter().chain(declared).collect();
+        let everybody: Vec<_> = self.mapping.condition().into_iter().collect();
         session.set_busy(true);
         for columns in [&all[..], &[]] {
             let client = session.client();
             client.batch_execute("SAVEPOINT probe").await.map_err(|error| mismatch(&error))?;
-            if let Ok(statement) = client.prepare(&self.probe(columns, &session.names)).await {
+            if let Ok(statement) = client.prepare(&self.probe(columns, &everybody, &session.names)).await {
                 session.has_described(statement.columns());
                 break;
             }

@@ -54,8 +54,7 @@ pub(super) async fn refuse(session: &Session, mapping: &Mapping, plan: &Plan) ->
     let touched = query::touched(plan);
     let expressions = touched.iter().filter(|column| mapping.own_column(column).is_none());
     let expressions = expressions.map(|column| (mapping.described(column), mapping.sql(column)));
-    let condition = mapping.condition().map(|sql| ("source.where".to_owned(), sql));
-    for (what, sql) in expressions.chain(condition) {
+    for (what, sql) in expressions.chain(mapping.conditions(plan)) {
         let named = Named::in_sql(&sql);
         if named.called.is_empty() && named.operators.is_empty() {
             continue;

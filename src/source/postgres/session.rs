@@ -127,6 +127,7 @@ impl Connector {
                 PoolError::Backend(DialError::Postgres(error)) => {
                     SourceError::Unreachable(error_text(&error) + remedy(&error).unwrap_or_default())
                 }
+                PoolError::Backend(error) => SourceError::Unreachable(error.to_string()),
                 error => SourceError::Unreachable(error.to_string()),
             })?;
             let was_waiting = Object::metrics(&connection).recycle_count > 0;

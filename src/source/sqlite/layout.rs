@@ -36,7 +36,10 @@ impl SqliteSource {
         plan: &Plan,
         query: &Query,
     ) -> Result<Option<Arc<Layout>>, SourceError> {
-        if !plan.is_whole() || self.mapping.condition().is_some() || !self.is_in_order_of_ids(connection)? {
+        if !plan.is_whole()
+            || !self.mapping.conditions(plan).is_empty()
+            || !self.is_in_order_of_ids(connection)?
+        {
             return Ok(None);
         }
         let (Some(root), Some(places)) = (self.root(connection)?, self.places(connection, query)?) else {

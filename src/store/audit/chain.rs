@@ -1,10 +1,11 @@
 //! The chain: every settled record of an export has a number and holds the hash of the one before it, so that none can
 //! be changed, removed or put in unseen. `docs/audit.md` describes the format.
 
+use super::Scope;
 use super::records::{Record, read_record};
 use crate::canonical;
 use crate::store::{Store, StoreError};
-use serde_json::json;
+use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
 use sqlx::{AnyConnection, Row};
 
@@ -13,10 +14,10 @@ pub(super) const START: &str = "000000000000000000000000000000000000000000000000
 /// Records from before the chain that are put into it in one transaction.
 const ADOPTED_AT_ONCE: i64 = 500;
 
-/// The SHA-256, in hexadecimal, of a record's canonical JSON, which holds the hash of the record before it. Its members are
-/// never changed: the hashes of old records are made of them.
+/// The SHA-256, in hexadecimal, of a record's canonical JSON, which holds the hash of the record before it. The members of a
+/// version are never changed: the hashes of old records are made of them.
 pub(super) fn hash(record: &Record) -> String {
-    let hashed = json!({
+    let mut hashed = json!({
         "bytes": record.bytes,
         "client": record.client,
         "duration_ms": record.duration_ms,
@@ -34,6 +35,22 @@ pub(super) fn hash(record: &Record) -> String {
         "sha256": record.sha256,
         "time": record.time,
     });
+    if record.version > 1 {
+        let Scope { table, masks, conditions, system_user } = &record.scope;
+        let further = json!({
+            "columns": record.columns,
+            "conditions": conditions,
+            "ended_at": record.ended_at,
+            "masks": masks,
+            "snapshot_at": record.snapshot_at,
+            "system_user": system_user,
+            "table": table,
+            "version": record.version,
+        });
+        if let (Some(hashed), Value::Object(further)) = (hashed.as_object_mut(), further) {
+            hashed.extend(further);
+        }
+    }
     crate::hex(&Sha256::digest(canonical::text_with_all_digits(&hashed)))
 }
 
@@ -181,6 +198,8 @@ mod tests {
             columns: Some(vec!["id".to_owned()]),
             snapshot_at: None,
             ended_at: None,
+            version: 1,
+            scope: Scope::default(),
         };
         let canonical = format!(
             "{{\"bytes\":9007199254740991,\"client\":\"192.0.2.1\",\"duration_ms\":0,\
@@ -190,6 +209,28 @@ mod tests {
              \"previous\":\"{START}\",\"reason\":null,\"request_id\":null,\"rows\":2,\"sequence\":1,\
              \"sha256\":null,\"time\":\"2024-01-01T00:00:00.000001Z\"}}"
         );
-        assert_eq!(hash(&record), crate::hex(&Sha256::digest(canonical)));
+        assert_eq!(hash(&record), crate::hex(&Sha256::digest(&canonical)));
+
+        let second = Record {
+            version: 2,
+            snapshot_at: Timestamp::from_micros(1_704_067_200_000_002),
+            scope: Scope {
+                table: Some("app.users".to_owned()),
+                masks: [("email".to_owned(), "redact".to_owned())].into(),
+                conditions: [("source.where".to_owned(), "NOT blocked".to_owned())].into(),
+                system_user: None,
+            },
+            ..record
+        };
+        let canonical = canonical
+            .replace("\"duration_ms\"", "\"columns\":[\"id\"],\"conditions\":{\"source.where\":\"NOT blocked\"},\"duration_ms\"")
+            .replace("\"endpoint\"", "\"ended_at\":null,\"endpoint\"")
+            .replace("\"outcome\"", "\"masks\":{\"email\":\"redact\"},\"outcome\"")
+            .replace(
+                ",\"time\":\"2024-01-01T00:00:00.000001Z\"",
+                ",\"snapshot_at\":\"2024-01-01T00:00:00.000002Z\",\"system_user\":null,\"table\":\"app.users\",\
+                 \"time\":\"2024-01-01T00:00:00.000001Z\",\"version\":2",
+            );
+        assert_eq!(hash(&second), crate::hex(&Sha256::digest(canonical)));
     }
 }

@@ -1,11 +1,14 @@
 //! A record of the audit: as it is written, and as it is listed.
 
-use super::{Closing, Outcome, Request};
-use crate::store::StoreError;
+use super::{Closing, Outcome, Request, Scope};
+use crate::store::{Statement, StoreError};
 use crate::timestamp::Timestamp;
 use serde::Serialize;
 use sqlx::any::AnyRow;
 use sqlx::{AnyConnection, Row};
+
+/// What is written now.
+const VERSION: i64 = 2;
 
 /// A record as it is listed.
 #[derive(Clone, Debug, Serialize)]
@@ -29,15 +32,15 @@ pub struct Record {
     pub sequence: Option<i64>,
     /// The hash of the record before it, 64 zeros for the first.
     pub previous: Option<String>,
-    /// Its own hash, of everything above.
+    /// Its own hash, of everything above; from version 2 on, of everything below as well.
     pub hash: Option<String>,
-    /// For receipts, and not part of the hash: the names in the header, if they are known.
-    #[serde(skip)]
+    pub version: i64,
+    /// The names in the header, if they are known.
     pub columns: Option<Vec<String>>,
-    #[serde(skip)]
     pub snapshot_at: Option<Timestamp>,
-    #[serde(skip)]
     pub ended_at: Option<Timestamp>,
+    #[serde(flatten)]
+    pub scope: Scope,
 }
 
 impl Record {
@@ -61,9 +64,11 @@ impl Record {
             sequence: None,
             previous: None,
             hash: None,
+            version: VERSION,
             columns: (!request.columns.is_empty()).then(|| request.columns.clone()),
             snapshot_at: closing.and_then(|closing| closing.snapshot_at),
             ended_at: closing.map(|closing| closing.ended_at),
+            scope: request.scope.clone(),
         }
     }
 }
@@ -77,15 +82,12 @@ impl Record {
 }
 
 /// Writes a new record, of the process `instance`.
-pub(super) async fn insert(
-    connection: &mut AnyConnection,
-    record: &Record,
-    instance: i64,
-) -> Result<(), sqlx::Error> {
+pub(super) fn insert(record: &Record, instance: i64) -> Statement<'_> {
     let sql = "INSERT INTO headcount_audit (id, time, endpoint, key_id, key_name, client, request_id, filters, \
                outcome, reason, row_count, byte_count, sha256, duration_ms, sequence, previous, hash, column_names, \
-               snapshot_at, ended_at, instance) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21)";
+               snapshot_at, ended_at, instance, version, scope) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
+               $22, $23)";
     sqlx::query(sql)
         .bind(&record.id)
         .bind(record.time.micros())
@@ -108,9 +110,8 @@ pub(super) async fn insert(
         .bind(record.snapshot_at.map(Timestamp::micros))
         .bind(record.ended_at.map(Timestamp::micros))
         .bind(instance)
-        .execute(connection)
-        .await?;
-    Ok(())
+        .bind(record.version)
+        .bind(record.scope.text())
 }
 
 /// Writes how an export ended; `false` if its record is not open any more: another process took this one for dead.
@@ -141,6 +142,7 @@ pub(super) fn read_record(row: &AnyRow) -> Result<Record, StoreError> {
     let outcome: Option<String> = row.try_get("outcome")?;
     let filters: String = row.try_get("filters")?;
     let columns: Option<String> = row.try_get("column_names")?;
+    let scope: Option<String> = row.try_get("scope")?;
     Ok(Record {
         id: row.try_get("id")?,
         time: super::time(row.try_get("time")?)?,
@@ -166,6 +168,8 @@ pub(super) fn read_record(row: &AnyRow) -> Result<Record, StoreError> {
             .map_err(|_| StoreError::Unreadable("column names that are not JSON".to_owned()))?,
         snapshot_at: row.try_get::<Option<i64>, _>("snapshot_at")?.map(super::time).transpose()?,
         ended_at: row.try_get::<Option<i64>, _>("ended_at")?.map(super::time).transpose()?,
+        version: row.try_get("version")?,
+        scope: scope.map_or_else(|| Ok(Scope::default()), |text| Scope::parse(&text))?,
     })
 }
 

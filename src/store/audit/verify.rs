@@ -12,6 +12,14 @@ use sqlx::{AnyConnection, Row};
 pub struct Whole {
     /// How many records it has.
     pub records: i64,
+    /// How many denials are beside it.
+    pub denials: i64,
+    /// How many other requests without an export are.
+    pub looks: i64,
+    /// How many exports have not ended.
+    pub running: i64,
+    /// The number of the record whose hash was kept; 0 of an empty audit.
+    pub kept: Option<i64>,
     /// The hash of the newest; 64 zeros if there is none.
     pub head: String,
 }
@@ -61,29 +69,46 @@ impl Store {
         if end.hash != head.hash {
             return Err(Flaw::NotTheHead { last: end.last });
         }
-        match kept {
-            Some(kept) if !end.has_kept => Err(Flaw::NotKept { kept: kept.to_owned(), last: end.last }),
-            _ => Ok(Whole { records: end.sequence, head: end.hash }),
+        if let Some(kept) = kept.filter(|_| end.kept.is_none()) {
+            return Err(Flaw::NotKept { kept: kept.to_owned(), last: end.last });
         }
+        let beside = sqlx::query(BESIDE).fetch_one(&mut *snapshot).await.map_err(StoreError::from)?;
+        let count = |name: &str| beside.try_get(name).map_err(StoreError::from);
+        Ok(Whole {
+            records: end.sequence,
+            denials: count("denials")?,
+            looks: count("looks")?,
+            running: count("running")?,
+            kept: end.kept,
+            head: end.hash,
+        })
     }
 }
+
+/// Records that are not in the chain.
+const BESIDE: &str = "SELECT count(CASE WHEN outcome = 'denied' THEN 1 END) AS denials, \
+    count(CASE WHEN outcome <> 'denied' THEN 1 END) AS looks, \
+    count(CASE WHEN outcome IS NULL THEN 1 END) AS running FROM headcount_audit WHERE sequence IS NULL";
 
 /// How far a walk has come.
 struct Walk {
     sequence: i64,
     hash: String,
     last: String,
-    has_kept: bool,
+    kept: Option<i64>,
 }
 
 async fn walk(connection: &mut AnyConnection, head: &Head, kept: Option<&str>) -> Result<Walk, Flaw> {
     let last = "nothing at all".to_owned();
-    let mut walk = Walk { sequence: 0, hash: START.to_owned(), last, has_kept: kept == Some(START) };
+    let mut walk =
+        Walk { sequence: 0, hash: START.to_owned(), last, kept: (kept == Some(START)).then_some(0) };
     let sql = "SELECT * FROM headcount_audit WHERE sequence IS NOT NULL ORDER BY sequence, id";
     let mut rows = sqlx::query(sql).fetch(connection);
     while let Some(row) = rows.try_next().await.map_err(StoreError::from)? {
         walk.step(&row, head)?;
-        walk.has_kept |= kept == Some(&walk.hash);
+        if kept == Some(&walk.hash) {
+            walk.kept = Some(walk.sequence);
+        }
     }
     Ok(walk)
 }
@@ -107,7 +132,7 @@ impl Walk {
                 _ => Flaw::Rewritten { changed: std::mem::take(&mut self.last), next: name(row) },
             });
         }
-        *self = Self { sequence: expected, hash, last: name(row), has_kept: self.has_kept };
+        *self = Self { sequence: expected, hash, last: name(row), kept: self.kept };
         Ok(())
     }
 }
@@ -115,9 +140,10 @@ impl Walk {
 /// The hash of a record that is what it was when it was hashed.
 fn self_consistent(row: &AnyRow) -> Option<String> {
     let record: Record = read_record(row).ok()?;
-    // The hash knows what the filters mean, and not how they are written.
-    let filters = record.filters.to_string();
-    let is_as_written = row.try_get::<String, _>("filters").is_ok_and(|text| text == filters);
+    // The hash knows what they mean, and not how they are written.
+    let (filters, scope) = (record.filters.to_string(), record.scope.text());
+    let is_as_written = row.try_get::<String, _>("filters").is_ok_and(|text| text == filters)
+        && row.try_get::<Option<String>, _>("scope").is_ok_and(|text| text.is_none_or(|text| text == scope));
     let hash = hash(&record);
     (is_as_written && record.hash.as_ref() == Some(&hash)).then_some(hash)
 }

@@ -243,6 +243,15 @@ impl Task {
 
     /// Writes everything in one transaction.
     async fn transact(&self, writes: &[Write]) -> Result<Vec<Answer>, Failure> {
+        // A lone record is a transaction of its own, which is a third of the way to the store and back.
+        if let [Write::New(record)] = writes {
+            let write = self.store.write(records::insert(record, self.instance));
+            return match in_time(write).await {
+                Ok(_) => Ok(vec![Ok(())]),
+                Err(error @ StoreError::Database(sqlx::Error::Database(_))) => Err(Failure::Record(error)),
+                Err(error) => Err(Failure::Store(error)),
+            };
+        }
         let transaction = async {
             let (_turn, mut transaction) = self.store.begin_write().await?;
             let mut answers: Vec<_> = writes.iter().map(|_| Ok(())).collect();
@@ -280,7 +289,7 @@ impl Task {
         let linked = head.as_ref().map(|head| head.link(record));
         let record = linked.as_ref().unwrap_or(record);
         let is_written = if is_new {
-            records::insert(connection, record, self.instance).await.map(|()| true)
+            records::insert(record, self.instance).execute(connection).await.map(|_| true)
         } else {
             records::settle(connection, record).await
         };

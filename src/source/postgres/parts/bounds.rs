@@ -136,8 +136,8 @@ impl PostgresSource {
                 self.alone("the ids lie scattered in a table that is larger than effective_cache_size")
             );
         }
-        if let Some(culprit) = repeatable::culprit(session, &self.expressions(query)).await? {
-            let why = format!("{culprit} in an expression or source.where may not be the same for several");
+        if let Some(culprit) = repeatable::culprit(session, &query.expressions).await? {
+            let why = format!("{culprit} in an expression or condition may not be the same for several");
             return Ok(self.alone(&why));
         }
         let id_type = if cast.is_empty() { "text" } else { cast.trim_start_matches(':') };
@@ -148,13 +148,6 @@ impl PostgresSource {
         let kept: Option<Vec<String>> = kept.iter().map(|row| row.try_get(0).ok()).collect();
         let Some(kept) = kept else { return Ok(self.alone("an id is NULL, or no UTF-8")) };
         Ok(Some(Ranges::new(divided(&kept, rows / RANGE_ROWS, query.id_type))))
-    }
-
-    /// What of a query is SQL of the administrator's.
-    fn expressions(&self, query: &Query) -> Vec<String> {
-        let columns = query.selection.columns().iter();
-        let expressions = columns.filter(|column| self.mapping.own_column(column).is_none());
-        expressions.map(|column| self.mapping.sql(column)).chain(self.mapping.condition()).collect()
     }
 }
 

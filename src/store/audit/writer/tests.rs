@@ -52,7 +52,8 @@ const SHOW: &str = "ALTER TABLE elsewhere RENAME TO headcount_audit";
 /// What is in the store, in the order of the ids.
 async fn records(store: &Store) -> Vec<(String, Option<Outcome>)> {
     let mut records = Vec::new();
-    let read = store.for_each_record(None, |record| {
+    let all = crate::store::audit::Selection::default();
+    let read = store.for_each_record(&all, |record| {
         records.push((record.id, record.outcome));
         Ok::<_, StoreError>(())
     });

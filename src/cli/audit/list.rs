@@ -1,0 +1,205 @@
+//! `audit list`: as lines for people, as JSON or as CSV.
+
+use crate::cli::Usage;
+use crate::cli::terminal::tell;
+use crate::cli::zone::Zone;
+use crate::encode::Value;
+use crate::encode::csv::CsvEncoder;
+use crate::moment::Clock;
+use crate::plan::{Profile, hashed};
+use crate::store::Store;
+use crate::store::audit::{AddressKey, Ending, Outcome, Record, Selection, Sought};
+use crate::timestamp::Timestamp;
+use clap::Args;
+use std::io::{BufWriter, Write};
+
+/// What lines are kept within, in characters. All that is recorded is in the other two forms.
+const WIDTH: usize = 100;
+
+#[derive(Debug, Args)]
+pub(in crate::cli) struct Arguments {
+    /// As a JSON array, with all that is recorded
+    #[arg(long)]
+    json: bool,
+    /// As CSV, with all that is recorded
+    #[arg(long, conflicts_with = "json")]
+    csv: bool,
+    /// At most so many records [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
+    limit: Option<i64>,
+    /// Only what began at this time or later: a date, a month, a time, or as in 7d so long ago
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    since: Option<String>,
+    /// Only what began before this time
+    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
+    until: Option<String>,
+    /// Only what was made with this key
+    #[arg(long, value_name = "ID|NAME")]
+    key: Option<String>,
+    /// Only this export, also one that is declared no more
+    #[arg(long, value_name = "minimal|full|NAME")]
+    profile: Option<String>,
+    /// Only what ended like this: completed, failed, disconnected, interrupted, over_budget, denied, or is running
+    #[arg(long, value_name = "OUTCOME", value_parser = Ending::parse)]
+    outcome: Option<Ending>,
+    /// Only the requests for this address, of which the audit holds no more than a hash
+    #[arg(long, value_name = "ADDRESS")]
+    email: Option<String>,
+    #[command(flatten)]
+    zone: Zone,
+}
+
+pub(super) async fn run(store: &Store, arguments: Arguments) -> anyhow::Result<()> {
+    let clock = arguments.zone.local()?;
+    let sought = match &arguments.email {
+        Some(email) => Some(sought(store, email).await?),
+        None => None,
+    };
+    let selection = selection(&arguments, &clock, sought.is_some())?;
+    let mut left = arguments.limit.unwrap_or(i64::MAX);
+    let mut list = List::new(&arguments, clock);
+    // One record at a time: an audit of years must not have to fit into memory.
+    let read = store.for_each_record(&selection, |record| -> anyhow::Result<()> {
+        if left > 0 && sought.as_ref().is_none_or(|sought| sought.is_in(&record)) {
+            left -= 1;
+            list.add(&record)?;
+        }
+        Ok(())
+    });
+    read.await?;
+    list.end()
+}
+
+fn selection(arguments: &Arguments, clock: &Clock, is_searched: bool) -> Result<Selection, Usage> {
+    let moment = |name: &str, text: &Option<String>| {
+        let moment = text.as_deref().map(|text| clock.moment(text)).transpose();
+        moment.map_err(|problem| Usage(format!("--{name} {problem}")))
+    };
+    let (since, until) = (moment("since", &arguments.since)?, moment("until", &arguments.until)?);
+    if since.zip(until).is_some_and(|(since, until)| since >= until) {
+        return Err(Usage("--since must be earlier than --until".to_owned()));
+    }
+    Ok(Selection {
+        since,
+        until,
+        key: arguments.key.clone(),
+        endpoints: arguments.profile.as_deref().map(Profile::endpoints).map(Vec::from).unwrap_or_default(),
+        outcome: arguments.outcome,
+        // What is looked for in the records themselves the store cannot count.
+        limit: arguments.limit.filter(|_| !is_searched),
+        before: None,
+    })
+}
+
+/// An address as records hold it.
+async fn sought(store: &Store, address: &str) -> anyhow::Result<Sought> {
+    let key = store.known_pseudonym_key().await?.map(|pseudonyms| AddressKey::new(&pseudonyms));
+    Ok(Sought::new(hashed(address), key.as_ref()))
+}
+
+enum Form {
+    Lines,
+    Json,
+    Csv,
+}
+
+/// A list on its way out.
+struct List {
+    form: Form,
+    clock: Clock,
+    out: BufWriter<std::io::StdoutLock<'static>>,
+    count: u64,
+}
+
+impl List {
+    fn new(arguments: &Arguments, clock: Clock) -> Self {
+        let form = match arguments {
+            Arguments { json: true, .. } => Form::Json,
+            Arguments { csv: true, .. } => Form::Csv,
+            _ => Form::Lines,
+        };
+        Self { form, clock, out: BufWriter::new(std::io::stdout().lock()), count: 0 }
+    }
+
+    fn add(&mut self, record: &Record) -> anyhow::Result<()> {
+        let is_first = self.count == 0;
+        self.count += 1;
+        match self.form {
+            Form::Json => {
+                let separator = if is_first { "[\n  " } else { ",\n  " };
+                write!(self.out, "{separator}{}", crate::visible_json(&serde_json::to_string(record)?))?;
+            }
+            Form::Csv => {
+                let row = csv(&self.clock, record, is_first)?;
+                self.out.write_all(&row)?;
+            }
+            Form::Lines => writeln!(self.out, "{}", crate::visible(&line(&self.clock, record)))?,
+        }
+        Ok(())
+    }
+
+    fn end(mut self) -> anyhow::Result<()> {
+        match self.form {
+            Form::Json => writeln!(self.out, "{}", if self.count == 0 { "[]" } else { "\n]" })?,
+            // A file of nothing would have no header.
+            Form::Csv | Form::Lines if self.count == 0 => tell!("no record is like that"),
+            Form::Csv | Form::Lines => {}
+        }
+        Ok(self.out.flush()?)
+    }
+}
+
+/// A record for people: when, how it ended, which, what, who and how many; and what else there is room for.
+fn line(clock: &Clock, record: &Record) -> String {
+    let outcome = record.outcome.map_or("running", Outcome::name);
+    let who = match (&record.key_name, &record.scope.system_user) {
+        (Some(name), _) => format!("key {name}"),
+        (None, Some(user)) => format!("user {user}"),
+        (None, None) => "no key".to_owned(),
+    };
+    let export = Profile::name_of(&record.endpoint).unwrap_or(&record.endpoint);
+    let mut facts = vec![export.to_owned(), who, format!("{} rows", record.rows)];
+    facts.extend(record.reason.clone());
+    facts.extend(members(&record.filters).map(|(name, value)| format!("{name}={value}")));
+    facts.extend(record.scope.masks.iter().map(|(column, mask)| format!("{column} masked: {mask}")));
+    facts.extend(record.scope.conditions.iter().map(|(name, sql)| format!("{name}: {sql}")));
+    let line = format!("{}  {outcome:<12}  {}  {}", clock.shown(record.time), record.id, facts.join(", "));
+    match line.char_indices().nth(WIDTH) {
+        Some(_) => line.chars().take(WIDTH - 1).chain(['…']).collect(),
+        None => line,
+    }
+}
+
+fn members(object: &serde_json::Value) -> impl Iterator<Item = (&String, String)> {
+    object.as_object().into_iter().flatten().map(|(name, value)| (name, text(value)))
+}
+
+/// A text as it is, anything else as JSON.
+fn text(value: &serde_json::Value) -> String {
+    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+}
+
+/// A record as CSV, with the times in the zone; below the names of its members if it is the first.
+fn csv(clock: &Clock, record: &Record, is_first: bool) -> anyhow::Result<Vec<u8>> {
+    let mut value = serde_json::to_value(record)?;
+    for (name, time) in
+        [("time", Some(record.time)), ("snapshot_at", record.snapshot_at), ("ended_at", record.ended_at)]
+    {
+        value[name] = time.map(|time: Timestamp| clock.with_offset(time)).into();
+    }
+    let members: Vec<_> = members(&value).collect();
+    let encoder = CsvEncoder::new(false, true);
+    let mut row = Vec::new();
+    if is_first {
+        encoder.header(&mut row, members.iter().map(|(name, _)| name.as_str()));
+    }
+    let cells: Vec<_> = members
+        .iter()
+        .map(|(name, text)| match &value[name.as_str()] {
+            serde_json::Value::Null => Value::Null,
+            _ => Value::Text(text.as_bytes()),
+        })
+        .collect();
+    encoder.record(&mut row, &cells, None);
+    Ok(row)
+}
