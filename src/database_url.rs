@@ -89,11 +89,17 @@ impl DatabaseUrl {
 fn check_password(url: &str, owner: Owner) -> Result<(), String> {
     let (_, all) = url.split_once("://").unwrap_or_default();
     let authority = all.split(['/', '?', '#']).next().unwrap_or_default();
-    let before_options = all.split('?').next().unwrap_or_default();
     // The store's driver takes the last @ for the one that is meant.
     let is_split = owner == Owner::Source && authority.matches('@').count() > 1;
-    if is_split || !authority.contains('@') && before_options.contains('@') && authority.contains(':') {
-        return Err("expected @, /, ? and # in a password or a user name to be percent-encoded, as %40, %2F, %3F and %23".to_owned());
+    // Without an @ what stands behind the colon is a port.
+    let port = authority.split_once(':').map(|(_, port)| port).filter(|_| !authority.contains('@'));
+    let is_cut =
+        port.is_some_and(|port| !port.bytes().all(|byte| byte.is_ascii_digit())) && all.contains('@');
+    if is_split || is_cut {
+        return Err(
+            "expected @, /, ? and # in a password or a user name to be percent-encoded, as %40, %2F, %3F and %23"
+                .to_owned(),
+        );
     }
     Ok(())
 }

@@ -261,3 +261,30 @@ fn open_file(path: &Path) -> Result<File, StoreError> {
 fn sqlite_url(path: &Path) -> String {
     format!("sqlite://{}?mode=rwc", percent_encoded(path))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::chown;
+
+    #[test]
+    fn whose_a_file_is_that_may_not_be_opened_is_told() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let path = directory.path().join("headcount.db");
+        std::fs::write(&path, "").expect("a file");
+        let error = || {
+            let cause = std::io::ErrorKind::PermissionDenied.into();
+            StoreError::File { path: path.clone(), cause }.to_string()
+        };
+        assert!(error().ends_with("permission denied"), "{}", error());
+        // Only root can give a file away.
+        if chown(&path, Some(65_534), None).is_ok() {
+            let remedy = format!("chown -R root {}", directory.path().display());
+            assert!(
+                error().contains("belongs to nobody, and this runs as root") && error().ends_with(&remedy),
+                "{}",
+                error()
+            );
+        }
+    }
+}

@@ -246,6 +246,25 @@ mod tests {
     }
 
     #[test]
+    fn further_columns_are_ready_to_be_declared() {
+        let (proposal, _) =
+            proposal("users", &["id pk int", "email text", "phone text", "Pla\"n text", "api_token text"]);
+        let text = configuration(&proposal, &written("postgres://me@db/app"), "state", "");
+        assert!(text.contains("#phone = \"phone\"") && text.contains("# personal\n"), "{text}");
+        assert!(text.contains("# other\n") && !text.contains("#api_token"), "{text}");
+        let declared: String = text
+            .lines()
+            .map(|line| {
+                line.strip_prefix('#').filter(|_| line.contains("  # ")).unwrap_or(line).to_owned() + "\n"
+            })
+            .collect();
+        let file: toml::Table = declared.parse().expect("TOML");
+        let columns = file["source"]["columns"].as_table().expect("columns");
+        assert_eq!(columns.len(), 9);
+        assert_eq!(columns["Pla\"n"].as_str(), Some("Pla\"n"));
+    }
+
+    #[test]
     fn the_url_is_where_it_came_from() {
         let (proposal, _) = proposal("users", ODD);
         let text =

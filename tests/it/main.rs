@@ -107,6 +107,7 @@ mod standby;
 mod streaming;
 mod terminal;
 mod text_ids;
+mod told;
 mod trailers;
 mod values;
 mod verify;

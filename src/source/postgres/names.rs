@@ -5,7 +5,7 @@
 //! administrator writes is looked up in schemas in which nobody else can create, or in those that the configuration names.
 
 use super::collations::{self, IS_BYTES, Outdated};
-use super::session::{Session, mismatch};
+use super::session::{About, Session, mismatch};
 use crate::plan::Column;
 use crate::source::{Mapping, SourceError, TableName, quote};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -150,6 +150,7 @@ pub(in crate::source) struct Lookup {
 struct Known {
     since: Instant,
     names: Arc<Names>,
+    database: About,
     /// When somebody began to look again.
     looking_since: Option<Instant>,
 }
@@ -165,13 +166,13 @@ impl Lookup {
     }
 
     /// What was found a moment ago; `None` tells the caller to look.
-    pub(super) fn known(&self) -> Option<Arc<Names>> {
+    pub(super) fn known(&self) -> Option<(Arc<Names>, About)> {
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let known = known.as_mut()?;
         let age = known.since.elapsed();
         let is_looked_for = known.looking_since.is_some_and(|since| since.elapsed() < LOOK);
         if age < REMEMBERED || (age < WHILE_LOOKING && is_looked_for) {
-            return Some(Arc::clone(&known.names));
+            return Some((Arc::clone(&known.names), known.database.clone()));
         }
         known.looking_since = Some(Instant::now());
         None
@@ -227,8 +228,9 @@ impl Lookup {
             outdated: Outdated { oids: column(row, "outdated")?, words: column(row, "outdated_words")? },
         });
         if is_found {
+            let (names, database) = (Arc::clone(&names), session.database.clone());
             *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Known { since: Instant::now(), names: Arc::clone(&names), looking_since: None });
+                Some(Known { since: Instant::now(), names, database, looking_since: None });
         }
         Ok(names)
     }

@@ -25,7 +25,7 @@ impl PostgresSource {
         plan: &Plan,
         parts: impl Parts,
     ) -> Result<(), SourceError> {
-        let mut session = self.connector.open().await?;
+        let mut session = self.connector.open_for(plan).await?;
         let query = self.prepare(&mut session, plan).await?;
         if !query.avoided.is_empty() {
             tracing::warn!(

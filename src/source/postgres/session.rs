@@ -4,6 +4,7 @@ use super::aside::Rows;
 use super::connection::{Connection, DialError, Dialer};
 use super::names::{self, Lookup, Names};
 use crate::database_url::encryption::remedy;
+use crate::plan::Plan;
 use crate::source::{SourceError, tls};
 use deadpool::managed::{Object, Pool, PoolError, QueueMode};
 use std::sync::{Arc, Once};
@@ -39,8 +40,9 @@ const SETTINGS: &str = "SET LOCAL row_security = off; \
     SET LOCAL standard_conforming_strings = on; \
     SET LOCAL array_nulls = on; \
     SET LOCAL transform_null_equals = off; \
-    SET LOCAL gin_fuzzy_search_limit = 0; \
-    SELECT pg_catalog.current_setting('server_encoding') AS server_encoding, \
+    SET LOCAL gin_fuzzy_search_limit = 0";
+/// What [`About`] tells.
+const ABOUT: &str = "SELECT pg_catalog.current_setting('server_encoding') AS server_encoding, \
         EXISTS (SELECT FROM pg_catalog.pg_foreign_table) AS has_foreign_tables, \
         pg_catalog.to_regclass('pg_catalog.pg_dist_partition') IS NOT NULL AS has_citus";
 /// Each statement sees what was committed before it. One snapshot for all of them would be taken by the first, before that
@@ -85,24 +87,43 @@ impl Connector {
     /// Connects, or takes a connection that waits, and opens the transaction in which everything is read. What a statement has
     /// looked at, even if it was only prepared, nobody can alter any more; each sees its own snapshot.
     pub(in crate::source) async fn open(&self) -> Result<Session, SourceError> {
+        self.open_and_ask(true).await
+    }
+
+    /// As [`Connector::open`], for a plan: where it asks for a few users, what was seen of the database a moment ago is enough, and
+    /// asking would take as long as finding them.
+    pub(super) async fn open_for(&self, plan: &Plan) -> Result<Session, SourceError> {
+        self.open_and_ask(plan.reads_to_the_end()).await
+    }
+
+    async fn open_and_ask(&self, asks: bool) -> Result<Session, SourceError> {
         let begin = format!("{BEGIN}; {}; {SETTINGS}", self.citus);
         let Some(lookup) = &self.lookup else {
             let (mut session, said) =
-                self.begin(&format!("{begin}; {}", names::situation_and_ours())).await?;
+                self.begin(&format!("{begin}; {ABOUT}; {}", names::situation_and_ours())).await?;
             session.names = Arc::new(names::ours(&said));
             return Ok(session);
         };
-        if let Some(names) = lookup.known() {
-            return self.begin_with(&begin, &names).await;
+        match lookup.known() {
+            Some((names, _)) if asks => self.begin_with(&format!("{begin}; {ABOUT}"), &names).await,
+            Some((names, database)) => {
+                let mut session = self.begin_with(&begin, &names).await?;
+                session.database = database;
+                Ok(session)
+            }
+            None => {
+                let (mut session, said) =
+                    self.begin(&format!("{begin}; {ABOUT}; {}", lookup.question())).await?;
+                session.names = lookup.find(&session, &said).await?;
+                Ok(session)
+            }
         }
-        let (mut session, said) = self.begin(&format!("{begin}; {}", lookup.question())).await?;
-        session.names = lookup.find(&session, &said).await?;
-        Ok(session)
     }
 
     /// As [`Connector::open`], on the snapshot that another session exported, with the names that it has.
     pub(super) async fn open_on(&self, snapshot: &str, names: &Arc<Names>) -> Result<Session, SourceError> {
-        let begin = format!("{BEGIN_TO_SHARE}; {}; {ON_SNAPSHOT} '{snapshot}'; {SETTINGS}", self.citus);
+        let begin =
+            format!("{BEGIN_TO_SHARE}; {}; {ON_SNAPSHOT} '{snapshot}'; {SETTINGS}; {ABOUT}", self.citus);
         self.begin_with(&begin, names).await
     }
 
