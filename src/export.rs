@@ -2,7 +2,7 @@
 
 mod account;
 mod body;
-mod draft;
+mod pending_record;
 mod preflight;
 mod reader;
 mod relay;
@@ -15,7 +15,7 @@ mod waiting;
 mod writer;
 
 pub use body::{Broken, ExportBody};
-pub use draft::Draft;
+pub use pending_record::PendingRecord;
 pub use preflight::{DescribedColumn, Preflight};
 pub use slots::{IN_FLIGHT_PER_SLOT, SlotLimits};
 pub use spending::Allowance;
@@ -30,7 +30,7 @@ use crate::store::audit::{AuditLog, Outcome};
 use crate::telemetry::Metrics;
 use crate::timestamp::Timestamp;
 use account::Account;
-use draft::DRAFTS;
+use pending_record::DRAFTS;
 use relay::Relay;
 use slots::Slots;
 use spending::Spending;
@@ -130,7 +130,7 @@ impl Exporter {
     pub async fn start(
         self: &Arc<Self>,
         plan: Plan,
-        draft: &mut Draft,
+        draft: &mut PendingRecord,
         terms: Terms,
     ) -> Result<ExportBody, StartError> {
         let slot = self.slot(draft).await?;
@@ -147,7 +147,7 @@ impl Exporter {
 
     async fn open(
         self: Arc<Self>,
-        draft: Draft,
+        draft: PendingRecord,
         profile: Arc<Profile>,
         stall: Stall,
     ) -> Result<Account, StoreError> {
@@ -177,7 +177,7 @@ impl Exporter {
     /// # Errors
     ///
     /// As an export would fail before its first row.
-    pub async fn check(&self, plan: &Plan, draft: &mut Draft) -> Result<(), StartError> {
+    pub async fn check(&self, plan: &Plan, draft: &mut PendingRecord) -> Result<(), StartError> {
         let _slot = self.slot(draft).await?;
         Ok(self.source.check(plan).await?)
     }
@@ -187,7 +187,7 @@ impl Exporter {
     /// # Errors
     ///
     /// As an export would fail before its first row.
-    pub async fn preflight(&self, plan: &Plan, draft: &mut Draft) -> Result<Preflight, StartError> {
+    pub async fn preflight(&self, plan: &Plan, draft: &mut PendingRecord) -> Result<Preflight, StartError> {
         let _slot = self.slot(draft).await?;
         Ok(self.describe(plan).await?)
     }

@@ -36,11 +36,12 @@ use backoff::Backoff;
 use bytes::Bytes;
 use error::ApiError;
 use headers::RequestId;
+use parking_lot::{RwLock, RwLockReadGuard};
 use readiness::Readiness;
 use recent::Recent;
 use scrapes::Scrapes;
 use std::any::Any;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::Arc;
 use throttle::Throttle;
 use tower::{ServiceExt, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -127,11 +128,11 @@ impl Routes {
     pub fn change(&self, config: Config) {
         let app = Arc::new(self.now().0.with(config));
         let routes = router(Arc::clone(&app));
-        *self.now.write().unwrap_or_else(PoisonError::into_inner) = (app, routes);
+        *self.now.write() = (app, routes);
     }
 
     fn now(&self) -> RwLockReadGuard<'_, (Arc<App>, Router)> {
-        self.now.read().unwrap_or_else(PoisonError::into_inner)
+        self.now.read()
     }
 
     /// Answers each request with the routes of its time.

@@ -17,7 +17,7 @@ pub mod write;
 
 use crate::sensitive;
 use crate::source::catalogue::{Column, ColumnKind, Database, Table};
-use crate::source::{TableName, Timestamps, quote};
+use crate::source::{TableName, TimestampEncoding, quote};
 use presets::Preset;
 use samples::Samples;
 
@@ -138,7 +138,7 @@ pub struct Proposal {
     pub recognised: String,
     /// Every field once, in the order of the contract.
     pub columns: Vec<Mapped>,
-    pub timestamps: Timestamps,
+    pub timestamps: TimestampEncoding,
     /// The condition that is part of the configuration.
     pub condition: Option<Condition>,
     /// Conditions that stand there as comments.
@@ -229,7 +229,7 @@ impl<'a> Subject<'a> {
             preset,
             recognised,
             columns,
-            timestamps: preset.map_or(Timestamps::Auto, |preset| preset.timestamps),
+            timestamps: preset.map_or(TimestampEncoding::Auto, |preset| preset.timestamps),
             condition: preset.and_then(|preset| preset.condition(self.table)),
             suggestions: self.suggestions(preset),
             warnings: Vec::new(),

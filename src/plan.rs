@@ -4,7 +4,7 @@
 mod parameters;
 mod profile;
 
-pub use parameters::{PARAMETERS, Parameter, ParameterError, filterable_columns};
+pub use parameters::{PARAMETERS, Parameter, ParameterError, ParameterKind, filterable_columns};
 pub use profile::{Profile, ProfileColumn};
 
 use crate::timestamp::Timestamp;
@@ -175,39 +175,6 @@ impl Plan {
     /// The names in the header.
     pub fn column_names(&self) -> Vec<String> {
         self.columns.iter().map(|shown| shown.shown_name().to_owned()).collect()
-    }
-
-    /// What the audit is told of the plan: every parameter that differs from its default, the email only as
-    /// `sha256:` and the hash in hexadecimal, of which it keeps an HMAC.
-    pub fn summary(&self) -> serde_json::Map<String, serde_json::Value> {
-        let mut summary = serde_json::Map::new();
-        if self.columns != self.profile.columns {
-            summary.insert("fields".into(), self.column_names().join(",").into());
-        }
-        for filter in &self.filters {
-            let value = match filter {
-                Filter::Email(email) => hashed(email).into(),
-                Filter::AtOrAfter(_, time) | Filter::Before(_, time) => time.to_string().into(),
-                Filter::Is(_, value) => (*value).into(),
-            };
-            summary.insert(filter.parameter().to_owned(), value);
-        }
-        if let Some(limit) = self.limit {
-            summary.insert("limit".into(), limit.into());
-        }
-        if let Some(after) = &self.after {
-            summary.insert("after".into(), discreet(after).into());
-        }
-        if self.bom {
-            summary.insert("bom".into(), true.into());
-        }
-        if !self.sanitize {
-            summary.insert("sanitize".into(), false.into());
-        }
-        if self.preflight {
-            summary.insert("preflight".into(), true.into());
-        }
-        summary
     }
 }
 

@@ -9,10 +9,10 @@ mod inspection;
 mod join;
 mod mapping;
 mod odd_times;
-mod patience;
+mod stall_watchdog;
 mod postgres;
 mod query;
-mod spare;
+mod reader_permits;
 mod sqlite;
 mod table;
 mod tls;
@@ -22,11 +22,11 @@ use crate::encode::Value;
 use crate::plan::{ParameterError, Plan};
 pub(crate) use epoch::Unit;
 pub use inspection::{Elsewhere, Estimate, Inspection};
-pub use mapping::{Consistency, Expression, Mapping, Timestamps};
-use patience::{in_time, watched};
+pub use mapping::{Consistency, Expression, Mapping, TimestampEncoding};
 use postgres::PostgresSource;
-use spare::SpareReaders;
+use reader_permits::ReaderPermits;
 use sqlite::SqliteSource;
+use stall_watchdog::{in_time, watched};
 use std::sync::Arc;
 use std::time::Duration;
 pub use table::TableName;
@@ -162,7 +162,7 @@ impl Source {
         parallelism: usize,
         stall: Duration,
     ) -> Result<Self, String> {
-        let (spare, consistency) = (SpareReaders::new(parallelism), mapping.consistency);
+        let (spare, consistency) = (ReaderPermits::new(parallelism), mapping.consistency);
         let (table, condition) = (mapping.table.clone(), mapping.filter.clone());
         let database = match url {
             DatabaseUrl::Sqlite(path) => Database::Sqlite(SqliteSource::new(path.clone(), mapping, spare)),

@@ -8,7 +8,7 @@ mod instance;
 pub mod keys;
 mod migrations;
 mod secrets;
-mod turns;
+mod write_lock;
 
 use crate::database_url::encryption::remedy;
 use crate::database_url::{DatabaseUrl, percent_encoded};
@@ -23,7 +23,7 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
-use turns::{Turn, Turns};
+use write_lock::{WriteGuard, WriteLock};
 
 /// Long enough for a writer in the queue, short enough for a caller who waits.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
@@ -95,7 +95,7 @@ pub struct Store {
     pool: AnyPool,
     url: DatabaseUrl,
     /// `None` in PostgreSQL, whose writers wait for rows, not for each other.
-    turns: Option<Turns>,
+    write_lock: Option<WriteLock>,
 }
 
 impl Store {
@@ -130,7 +130,7 @@ impl Store {
                 DatabaseUrl::Postgres(address::for_driver(url).map_err(StoreError::Address)?)
             }
         };
-        let (pool, turns) = match &url {
+        let (pool, write_lock) = match &url {
             DatabaseUrl::Sqlite(path) => {
                 // Of a link that leads nowhere more is to be said.
                 if missing == IfMissing::Refuse && path.symlink_metadata().is_err() {
@@ -144,7 +144,7 @@ impl Store {
                 let pool = pool.connect(&sqlite_url(path)).await?;
                 pool.execute("PRAGMA journal_mode = WAL").await?;
                 migrations::migrator().run(&pool).await?;
-                (pool, Some(Turns::of(path)?))
+                (pool, Some(WriteLock::of(path)?))
             }
             DatabaseUrl::Postgres(address) => {
                 // A pool hides why it cannot connect behind its time-out.
@@ -161,7 +161,7 @@ impl Store {
                 (pool, None)
             }
         };
-        let store = Self { pool, url, turns };
+        let store = Self { pool, url, write_lock };
         store.adopt_old_records().await?;
         Ok(store)
     }
@@ -178,23 +178,23 @@ impl Store {
 }
 
 impl Store {
-    /// Begins a transaction that writes, with the turn that it has until its end. In SQLite it is alone from its start: one that
-    /// reads first and then finds that another has written could not wait for its turn.
-    async fn begin_write(&self) -> Result<(Option<Turn>, Transaction<'static, Any>), StoreError> {
-        let turn = self.turn().await?;
+    /// Begins a transaction that writes, and holds the write lock until its end. In SQLite it is exclusive from its start: one that
+    /// reads first and then finds that another has written cannot wait.
+    async fn begin_write(&self) -> Result<(Option<WriteGuard>, Transaction<'static, Any>), StoreError> {
+        let guard = self.write_lock().await?;
         let begin = if self.is_sqlite() { "BEGIN IMMEDIATE" } else { "BEGIN" };
-        Ok((turn, self.pool.begin_with(begin).await?))
+        Ok((guard, self.pool.begin_with(begin).await?))
     }
 
     /// Runs one statement that writes; returns how many rows it changed.
     async fn write(&self, statement: Statement<'_>) -> Result<u64, StoreError> {
-        let _turn = self.turn().await?;
+        let _guard = self.write_lock().await?;
         Ok(statement.execute(&self.pool).await?.rows_affected())
     }
 
-    async fn turn(&self) -> Result<Option<Turn>, StoreError> {
-        match &self.turns {
-            Some(turns) => in_time(turns.next()).await.map(Some),
+    async fn write_lock(&self) -> Result<Option<WriteGuard>, StoreError> {
+        match &self.write_lock {
+            Some(lock) => in_time(lock.acquire()).await.map(Some),
             None => Ok(None),
         }
     }

@@ -1,12 +1,13 @@
 //! HTTPS: the certificate and its key, read at the start and again at SIGHUP.
 
 use crate::config::TlsFiles;
+use parking_lot::RwLock;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::Arc;
 use tokio_rustls::TlsAcceptor;
 
 /// Why a certificate or its key cannot be used. The texts hold nothing of the key.
@@ -50,7 +51,7 @@ impl Tls {
     /// As [`Tls::load`]. The old certificate stays.
     pub fn reload(&self) -> Result<(), TlsError> {
         let fresh = acceptor(&self.files)?;
-        *self.acceptor.write().unwrap_or_else(PoisonError::into_inner) = fresh;
+        *self.acceptor.write() = fresh;
         Ok(())
     }
 
@@ -61,7 +62,7 @@ impl Tls {
 
     /// What takes new connections.
     pub fn acceptor(&self) -> TlsAcceptor {
-        self.acceptor.read().unwrap_or_else(PoisonError::into_inner).clone()
+        self.acceptor.read().clone()
     }
 }
 

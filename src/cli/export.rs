@@ -1,5 +1,7 @@
 //! `export minimal|full`
 
+mod parameters;
+
 use super::terminal::{self, tell};
 use super::zone::Zone;
 use super::{
@@ -8,9 +10,8 @@ use super::{
 use crate::config::Config;
 use crate::export::{ExportBody, Exporter, StartError, Terms};
 use crate::links;
-use crate::moment::Clock;
 use crate::owner;
-use crate::plan::{ParameterError, Plan};
+use crate::plan::Plan;
 use crate::source::SourceError;
 use crate::store::Store;
 use crate::store::audit::{self, Outcome};
@@ -20,6 +21,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 use http_body_util::BodyExt;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
+use parameters::{Parameters, Periods, TIMES, pairs, usage};
 use std::fs::Permissions;
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::os::unix::fs::PermissionsExt;
@@ -29,6 +31,7 @@ use std::time::Duration;
 use tempfile::NamedTempFile;
 
 #[derive(Debug, Args)]
+#[command(after_help = TIMES)]
 pub(super) struct Arguments {
     /// Which: 'minimal' is id, email, name; 'full' is all seven columns; others are declared in the configuration
     #[arg(value_name = "minimal|full|NAME")]
@@ -52,6 +55,8 @@ pub(super) struct Arguments {
     expectation: Expectation,
     #[command(flatten)]
     parameters: Parameters,
+    #[command(flatten)]
+    periods: Periods,
     #[command(flatten)]
     zone: Zone,
 }
@@ -116,116 +121,6 @@ fn check_ending(file: &Path) -> Result<(), Usage> {
     }
 }
 
-/// The parameters of the endpoints, as texts; the plan reads both the same way.
-#[derive(Debug, Args)]
-struct Parameters {
-    /// The format: csv
-    #[arg(long)]
-    format: Option<String>,
-    /// Only the users with exactly this address, case included
-    #[arg(long)]
-    email: Option<String>,
-    /// Which columns, separated by commas, in the order wanted
-    #[arg(long, value_name = "NAME,…")]
-    fields: Option<String>,
-    /// Only users created at this time or later: 2026-10-01T08:30, 2026-10-01, 2026-10, with an offset as in
-    /// 2026-10-01T08:30:00Z, or 30d for so long ago
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    created_after: Option<String>,
-    /// Only users created before this time
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    created_before: Option<String>,
-    /// Only users created in this month (2026-10), on this day (2026-10-01) or in this year
-    #[arg(long, value_name = "PERIOD", conflicts_with_all = ["created_after", "created_before"])]
-    created_in: Option<String>,
-    /// Only users last changed at this time or later
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    updated_after: Option<String>,
-    /// Only users last changed before this time
-    #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
-    updated_before: Option<String>,
-    /// Only users last changed in this month, on this day or in this year
-    #[arg(long, value_name = "PERIOD", conflicts_with_all = ["updated_after", "updated_before"])]
-    updated_in: Option<String>,
-    /// Only active (true) or only inactive (false) users
-    #[arg(long, value_name = "BOOL")]
-    is_active: Option<String>,
-    /// Only administrators (true) or only others (false)
-    #[arg(long, value_name = "BOOL")]
-    is_admin: Option<String>,
-    /// At most so many users
-    #[arg(long, value_name = "N")]
-    limit: Option<String>,
-    /// Only users whose id is greater than this
-    #[arg(long, value_name = "ID", allow_hyphen_values = true)]
-    after: Option<String>,
-    /// Start with a byte order mark, for Excel [default: false]
-    #[arg(long, value_name = "BOOL", num_args = 0..=1, default_missing_value = "true")]
-    bom: Option<String>,
-    /// Put a ' before text that a spreadsheet would take for a formula [default: true]
-    #[arg(long, value_name = "BOOL")]
-    sanitize: Option<String>,
-}
-
-impl Parameters {
-    /// As the endpoints take them, with every time in UTC.
-    fn pairs(&self, clock: &Clock) -> Result<Vec<(&'static str, String)>, Usage> {
-        let mut pairs: Vec<_> = [
-            ("format", &self.format),
-            ("email", &self.email),
-            ("fields", &self.fields),
-            ("is_active", &self.is_active),
-            ("is_admin", &self.is_admin),
-            ("limit", &self.limit),
-            ("after", &self.after),
-            ("bom", &self.bom),
-            ("sanitize", &self.sanitize),
-        ]
-        .into_iter()
-        .filter_map(|(name, value)| Some((name, value.clone()?)))
-        .collect();
-        for (name, moment) in [
-            ("created_after", &self.created_after),
-            ("created_before", &self.created_before),
-            ("updated_after", &self.updated_after),
-            ("updated_before", &self.updated_before),
-        ] {
-            if let Some(text) = moment {
-                let moment = clock.moment(text).map_err(|problem| Usage(option(name, &problem)))?;
-                pairs.push((name, moment.to_string()));
-            }
-        }
-        for (name, [after, before], period) in [
-            ("created_in", ["created_after", "created_before"], &self.created_in),
-            ("updated_in", ["updated_after", "updated_before"], &self.updated_in),
-        ] {
-            if let Some(text) = period {
-                let (from, to) = clock.period(text).map_err(|problem| Usage(option(name, &problem)))?;
-                pairs.extend([(after, from.to_string()), (before, to.to_string())]);
-            }
-        }
-        Ok(pairs)
-    }
-}
-
-/// What is wrong with a parameter, as one of the command line.
-fn option(name: &str, problem: &str) -> String {
-    let problem = problem
-        .replace("'created_before'", "--created-before")
-        .replace("'updated_before'", "--updated-before");
-    format!("--{} {problem}", name.replace('_', "-"))
-}
-
-/// As [`option`], of what the plan refuses.
-fn usage(error: &ParameterError) -> Usage {
-    Usage(match error {
-        ParameterError::Invalid { name, problem } | ParameterError::Spaced { name, problem } => {
-            option(name, problem)
-        }
-        error => error.to_string(),
-    })
-}
-
 const UNWRITTEN: &str = "the export cannot be written";
 const STOPPED: &str = "stopped by a signal; the export is not complete";
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -235,7 +130,7 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     telemetry::start_logging(config.log_format, "off");
     let profile = profile_named(&config, &arguments.profile)?;
     let clock = arguments.zone.or(config.source.time_zone.clone())?;
-    let pairs = arguments.parameters.pairs(&clock)?;
+    let pairs = pairs(&arguments.parameters, &arguments.periods, &clock)?;
     let pairs = pairs.iter().map(|(name, value)| (*name, value.as_str()));
     let mut plan = Plan::parse(profile, pairs).map_err(|error| usage(&error))?;
     plan.preflight = arguments.preflight;

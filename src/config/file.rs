@@ -3,7 +3,7 @@
 use super::LogFormat;
 use crate::database_url::DatabaseUrl;
 use crate::encode::mask::Mask;
-use crate::source::{Consistency, Timestamps};
+use crate::source::{Consistency, TimestampEncoding};
 use anyhow::Context;
 use serde::Deserialize;
 use std::collections::BTreeMap;
@@ -64,7 +64,7 @@ pub(super) struct SourceSection {
     pub(super) columns: toml::Table,
     #[serde(rename = "where")]
     pub(super) filter: Option<String>,
-    pub(super) timestamps: Timestamps,
+    pub(super) timestamps: TimestampEncoding,
     pub(super) consistency: Consistency,
     pub(super) time_zone: Option<String>,
     pub(super) parallelism: Option<usize>,
@@ -78,7 +78,7 @@ impl SourceSection {
         !self.columns.is_empty()
             || self.filter.is_some()
             || self.search_path.is_some()
-            || self.timestamps != Timestamps::default()
+            || self.timestamps != TimestampEncoding::default()
             || self.consistency != Consistency::default()
     }
 }

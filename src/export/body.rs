@@ -2,7 +2,7 @@
 
 use super::account::Account;
 use super::reader::{Next, no_verdict};
-use super::relay::{Relay, Waiting};
+use super::relay::{Pending, Relay};
 use super::spending::{Paid, Spending};
 use super::{OVER_BUDGET, StartError};
 use crate::source::SourceError;
@@ -59,8 +59,8 @@ impl Scan {
         let fetching = match &mut self.fetching {
             Some(fetching) => fetching,
             None => match ready!(self.relay.poll_take(context)) {
-                Waiting::Here(next) => return Poll::Ready(next),
-                Waiting::Spooled(chunk) => self.fetching.insert(chunk.fetch()),
+                Pending::InMemory(next) => return Poll::Ready(next),
+                Pending::Spooled(chunk) => self.fetching.insert(chunk.fetch()),
             },
         };
         let fetched = ready!(Pin::new(fetching).poll(context));

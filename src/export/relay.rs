@@ -1,17 +1,18 @@
 //! What stands between a scan and its body, so that a slow client never holds the database: the body reads the scan itself as
-//! long as it keeps up; then a deputy in the scan's task does, at the speed of the scan, and keeps what the body has not taken.
+//! long as it keeps up; then a spill task in the scan's task does, at the speed of the scan, and keeps what the body has not taken.
 //! So it does with what is left when the scan is done.
 
 use super::reader::{Next, PartsReader, no_verdict};
 use super::slots::Slot;
-use super::spool::{Room, Spool, Spools, Stored, broken};
+use super::spool::{Reservation, Spool, Spools, Stored, broken};
 use super::writer::Progress;
 use crate::source::SourceError;
 use bytes::Bytes;
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::VecDeque;
 use std::future::{pending, poll_fn};
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -35,10 +36,10 @@ pub(super) struct Relay {
 }
 
 struct State {
-    /// `None`: the deputy has it.
+    /// `None`: the spill task has it.
     reader: Option<PartsReader>,
-    /// What the deputy has read and the body has not taken; or how the scan failed.
-    waiting: VecDeque<Waiting>,
+    /// What the spill task has read and the body has not taken; or how the scan failed.
+    waiting: VecDeque<Pending>,
     /// The body's, where it waits.
     waker: Option<Waker>,
     /// Bytes that the body took from the reader since the last tick.
@@ -52,8 +53,8 @@ struct State {
 }
 
 /// What the body takes.
-pub(super) enum Waiting {
-    Here(Next),
+pub(super) enum Pending {
+    InMemory(Next),
     Spooled(Stored),
 }
 
@@ -85,25 +86,25 @@ impl Relay {
     }
 
     /// The next that the scan gave, for the body.
-    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Waiting> {
+    pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Pending> {
         let mut state = self.state();
         let next = match &mut state.reader {
-            Some(reader) => reader.poll_next(context).map(Waiting::Here),
+            Some(reader) => reader.poll_next(context).map(Pending::InMemory),
             None => Poll::Pending,
         };
         let next = match next {
-            Poll::Ready(Waiting::Here(Next::Chunk { .. })) => next,
+            Poll::Ready(Pending::InMemory(Next::Chunk { .. })) => next,
             // A scan that failed may have left a part that never ends.
             _ => state.waiting.pop_front().map_or(next, Poll::Ready),
         };
         match &next {
             Poll::Pending => state.waker = Some(context.waker().clone()),
-            Poll::Ready(Waiting::Here(Next::Chunk { bytes, .. })) => state.taken += bytes.len(),
-            Poll::Ready(Waiting::Here(Next::Verdict(_))) => {
+            Poll::Ready(Pending::InMemory(Next::Chunk { bytes, .. })) => state.taken += bytes.len(),
+            Poll::Ready(Pending::InMemory(Next::Verdict(_))) => {
                 state.is_over = true;
                 self.over.notify_one();
             }
-            Poll::Ready(Waiting::Spooled(_)) => {}
+            Poll::Ready(Pending::Spooled(_)) => {}
         }
         if state.reader.is_none() && state.waiting.is_empty() {
             self.emptied.notify_one();
@@ -232,9 +233,9 @@ impl Relay {
     async fn keep(&self, bytes: Bytes, rows: u64, spool: &mut Option<Spool>) -> Result<(), SourceError> {
         let room = self.room(&bytes, spool.as_ref()).await;
         let next = match spool.as_mut().zip(room) {
-            None => Waiting::Here(Next::Chunk { bytes, rows }),
+            None => Pending::InMemory(Next::Chunk { bytes, rows }),
             Some((spool, room)) => {
-                Waiting::Spooled(spool.append(bytes, rows, room).await.map_err(|error| broken(&error))?)
+                Pending::Spooled(spool.append(bytes, rows, room).await.map_err(|error| broken(&error))?)
             }
         };
         self.push(next);
@@ -242,7 +243,7 @@ impl Relay {
     }
 
     /// Waits for room in the spool; `None` as soon as nothing waits for the body, because then none is needed.
-    async fn room(&self, bytes: &Bytes, spool: Option<&Spool>) -> Option<Room> {
+    async fn room(&self, bytes: &Bytes, spool: Option<&Spool>) -> Option<Reservation> {
         let mut room = pin!(async {
             match spool {
                 Some(spool) => spool.room(bytes).await,
@@ -261,7 +262,7 @@ impl Relay {
         }
     }
 
-    fn push(&self, next: Waiting) {
+    fn push(&self, next: Pending) {
         let mut state = self.state();
         state.waiting.push_back(next);
         state.wake();
@@ -272,11 +273,11 @@ impl Relay {
         if verdict.is_err() {
             self.state().waiting.clear();
         }
-        self.push(Waiting::Here(Next::Verdict(verdict)));
+        self.push(Pending::InMemory(Next::Verdict(verdict)));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 
@@ -291,7 +292,7 @@ impl State {
     }
 }
 
-/// Gives the body its verdict, even where the deputy dies.
+/// Gives the body its verdict, even where the spill task dies.
 struct Ending<'a> {
     relay: &'a Relay,
     verdict: Result<(), SourceError>,

@@ -1,9 +1,10 @@
 //! Who may export now: so many read at a time, so many with one key, and a short queue before the rest are refused. Whoever was
 //! read and waits for its client is parked, which keeps nobody from reading.
 
+use parking_lot::{Mutex, MutexGuard};
 use prometheus_client::metrics::gauge::Gauge;
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -65,11 +66,11 @@ struct State {
     held: Held,
     /// The same by key; never nothing.
     by_key: HashMap<String, Held>,
-    queue: VecDeque<Waiting>,
+    queue: VecDeque<Queued>,
     next_ticket: u64,
 }
 
-struct Waiting {
+struct Queued {
     ticket: u64,
     key: Option<String>,
     grant: oneshot::Sender<Slot>,
@@ -128,7 +129,7 @@ impl Slots {
         if self.may_run(&state, key.as_deref()) {
             return Ok(Entry::Slot(self.run(&mut state, key)));
         }
-        let is_same = |waiting: &&Waiting| key.is_some() && waiting.key == key;
+        let is_same = |waiting: &&Queued| key.is_some() && waiting.key == key;
         let places_of_key = state.queue.iter().filter(is_same).count();
         if state.queue.len() >= self.limits.queue || places_of_key >= self.limits.queue.div_ceil(2) {
             return Err(self.reason(&state, key.as_deref()));
@@ -136,7 +137,7 @@ impl Slots {
         let (grant, granted) = oneshot::channel();
         let ticket = state.next_ticket;
         state.next_ticket += 1;
-        state.queue.push_back(Waiting { ticket, key: key.clone(), grant });
+        state.queue.push_back(Queued { ticket, key: key.clone(), grant });
         Ok(Entry::Queue(Place { slots: Arc::clone(self), ticket, key, granted }))
     }
 
@@ -180,8 +181,8 @@ impl Slots {
     fn change_and_go_on(self: &Arc<Self>, key: Option<&str>, change: impl Fn(&mut Held)) {
         let mut state = self.lock();
         self.change(&mut state, key, change);
-        let may_run = |waiting: &Waiting| self.may_run(&state, waiting.key.as_deref());
-        let has_its_share = |waiting: &Waiting| self.has_its_share(&state, waiting.key.as_deref());
+        let may_run = |waiting: &Queued| self.may_run(&state, waiting.key.as_deref());
+        let has_its_share = |waiting: &Queued| self.has_its_share(&state, waiting.key.as_deref());
         let first = state.queue.iter().position(|waiting| may_run(waiting) && !has_its_share(waiting));
         let next = first.or_else(|| state.queue.iter().position(may_run));
         let Some(next) = next.and_then(|at| state.queue.remove(at)) else { return };
@@ -205,7 +206,7 @@ impl Slots {
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 }
 

@@ -5,15 +5,16 @@ mod room;
 use super::reader::Next;
 use crate::source::SourceError;
 use bytes::Bytes;
-use room::Share;
+use parking_lot::{Mutex, MutexGuard};
+use room::Quota;
 pub use room::SpoolLimits;
-pub(super) use room::{Room, Spools};
+pub(super) use room::{Reservation, Spools};
 use rustix::fs::{FallocateFlags, fallocate};
 use std::fs::File;
 use std::io;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::{FileExt, MetadataExt};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::task::{JoinHandle, spawn_blocking};
@@ -27,7 +28,7 @@ const BLOCKS: RangeInclusive<u64> = 4096..=128 * 1024;
 pub(super) struct Spool {
     file: Arc<SpoolFile>,
     /// What it may take of the disk.
-    share: Arc<Share>,
+    share: Arc<Quota>,
     block: u64,
     /// Where the next chunk goes. It only grows: what lies before was taken back.
     end: u64,
@@ -36,7 +37,7 @@ pub(super) struct Spool {
 struct SpoolFile {
     file: Arc<File>,
     /// What it takes of the disk.
-    room: Mutex<Room>,
+    room: Mutex<Reservation>,
 }
 
 impl Spool {
@@ -56,13 +57,13 @@ impl Spool {
             Err(late) => Err(late.into()),
         };
         let (file, block) = opened.inspect_err(|error| spools.warn(error)).ok()?;
-        let share = Share::of(spools, key);
-        let room = Mutex::new(Room::none(&share));
+        let share = Quota::of(spools, key);
+        let room = Mutex::new(Reservation::none(&share));
         Some(Self { file: Arc::new(SpoolFile { file: Arc::new(file), room }), share, block, end: 0 })
     }
 
     /// Waits for room for a chunk.
-    pub(super) async fn room(&self, chunk: &Bytes) -> Room {
+    pub(super) async fn room(&self, chunk: &Bytes) -> Reservation {
         // No chunk comes near 4 GiB.
         self.share.room(self.size_on_disk(chunk).try_into().unwrap_or(u32::MAX)).await
     }
@@ -72,7 +73,7 @@ impl Spool {
     }
 
     /// Writes a chunk into the room that was taken for it.
-    pub(super) async fn append(&mut self, bytes: Bytes, rows: u64, room: Room) -> io::Result<Stored> {
+    pub(super) async fn append(&mut self, bytes: Bytes, rows: u64, room: Reservation) -> io::Result<Stored> {
         let (at, size) = (self.end, self.size_on_disk(&bytes));
         let stored = Stored { file: Arc::clone(&self.file), at, size, length: bytes.len(), rows };
         self.end += size;
@@ -86,8 +87,8 @@ impl Spool {
 }
 
 impl SpoolFile {
-    fn room(&self) -> MutexGuard<'_, Room> {
-        self.room.lock().unwrap_or_else(PoisonError::into_inner)
+    fn room(&self) -> MutexGuard<'_, Reservation> {
+        self.room.lock()
     }
 }
 

@@ -45,7 +45,7 @@ impl Site {
         Self { directory, store, exporter: Arc::new(exporter) }
     }
 
-    async fn draft(&self, id: &str) -> Draft {
+    async fn draft(&self, id: &str) -> PendingRecord {
         let mut draft = self.exporter.draft(Request::sample(id)).await.expect("a place");
         draft.admit();
         draft

@@ -1,6 +1,6 @@
 //! A request that waits for a slot.
 
-use super::draft::{Draft, LEFT};
+use super::pending_record::{LEFT, PendingRecord};
 use super::slots::{Entry, NoSlot, Slot};
 use super::{Exporter, StartError};
 use crate::telemetry::Metrics;
@@ -11,12 +11,12 @@ impl Exporter {
     /// # Errors
     ///
     /// There is none, or none for this key.
-    pub(super) async fn slot(&self, draft: &mut Draft) -> Result<Slot, StartError> {
+    pub(super) async fn slot(&self, draft: &mut PendingRecord) -> Result<Slot, StartError> {
         match self.slots.enter(draft.request.key_id.as_deref())? {
             Entry::Slot(slot) => Ok(slot),
             Entry::Queue(place) => {
                 draft.if_left = "left while waiting for a slot";
-                let _waiting = Waiting::new(&self.metrics);
+                let _waiting = WaitingGauge::new(&self.metrics);
                 let slot = place.wait().await;
                 draft.if_left = LEFT;
                 Ok(slot?)
@@ -26,16 +26,16 @@ impl Exporter {
 }
 
 /// Counts a request that waits.
-struct Waiting<'a>(&'a Metrics);
+struct WaitingGauge<'a>(&'a Metrics);
 
-impl<'a> Waiting<'a> {
+impl<'a> WaitingGauge<'a> {
     fn new(metrics: &'a Metrics) -> Self {
         metrics.waiting.inc();
         Self(metrics)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for WaitingGauge<'_> {
     fn drop(&mut self) {
         self.0.waiting.dec();
     }

@@ -6,7 +6,8 @@ use crate::encode::mask::{Masks, PseudonymKey};
 use crate::plan::{Plan, ProfileColumn};
 use crate::source::{Closed, Parts, RowSink};
 use bytes::Bytes;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use parking_lot::Mutex;
+use std::sync::{Arc, Weak};
 use tokio::sync::mpsc;
 
 /// Large enough that waking whoever takes it costs nothing beside filling it, small enough to be bounded memory.
@@ -142,7 +143,7 @@ struct Buffers(Arc<Mutex<Vec<Vec<u8>>>>);
 
 impl Buffers {
     fn take(&self) -> Vec<u8> {
-        let returned = self.0.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        let returned = self.0.lock().pop();
         returned.unwrap_or_else(|| Vec::with_capacity(CHUNK + SLACK))
     }
 
@@ -171,7 +172,7 @@ impl Drop for Lent {
         {
             let mut buffer = std::mem::take(&mut self.buffer);
             buffer.clear();
-            home.lock().unwrap_or_else(PoisonError::into_inner).push(buffer);
+            home.lock().push(buffer);
         }
     }
 }

@@ -1,8 +1,8 @@
 //! Who sends wrong keys waits, twice as long every time, in bounded memory.
 
+use parking_lot::{Mutex, MutexGuard};
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// How many addresses are remembered. Where there are more, those go that would be forgotten next: an attacker with
@@ -58,7 +58,7 @@ impl<K: Hash + Eq> Backoff<K> {
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<K, Failures>> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+        self.failures.lock()
     }
 }
 

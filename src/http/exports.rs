@@ -8,7 +8,7 @@ use super::error::ApiError;
 use super::headers::{RequestId, attachment};
 use super::server::Voucher;
 use super::trailers::{self, WithTrailers};
-use crate::export::{Allowance, Draft, Stall, Terms};
+use crate::export::{Allowance, PendingRecord, Stall, Terms};
 use crate::plan::{PARAMETERS, Plan, Profile};
 use crate::store::audit::{self, Outcome};
 use crate::store::budgets::Day;
@@ -58,7 +58,7 @@ async fn answer(
     profile: &Profile,
     plan: Plan,
     is_head: bool,
-    draft: &mut Draft,
+    draft: &mut PendingRecord,
     terms: Terms,
 ) -> Result<Response, ApiError> {
     let id = draft.request.id.clone();
@@ -81,7 +81,7 @@ async fn answer(
 }
 
 /// Records a request that was answered without an export.
-async fn record_look(draft: &mut Draft, what: &str) -> Result<(), ApiError> {
+async fn record_look(draft: &mut PendingRecord, what: &str) -> Result<(), ApiError> {
     let recorded = draft.close(Outcome::Completed, Some(what.to_owned())).await;
     Ok(recorded.map_err(|_| ApiError::Internal)??)
 }
@@ -91,7 +91,7 @@ async fn admit(
     app: &App,
     profile: &Arc<Profile>,
     request: Request,
-    draft: &mut Draft,
+    draft: &mut PendingRecord,
 ) -> Result<(Plan, Option<Allowance>), ApiError> {
     if request.version() < Version::HTTP_11 {
         return Err(ApiError::HttpVersion);
@@ -258,7 +258,7 @@ fn mark(response: &mut Response, export_id: &str) {
 }
 
 /// Answers a request that got no export, and records that unless it is recorded already.
-async fn refuse(app: &App, draft: Option<Draft>, error: ApiError) -> Response {
+async fn refuse(app: &App, draft: Option<PendingRecord>, error: ApiError) -> Response {
     let reason = error.metric_reason();
     app.exporter.metrics.refused(reason);
     if let Some(mut draft) = draft.filter(|draft| !draft.is_recorded()) {

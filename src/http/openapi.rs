@@ -5,7 +5,7 @@ mod receipts;
 mod records;
 
 use super::{App, probes};
-use crate::plan::{PARAMETERS, Parameter, Profile};
+use crate::plan::{PARAMETERS, Parameter, ParameterKind, Profile};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -140,11 +140,15 @@ fn export_path(profile: &Profile) -> Value {
 
 /// What a parameter does, and who may give it.
 fn described(parameter: &Parameter, profile: &Profile) -> String {
+    let values = match parameter.kind {
+        ParameterKind::Time => ": RFC 3339 with offset, or a date or month (UTC)",
+        _ => "",
+    };
+    let description = format!("{}{values}.", parameter.description);
     match parameter.column.as_ref().filter(|column| !profile.answers_about(column)) {
-        None => parameter.description.to_owned(),
+        None => description,
         Some(column) => format!(
-            "{} Needs a key with the grant of an export that shows `{}` as it is.",
-            parameter.description,
+            "{description} Needs a key with the grant of an export that shows `{}` as it is.",
             column.name()
         ),
     }
@@ -209,36 +213,24 @@ fn export_operation(profile: &Profile, method: &str) -> Value {
 
 /// The JSON Schema of a parameter: as narrow as the parser.
 fn schema(parameter: &Parameter, profile: &Profile) -> Value {
-    let mut schema = json!({"type": parameter.schema.0});
-    if let Some(format) = parameter.schema.1 {
-        schema["format"] = format.into();
-    }
-    if parameter.schema.1 == Some("date-time") {
-        return time_schema();
-    }
-    match parameter.name {
-        "format" => {
-            schema["pattern"] = "^([cC][sS][vV])?$".into();
-            schema["default"] = "csv".into();
-        }
-        "fields" => {
+    match parameter.kind {
+        ParameterKind::Time => time_schema(),
+        ParameterKind::Format => json!({"type": "string", "pattern": "^([cC][sS][vV])?$", "default": "csv"}),
+        ParameterKind::Columns => {
             let names = profile.column_names();
-            schema["enum"] = names.clone().into();
-            schema["description"] = "Several names are separated by commas.".into();
-            schema = json!({"anyOf": [schema, {"type": "string", "const": names.join(",")}]});
+            let several = "Several names are separated by commas.";
+            let one = json!({"type": "string", "enum": names, "description": several});
+            json!({"anyOf": [one, {"type": "string", "const": names.join(",")}]})
         }
-        "limit" => {
-            schema["minimum"] = 1.into();
-            schema["maximum"] = i64::MAX.into();
+        ParameterKind::Count => {
+            json!({"type": "integer", "format": "int64", "minimum": 1, "maximum": i64::MAX})
         }
-        "email" => schema["pattern"] = NO_BLANKS.into(),
+        ParameterKind::Address => json!({"type": "string", "pattern": NO_BLANKS}),
         // How ids look is the table's affair; digits fit integers and text.
-        "after" => schema["pattern"] = "^[0-9]{1,18}$".into(),
-        "bom" | "preflight" => schema["default"] = false.into(),
-        "sanitize" => schema["default"] = true.into(),
-        _ => {}
+        ParameterKind::Id => json!({"type": "string", "pattern": "^[0-9]{1,18}$"}),
+        ParameterKind::Boolean { default: None } => json!({"type": "boolean"}),
+        ParameterKind::Boolean { default } => json!({"type": "boolean", "default": default}),
     }
-    schema
 }
 
 /// A time, as a parameter.

@@ -1,7 +1,8 @@
 //! The metrics as text, of which few are in memory however many ask for them and take nothing.
 
 use bytes::Bytes;
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 /// So many texts that nobody has taken yet are what a monitor may leave behind.
@@ -30,7 +31,7 @@ impl Scrapes {
     /// A text that is new; or where many wait to be taken the last one, which may be the older the more there are: a second for
     /// every eight. So their number grows with the root of the time that they are kept.
     pub(super) fn text(&self, make: impl FnOnce() -> String) -> Bytes {
-        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = self.last.lock();
         let kept = Arc::strong_count(&self.texts) - 1;
         let lifetime = Duration::from_secs((kept / USUAL) as u64);
         if let Some((_, text)) = last.as_ref().filter(|(made_at, _)| made_at.elapsed() < lifetime) {

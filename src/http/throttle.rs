@@ -1,8 +1,8 @@
 //! Counting per minute, in bounded memory.
 
+use parking_lot::Mutex;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 /// How many different keys are counted in a minute; more share one count, so that a flood of addresses cannot grow it.
@@ -32,7 +32,7 @@ impl<K: Hash + Eq> Throttle<K> {
     /// Counts one more, and says how many that makes in this minute.
     pub(super) fn count(&self, key: K, now: Instant) -> u32 {
         let number = now.duration_since(self.started).as_secs() / WINDOW_SECONDS;
-        let mut window = self.window.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut window = self.window.lock();
         if window.number != number {
             *window = Window { number, counts: HashMap::new(), others: 0 };
         }
@@ -70,7 +70,7 @@ mod tests {
         for key in 0..2 * CAPACITY {
             throttle.count(key, start);
         }
-        assert_eq!(throttle.window.lock().expect("a window").counts.len(), CAPACITY);
+        assert_eq!(throttle.window.lock().counts.len(), CAPACITY);
         assert_eq!(throttle.count(usize::MAX, start), CAPACITY as u32 + 1);
     }
 }

@@ -1,7 +1,7 @@
 //! What is wrong with a proposal, as far as it shows: in the mapping, and in a few rows read through it.
 
 use super::guess::names;
-use super::{Confidence, Field, Mapped, Origin, Proposal, Subject, Timestamps};
+use super::{Confidence, Field, Mapped, Origin, Proposal, Subject, TimestampEncoding};
 use crate::sensitive;
 use crate::source::catalogue::{Row, Sample};
 use crate::source::quote;
@@ -85,7 +85,7 @@ pub fn of_rows(proposal: &Proposal, rows: &[Row]) -> Vec<String> {
     warnings.collect()
 }
 
-fn of_cells(mapped: &Mapped, timestamps: Timestamps, cells: &[Option<&str>]) -> Option<String> {
+fn of_cells(mapped: &Mapped, timestamps: TimestampEncoding, cells: &[Option<&str>]) -> Option<String> {
     let problem = match mapped.field {
         Field::Id => return of_ids(cells),
         Field::Name => return None,
@@ -98,7 +98,7 @@ fn of_cells(mapped: &Mapped, timestamps: Timestamps, cells: &[Option<&str>]) -> 
         .then(|| format!("{}: {misfits} of {} sampled cells {problem}", mapped.field.name(), cells.len()))
 }
 
-fn is_fit(field: Field, cell: &str, timestamps: Timestamps) -> bool {
+fn is_fit(field: Field, cell: &str, timestamps: TimestampEncoding) -> bool {
     match field {
         Field::Email => cell.is_empty() || cell.contains('@'),
         Field::CreatedAt | Field::UpdatedAt => is_time(cell, timestamps),
@@ -116,7 +116,7 @@ fn of_ids(cells: &[Option<&str>]) -> Option<String> {
         .then(|| "id: the sample has the same id twice, so it is not unique".to_owned())
 }
 
-fn is_time(cell: &str, timestamps: Timestamps) -> bool {
+fn is_time(cell: &str, timestamps: TimestampEncoding) -> bool {
     match cell.parse::<i64>() {
         Ok(integer) => timestamps.of_integer(integer).is_some(),
         Err(_) => Timestamp::parse_database_text(cell.as_bytes()).is_some(),
@@ -130,7 +130,7 @@ mod tests {
     fn problem(field: Field, cells: &[Option<&str>]) -> Option<String> {
         let mapped =
             Mapped { field, from: Origin::Nothing, confidence: Confidence::High, reason: String::new() };
-        of_cells(&mapped, Timestamps::Auto, cells)
+        of_cells(&mapped, TimestampEncoding::Auto, cells)
     }
 
     #[test]

@@ -3,7 +3,7 @@
 mod frameworks;
 mod products;
 
-use super::{Ambiguous, Condition, Confidence, Field, Mapped, Origin, Subject, Timestamps, guess};
+use super::{Ambiguous, Condition, Confidence, Field, Mapped, Origin, Subject, TimestampEncoding, guess};
 use crate::source::catalogue::{Catalogue, Database, Table};
 
 /// A users table that is known.
@@ -27,7 +27,7 @@ pub struct Preset {
     decides: bool,
     /// The rules of each field; the first that applies wins.
     fields: [(Field, &'static [Rule]); 7],
-    pub timestamps: Timestamps,
+    pub timestamps: TimestampEncoding,
     condition: Option<Remark>,
     suggestions: &'static [Remark],
     /// What else to know, for a comment in the file.

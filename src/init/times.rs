@@ -1,6 +1,6 @@
 //! What integers mean as times, decided from a few of them.
 
-use super::{Field, Origin, Proposal, Subject, Timestamps};
+use super::{Field, Origin, Proposal, Subject, TimestampEncoding};
 use crate::source::catalogue::ColumnKind;
 use crate::source::{Unit, quote};
 
@@ -30,10 +30,10 @@ pub(super) fn settle(proposal: &mut Proposal, subject: Subject<'_>) {
     if units.is_empty() {
         return;
     }
-    if proposal.timestamps == Timestamps::Auto {
+    if proposal.timestamps == TimestampEncoding::Auto {
         proposal.timestamps = match units.iter().find_map(|(.., unit)| *unit) {
-            Some(Unit::Seconds) => Timestamps::Seconds,
-            Some(_) => Timestamps::Milliseconds,
+            Some(Unit::Seconds) => TimestampEncoding::Seconds,
+            Some(_) => TimestampEncoding::Milliseconds,
             None => {
                 let names: Vec<_> = units.iter().map(|(_, name, _)| name.as_str()).collect();
                 proposal.warnings.push(format!(
@@ -41,7 +41,7 @@ pub(super) fn settle(proposal: &mut Proposal, subject: Subject<'_>) {
                      they are read as seconds (source.timestamps)",
                     names.join(" and ")
                 ));
-                Timestamps::Auto
+                TimestampEncoding::Auto
             }
         };
     }
@@ -54,7 +54,7 @@ pub(super) fn settle(proposal: &mut Proposal, subject: Subject<'_>) {
             mapped.reason.push_str("; 0 is no time, or it would leave as 1970");
         }
         let unit_of_table = match proposal.timestamps {
-            Timestamps::Milliseconds => Unit::Milliseconds,
+            TimestampEncoding::Milliseconds => Unit::Milliseconds,
             _ => Unit::Seconds,
         };
         if let Some(factor) = unit.and_then(|unit| unit.brought_to(unit_of_table)) {

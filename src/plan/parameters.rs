@@ -1,106 +1,182 @@
 //! The parameters of an export and how their texts become a [`Plan`].
 
-use super::{Column, Filter, Plan, Profile, ProfileColumn};
+use super::{Column, Filter, Plan, Profile, ProfileColumn, discreet, hashed};
 use crate::encode::csv::unsanitized;
 use crate::timestamp::Timestamp;
+use serde_json::{Map, Value};
 use std::sync::Arc;
 
-/// A parameter as the API documents it.
+/// A parameter of an export: all that the query string, a form, the command line, the OpenAPI document and the audit know of it.
 #[derive(Debug)]
 pub struct Parameter {
     pub name: &'static str,
+    /// What it does, without what its values look like.
     pub description: &'static str,
-    /// The JSON Schema type and, where there is one, the format (OpenAPI 3.1 section 4.4).
-    pub schema: (&'static str, Option<&'static str>),
+    pub kind: ParameterKind,
     /// The column that it asks about: its answer tells of every user how their value compares.
     pub column: Option<Column>,
+    /// Reads its value into a plan.
+    set: fn(&mut Plan, &'static str, &str) -> Result<(), ParameterError>,
+    /// Its value in a plan, as the audit keeps it; `None` where it is the default.
+    get: fn(&Plan) -> Option<Value>,
+}
+
+/// What the values of a parameter look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ParameterKind {
+    /// The name of a format.
+    Format,
+    /// An address, or an id: any text.
+    Address,
+    Id,
+    /// Names of columns, separated by commas.
+    Columns,
+    /// A moment; a date or a month stands for its first.
+    Time,
+    /// `true` or `false`, with what holds if nothing is said.
+    Boolean {
+        default: Option<bool>,
+    },
+    /// A whole number from 1 on.
+    Count,
 }
 
 /// Every parameter that an export takes. One that is not here is refused.
 pub const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "format",
-        description: "The format of the export: `csv`, in any letter case.",
-        schema: ("string", None),
+        description: "The format of the export: `csv`, in any letter case",
+        kind: ParameterKind::Format,
         column: None,
+        set: |_, _, value| format(value),
+        get: |_| None,
     },
     Parameter {
         name: "email",
-        description: "Only the users with exactly this address, case included.",
-        schema: ("string", None),
+        description: "Only the users with exactly this address, case included",
+        kind: ParameterKind::Address,
         column: Some(Column::EMAIL),
+        set: |plan, _, value| plan.filter(Filter::Email(email(value)?)),
+        get: |plan| {
+            plan.filters.iter().find_map(|filter| match filter {
+                Filter::Email(email) => Some(hashed(email).into()),
+                _ => None,
+            })
+        },
     },
     Parameter {
         name: "fields",
-        description: "Which of the endpoint's columns to show, separated by commas, in the order wanted.",
-        schema: ("string", None),
+        description: "Which of the endpoint's columns to show, separated by commas, in the order wanted",
+        kind: ParameterKind::Columns,
         column: None,
+        set: |plan, _, value| {
+            plan.columns = fields(&plan.profile, value)?;
+            Ok(())
+        },
+        get: |plan| (plan.columns != plan.profile.columns).then(|| plan.column_names().join(",").into()),
     },
     Parameter {
         name: "created_after",
-        description: "Only users created at this time or later: RFC 3339 with offset, or a date or month (UTC).",
-        schema: ("string", Some("date-time")),
+        description: "Only users created at this time or later",
+        kind: ParameterKind::Time,
         column: Some(Column::CREATED_AT),
+        set: |plan, name, value| plan.filter(Filter::AtOrAfter(Column::CREATED_AT, time(name, value)?)),
+        get: |plan| plan.lower_bound(&Column::CREATED_AT).map(text),
     },
     Parameter {
         name: "created_before",
-        description: "Only users created before this time: RFC 3339 with offset, or a date or month (UTC).",
-        schema: ("string", Some("date-time")),
+        description: "Only users created before this time",
+        kind: ParameterKind::Time,
         column: Some(Column::CREATED_AT),
+        set: |plan, name, value| plan.filter(Filter::Before(Column::CREATED_AT, time(name, value)?)),
+        get: |plan| plan.upper_bound(&Column::CREATED_AT).map(text),
     },
     Parameter {
         name: "updated_after",
-        description: "Only users last changed at this time or later: RFC 3339 with offset, or a date or month (UTC).",
-        schema: ("string", Some("date-time")),
+        description: "Only users last changed at this time or later",
+        kind: ParameterKind::Time,
         column: Some(Column::UPDATED_AT),
+        set: |plan, name, value| plan.filter(Filter::AtOrAfter(Column::UPDATED_AT, time(name, value)?)),
+        get: |plan| plan.lower_bound(&Column::UPDATED_AT).map(text),
     },
     Parameter {
         name: "updated_before",
-        description: "Only users last changed before this time: RFC 3339 with offset, or a date or month (UTC).",
-        schema: ("string", Some("date-time")),
+        description: "Only users last changed before this time",
+        kind: ParameterKind::Time,
         column: Some(Column::UPDATED_AT),
+        set: |plan, name, value| plan.filter(Filter::Before(Column::UPDATED_AT, time(name, value)?)),
+        get: |plan| plan.upper_bound(&Column::UPDATED_AT).map(text),
     },
     Parameter {
         name: "is_active",
-        description: "Only active (`true`) or only inactive (`false`) users.",
-        schema: ("boolean", None),
+        description: "Only active (`true`) or only inactive (`false`) users",
+        kind: ParameterKind::Boolean { default: None },
         column: Some(Column::IS_ACTIVE),
+        set: |plan, name, value| plan.filter(Filter::Is(Column::IS_ACTIVE, boolean(name, value)?)),
+        get: |plan| plan.flag(&Column::IS_ACTIVE).map(Value::from),
     },
     Parameter {
         name: "is_admin",
-        description: "Only administrators (`true`) or only others (`false`).",
-        schema: ("boolean", None),
+        description: "Only administrators (`true`) or only others (`false`)",
+        kind: ParameterKind::Boolean { default: None },
         column: Some(Column::IS_ADMIN),
+        set: |plan, name, value| plan.filter(Filter::Is(Column::IS_ADMIN, boolean(name, value)?)),
+        get: |plan| plan.flag(&Column::IS_ADMIN).map(Value::from),
     },
     Parameter {
         name: "limit",
-        description: "At most so many users. Without it there is no limit.",
-        schema: ("integer", Some("int64")),
+        description: "At most so many users. Without it there is no limit",
+        kind: ParameterKind::Count,
         column: None,
+        set: |plan, _, value| {
+            plan.limit = Some(limit(value)?);
+            Ok(())
+        },
+        get: |plan| plan.limit.map(Value::from),
     },
     Parameter {
         name: "after",
-        description: "Only users whose id is greater than this: the last id of the page before.",
-        schema: ("string", None),
+        description: "Only users whose id is greater than this: the last id of the page before",
+        kind: ParameterKind::Id,
         column: Some(Column::ID),
+        set: |plan, name, value| {
+            plan.after = Some(after(name, value)?);
+            Ok(())
+        },
+        get: |plan| plan.after.as_deref().map(|after| discreet(after).into()),
     },
     Parameter {
         name: "bom",
-        description: "`true` starts the file with a byte order mark, for Excel.",
-        schema: ("boolean", None),
+        description: "`true` starts the file with a byte order mark, for Excel",
+        kind: ParameterKind::Boolean { default: Some(false) },
         column: None,
+        set: |plan, name, value| {
+            plan.bom = boolean(name, value)?;
+            Ok(())
+        },
+        get: |plan| plan.bom.then_some(Value::Bool(true)),
     },
     Parameter {
         name: "sanitize",
-        description: "`false` leaves out the `'` in front of text that a spreadsheet would take for a formula.",
-        schema: ("boolean", None),
+        description: "`false` leaves out the `'` in front of text that a spreadsheet would take for a formula",
+        kind: ParameterKind::Boolean { default: Some(true) },
         column: None,
+        set: |plan, name, value| {
+            plan.sanitize = boolean(name, value)?;
+            Ok(())
+        },
+        get: |plan| (!plan.sanitize).then_some(Value::Bool(false)),
     },
     Parameter {
         name: "preflight",
-        description: "`true` answers with what the export would be, as JSON, instead of the export.",
-        schema: ("boolean", None),
+        description: "`true` answers with what the export would be, as JSON, instead of the export",
+        kind: ParameterKind::Boolean { default: Some(false) },
         column: None,
+        set: |plan, name, value| {
+            plan.preflight = boolean(name, value)?;
+            Ok(())
+        },
+        get: |plan| plan.preflight.then_some(Value::Bool(true)),
     },
 ];
 
@@ -161,15 +237,19 @@ impl Plan {
         let mut plan = Self::new(Arc::clone(profile));
         let mut seen = Vec::new();
         for (name, value) in pairs {
-            let Some(name) = PARAMETERS.iter().map(|known| known.name).find(|known| *known == name) else {
+            let Some(parameter) = PARAMETERS.iter().find(|known| known.name == name) else {
                 let known: Vec<_> = PARAMETERS.iter().map(|parameter| parameter.name).collect();
                 return Err(ParameterError::unknown(name, &known));
             };
-            if seen.contains(&name) {
-                return Err(ParameterError::Repeated(name));
+            if seen.contains(&parameter.name) {
+                return Err(ParameterError::Repeated(parameter.name));
             }
-            seen.push(name);
-            plan.take(name, value)?;
+            seen.push(parameter.name);
+            // PostgreSQL text cannot hold it, so no user can match; SQLite must not answer differently.
+            if value.contains('\0') && parameter.kind != ParameterKind::Format {
+                return Err(ParameterError::invalid(parameter.name, "must not contain a NUL character"));
+            }
+            (parameter.set)(&mut plan, parameter.name, value)?;
         }
         if plan.after.is_some() && !profile.takes_after() {
             return Err(ParameterError::invalid("after", "cannot be used here, where ids are masked"));
@@ -188,52 +268,61 @@ impl Plan {
             (Column::CREATED_AT, "created_after", "created_before"),
             (Column::UPDATED_AT, "updated_after", "updated_before"),
         ] {
-            let lower = self.filters.iter().find_map(|filter| match filter {
-                Filter::AtOrAfter(of, time) if *of == column => Some(time),
-                _ => None,
-            });
-            let upper = self.filters.iter().find_map(|filter| match filter {
-                Filter::Before(of, time) if *of == column => Some(time),
-                _ => None,
-            });
-            if lower.zip(upper).is_some_and(|(lower, upper)| lower >= upper) {
+            let bounds = self.lower_bound(&column).zip(self.upper_bound(&column));
+            if bounds.is_some_and(|(lower, upper)| lower >= upper) {
                 return Err(ParameterError::invalid(after, format!("must be earlier than '{before}'")));
             }
         }
         Ok(())
     }
 
-    fn take(&mut self, name: &'static str, value: &str) -> Result<(), ParameterError> {
-        // PostgreSQL text cannot hold it, so no user can match; SQLite must not answer differently.
-        if value.contains('\0') && name != "format" {
-            return Err(ParameterError::invalid(name, "must not contain a NUL character"));
-        }
-        match name {
-            "format" if value.is_empty() || value.eq_ignore_ascii_case("csv") => {}
-            "format" => return Err(ParameterError::Format),
-            "email" => self.filters.push(Filter::Email(email(value)?)),
-            "fields" => self.columns = fields(&self.profile, value)?,
-            "created_after" => self.filters.push(Filter::AtOrAfter(Column::CREATED_AT, time(name, value)?)),
-            "created_before" => self.filters.push(Filter::Before(Column::CREATED_AT, time(name, value)?)),
-            "updated_after" => self.filters.push(Filter::AtOrAfter(Column::UPDATED_AT, time(name, value)?)),
-            "updated_before" => self.filters.push(Filter::Before(Column::UPDATED_AT, time(name, value)?)),
-            "is_active" => self.filters.push(Filter::Is(Column::IS_ACTIVE, boolean(name, value)?)),
-            "is_admin" => self.filters.push(Filter::Is(Column::IS_ADMIN, boolean(name, value)?)),
-            "limit" => self.limit = Some(limit(value)?),
-            "after" if value.is_empty() => {
-                return Err(ParameterError::invalid(
-                    name,
-                    "is empty; leave it out to start at the first user",
-                ));
-            }
-            "after" => self.after = Some(value.to_owned()),
-            "bom" => self.bom = boolean(name, value)?,
-            "sanitize" => self.sanitize = boolean(name, value)?,
-            "preflight" => self.preflight = boolean(name, value)?,
-            unlisted => unreachable!("parameter {unlisted} is documented but not read"),
-        }
+    /// What the audit is told of the plan: every parameter that differs from its default, an address only as `sha256:` and the hash
+    /// in hexadecimal, of which it keeps an HMAC.
+    pub fn summary(&self) -> Map<String, Value> {
+        let values = PARAMETERS.iter().map(|parameter| (parameter.name.to_owned(), (parameter.get)(self)));
+        values.filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    fn filter(&mut self, filter: Filter) -> Result<(), ParameterError> {
+        self.filters.push(filter);
         Ok(())
     }
+
+    fn lower_bound(&self, column: &Column) -> Option<Timestamp> {
+        self.filters.iter().find_map(|filter| match filter {
+            Filter::AtOrAfter(of, time) if of == column => Some(*time),
+            _ => None,
+        })
+    }
+
+    fn upper_bound(&self, column: &Column) -> Option<Timestamp> {
+        self.filters.iter().find_map(|filter| match filter {
+            Filter::Before(of, time) if of == column => Some(*time),
+            _ => None,
+        })
+    }
+
+    fn flag(&self, column: &Column) -> Option<bool> {
+        self.filters.iter().find_map(|filter| match filter {
+            Filter::Is(of, value) if of == column => Some(*value),
+            _ => None,
+        })
+    }
+}
+
+fn text(time: Timestamp) -> Value {
+    time.to_string().into()
+}
+
+fn format(value: &str) -> Result<(), ParameterError> {
+    if value.is_empty() || value.eq_ignore_ascii_case("csv") { Ok(()) } else { Err(ParameterError::Format) }
+}
+
+fn after(name: &'static str, value: &str) -> Result<String, ParameterError> {
+    if value.is_empty() {
+        return Err(ParameterError::invalid(name, "is empty; leave it out to start at the first user"));
+    }
+    Ok(value.to_owned())
 }
 
 fn fields(profile: &Profile, value: &str) -> Result<Vec<ProfileColumn>, ParameterError> {
@@ -324,15 +413,24 @@ mod tests {
     #[test]
     fn every_documented_parameter_is_read() {
         for parameter in PARAMETERS {
-            let value = match parameter.schema {
-                ("boolean", _) => "true",
-                ("integer", _) => "1",
-                (_, Some("date-time")) => "2025-01-08T10:30:00Z",
-                _ if parameter.name == "format" => "CSV",
-                _ if parameter.name == "fields" => "email,id",
-                _ => "x",
+            let value = match parameter.kind {
+                ParameterKind::Boolean { default } => {
+                    if default == Some(true) {
+                        "false"
+                    } else {
+                        "true"
+                    }
+                }
+                ParameterKind::Count => "1",
+                ParameterKind::Time => "2025-01-08T10:30:00Z",
+                ParameterKind::Format => "CSV",
+                ParameterKind::Columns => "email,id",
+                ParameterKind::Address | ParameterKind::Id => "x",
             };
-            assert!(parse(&[(parameter.name, value)]).is_ok(), "{}", parameter.name);
+            let plan = parse(&[(parameter.name, value)]).expect(parameter.name);
+            let told = plan.summary();
+            let expected = usize::from(parameter.kind != ParameterKind::Format);
+            assert!(told.len() == expected && told.keys().all(|name| name == parameter.name), "{told:?}");
         }
     }
 

@@ -13,7 +13,7 @@ pub struct Mapping {
     pub columns: Vec<(Column, Expression)>,
     /// SQL that a row must meet to be a user at all.
     pub filter: Option<String>,
-    pub timestamps: Timestamps,
+    pub timestamps: TimestampEncoding,
     /// The schemas in which PostgreSQL looks names up; `None`: those of the role's own path in which nobody else can create.
     pub search_path: Option<Vec<String>>,
     pub consistency: Consistency,
@@ -42,7 +42,7 @@ pub enum Consistency {
 /// How a table that stores times as integers or as text does it. Types that mean a time are read as such in any case.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
-pub enum Timestamps {
+pub enum TimestampEncoding {
     /// Integers are seconds since 1970, text is read as it is.
     #[default]
     Auto,
@@ -54,7 +54,7 @@ pub enum Timestamps {
     Text,
 }
 
-impl Timestamps {
+impl TimestampEncoding {
     /// The value in the configuration.
     pub fn name(self) -> &'static str {
         match self {
@@ -109,7 +109,7 @@ impl Mapping {
             table: table.into(),
             columns: Vec::new(),
             filter: None,
-            timestamps: Timestamps::default(),
+            timestamps: TimestampEncoding::default(),
             search_path: None,
             consistency: Consistency::default(),
         }
@@ -146,8 +146,8 @@ impl Mapping {
 
     /// The SQL of the administrator that a plan runs: expressions of columns that it touches, and the condition.
     pub(super) fn expressions(&self, plan: &Plan) -> Vec<String> {
-        let touched = query::touched(plan).into_iter();
-        let expressions = touched.filter(|column| self.own_column(column).is_none());
+        let referenced = query::referenced_columns(plan).into_iter();
+        let expressions = referenced.filter(|column| self.own_column(column).is_none());
         let conditions = self.conditions(plan).into_iter().map(|(_, sql)| sql);
         expressions.map(|column| self.sql(&column)).chain(conditions).collect()
     }

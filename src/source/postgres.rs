@@ -1,7 +1,7 @@
 //! Scans a PostgreSQL table: one query in a read-only transaction, or several on one snapshot.
 
 mod answer;
-mod aside;
+mod demultiplexer;
 mod collations;
 mod column_type;
 mod comparison;
@@ -23,7 +23,7 @@ mod tokens;
 
 use super::database::Database;
 use super::query::{self, Selection, Statement};
-use super::{Elsewhere, FEW_CELLS, MANY_CELLS, Mapping, RowSink, SourceError, SpareReaders};
+use super::{Elsewhere, FEW_CELLS, MANY_CELLS, Mapping, ReaderPermits, RowSink, SourceError};
 use crate::encode::Value;
 use crate::plan::{Column, Filter, Plan, discreet};
 use crate::sensitive;
@@ -49,7 +49,7 @@ pub(super) struct PostgresSource {
     mapping: Mapping,
     /// How many connections may share a scan.
     parallelism: usize,
-    spare: SpareReaders,
+    spare: ReaderPermits,
 }
 
 impl PostgresSource {
@@ -57,7 +57,7 @@ impl PostgresSource {
         url: &str,
         mapping: Mapping,
         parallelism: usize,
-        spare: SpareReaders,
+        spare: ReaderPermits,
     ) -> Result<Self, String> {
         let connector = Connector::new(url, Some(Lookup::of(&mapping)), parallelism)?;
         Ok(Self { connector, mapping, parallelism, spare })
@@ -176,9 +176,9 @@ impl PostgresSource {
     }
 
     async fn prepare_in(&self, session: &mut Session, plan: &Plan) -> Result<Query, SourceError> {
-        let touched = query::touched(plan);
+        let referenced = query::referenced_columns(plan);
         let conditions = self.mapping.conditions(plan);
-        let types = self.column_types(session, &touched, &conditions).await?;
+        let types = self.column_types(session, &referenced, &conditions).await?;
         let elsewhere = holders::allowed(session, &self.mapping).await?;
         overlooked::refuse(session, &self.mapping, plan).await?;
         let avoided = collations::avoided(session, &self.mapping, plan, &types).await?;
@@ -207,7 +207,7 @@ impl PostgresSource {
         let texts = dialect.texts;
         let (is_utf8, converted_from) = (session.database.is_utf8, session.database.converted_from.clone());
         let wires = selection.columns().iter().map(|column| types.of(column).wire(is_utf8)).collect();
-        let probe = self.probe(&touched, conditions.iter().map(|(_, sql)| sql), &names);
+        let probe = self.probe(&referenced, conditions.iter().map(|(_, sql)| sql), &names);
         Ok(Query {
             names,
             probe,
@@ -235,24 +235,24 @@ impl PostgresSource {
     async fn column_types(
         &self,
         session: &mut Session,
-        touched: &[Column],
+        referenced: &[Column],
         conditions: &[(String, String)],
     ) -> Result<ColumnTypes, SourceError> {
-        let probe = self.probe(touched, conditions.iter().map(|(_, sql)| sql), &session.names);
+        let probe = self.probe(referenced, conditions.iter().map(|(_, sql)| sql), &session.names);
         let statement = match session.client().prepare(&probe).await {
             Ok(statement) => statement,
             Err(error) => {
                 // It may have another schema by now.
                 self.connector.forget_names();
-                return Err(self.blame(session, touched, conditions, &error).await);
+                return Err(self.blame(session, referenced, conditions, &error).await);
             }
         };
         if !statement.params().is_empty() {
-            return Err(self.blame_placeholder(session, touched, conditions).await);
+            return Err(self.blame_placeholder(session, referenced, conditions).await);
         }
         session.has_described(statement.columns());
         let mut types = ColumnTypes(Vec::new());
-        for (column, described) in touched.iter().zip(statement.columns()) {
+        for (column, described) in referenced.iter().zip(statement.columns()) {
             let column_type = ColumnType::of(column, described.type_(), &self.mapping).ok_or_else(|| {
                 SourceError::Mismatch(format!(
                     "table {}, {}: type {} cannot be exported as {}",
@@ -270,11 +270,11 @@ impl PostgresSource {
     /// A statement that is only ever prepared, which locks everything that a scan reads.
     fn probe<'a>(
         &self,
-        touched: &[Column],
+        referenced: &[Column],
         conditions: impl IntoIterator<Item = &'a String>,
         names: &Names,
     ) -> String {
-        let selected: Vec<_> = touched.iter().map(|column| self.mapping.sql(column)).collect();
+        let selected: Vec<_> = referenced.iter().map(|column| self.mapping.sql(column)).collect();
         let conditions: Vec<_> = conditions.into_iter().map(String::as_str).collect();
         let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" AND ") };
         format!("SELECT {} FROM {} WHERE {condition}", selected.join(", "), names.table)
@@ -284,7 +284,7 @@ impl PostgresSource {
     async fn blame(
         &self,
         session: &Session,
-        touched: &[Column],
+        referenced: &[Column],
         conditions: &[(String, String)],
         error: &tokio_postgres::Error,
     ) -> SourceError {
@@ -300,7 +300,7 @@ impl PostgresSource {
                 _ => mismatch(&error),
             };
         }
-        for column in touched {
+        for column in referenced {
             let probe = format!("SELECT {} FROM {}", self.mapping.sql(column), names.table);
             let Err(error) = prepare_anew(session, &probe).await else {
                 continue;
@@ -326,11 +326,11 @@ impl PostgresSource {
     async fn blame_placeholder(
         &self,
         session: &Session,
-        touched: &[Column],
+        referenced: &[Column],
         conditions: &[(String, String)],
     ) -> SourceError {
         let (table, users) = (&self.mapping.table, &session.names.table);
-        let columns = touched.iter().map(|column| {
+        let columns = referenced.iter().map(|column| {
             (self.mapping.described(column), format!("SELECT {} FROM {users}", self.mapping.sql(column)))
         });
         let conditions =

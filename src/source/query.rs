@@ -63,7 +63,7 @@ impl Selection {
 }
 
 /// Every column that the plan touches, shown or not.
-pub(super) fn touched(plan: &Plan) -> Vec<Column> {
+pub(super) fn referenced_columns(plan: &Plan) -> Vec<Column> {
     let shown = plan.columns.iter().map(|shown| shown.column.clone());
     let filtered = plan.filters.iter().map(Filter::column);
     let mut columns: Vec<Column> = Vec::new();

@@ -20,7 +20,7 @@ mod tree;
 mod varying;
 
 use super::query::{self, Selection, Statement};
-use super::{IdKind, Mapping, RowSink, SourceError, SpareReaders, Timestamps};
+use super::{IdKind, Mapping, ReaderPermits, RowSink, SourceError, TimestampEncoding};
 use crate::plan::{Column, Kind, Plan};
 use dialect::{SqliteDialect, add_micros_function};
 pub(super) use error::{error_text, unreadable_text};
@@ -46,7 +46,7 @@ const ATTEMPTS: u32 = 20;
 pub(super) struct SqliteSource {
     path: PathBuf,
     mapping: Mapping,
-    spare: SpareReaders,
+    spare: ReaderPermits,
     is_immutable: bool,
 }
 
@@ -57,7 +57,7 @@ struct Opened {
 }
 
 impl SqliteSource {
-    pub(super) fn new(path: PathBuf, mapping: Mapping, spare: SpareReaders) -> Self {
+    pub(super) fn new(path: PathBuf, mapping: Mapping, spare: ReaderPermits) -> Self {
         Self { path, mapping, spare, is_immutable: false }
     }
 
@@ -158,7 +158,7 @@ impl SqliteSource {
             let found = declared.iter().find(|(name, _)| name.eq_ignore_ascii_case(own));
             found.map(|(_, declared)| declared.to_ascii_uppercase())
         };
-        for column in query::touched(plan) {
+        for column in query::referenced_columns(plan) {
             if self.mapping.own_column(&column).is_some() && declared_type(&column).is_none() {
                 let (table, column) = (&self.mapping.table, self.mapping.described(&column));
                 return Err(SourceError::Mismatch(format!("table {table} has no {column}")));
@@ -188,8 +188,9 @@ impl SqliteSource {
     /// Finds out, one by one, whether the expressions and the condition of the mapping are SQL: then what is wrong can be named.
     fn try_expressions(&self, connection: &Connection, plan: &Plan) -> Result<(), SourceError> {
         let table = self.mapping.table.quoted();
-        let expressions =
-            query::touched(plan).into_iter().filter(|column| self.mapping.own_column(column).is_none());
+        let expressions = query::referenced_columns(plan)
+            .into_iter()
+            .filter(|column| self.mapping.own_column(column).is_none());
         let expressions = expressions.map(|column| {
             // In a condition, because there an aggregate, which would make one row of all, is an error.
             let sql = format!("SELECT 1 FROM {table} WHERE {} IS NULL", self.mapping.sql(&column));
@@ -294,7 +295,7 @@ struct Query {
     /// What each selected column is read as.
     kinds: Vec<Kind>,
     ids: Ids,
-    timestamps: Timestamps,
+    timestamps: TimestampEncoding,
     /// Whether its expressions or its condition read the clock or the like.
     is_varying: bool,
 }

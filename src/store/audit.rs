@@ -210,7 +210,7 @@ async fn with_open_records(store: &Store) -> Result<Vec<i64>, StoreError> {
 }
 
 async fn interrupt(store: &Store, instance: i64) -> Result<(), StoreError> {
-    let (_turn, mut transaction) = store.begin_write().await?;
+    let (_guard, mut transaction) = store.begin_write().await?;
     // Locked first: of two processes that find the same one dead, the second finds nothing left to do.
     let mut head = Head::lock(store, &mut transaction).await?;
     let sql = "SELECT * FROM headcount_audit WHERE outcome IS NULL AND instance = $1 ORDER BY time, id";

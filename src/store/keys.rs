@@ -164,7 +164,7 @@ impl Store {
         secret: &Secret,
         now: Timestamp,
     ) -> Result<bool, StoreError> {
-        let (_turn, mut transaction) = self.begin_write().await?;
+        let (_guard, mut transaction) = self.begin_write().await?;
         let revoked =
             sqlx::query("UPDATE headcount_keys SET revoked_at = $1 WHERE id = $2 AND revoked_at IS NULL")
                 .bind(now.micros())

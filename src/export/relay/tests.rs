@@ -23,8 +23,8 @@ async fn soon<T>(future: impl Future<Output = T>) -> T {
 
 async fn take(relay: &Relay) -> Next {
     match soon(poll_fn(|context| relay.poll_take(context))).await {
-        Waiting::Here(next) => next,
-        Waiting::Spooled(chunk) => chunk.fetch().await.expect("a chunk"),
+        Pending::InMemory(next) => next,
+        Pending::Spooled(chunk) => chunk.fetch().await.expect("a chunk"),
     }
 }
 

@@ -1,12 +1,13 @@
 //! The disk that the spools of all exports share, and what is taken of it.
 
 use crate::links;
+use parking_lot::Mutex;
 use prometheus_client::metrics::gauge::Gauge;
 use std::collections::HashMap;
 use std::fs::File;
 use std::io;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, Once, PoisonError, Weak};
+use std::sync::{Arc, Once, Weak};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -53,7 +54,7 @@ impl Spools {
     fn of_key(&self, key: Option<&str>) -> Arc<Semaphore> {
         let new = || Arc::new(bytes(self.limits.bytes / 4 * 3));
         let Some(key) = key else { return new() };
-        let mut by_key = self.by_key.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut by_key = self.by_key.lock();
         if let Some(share) = by_key.get(key).and_then(Weak::upgrade) {
             return share;
         }
@@ -82,20 +83,20 @@ fn bytes(count: usize) -> Semaphore {
 }
 
 /// What one export may take of the disk: half of it, so that one slow client leaves room for others.
-pub(super) struct Share {
+pub(super) struct Quota {
     spools: Arc<Spools>,
     of_key: Arc<Semaphore>,
     free: Semaphore,
 }
 
-impl Share {
+impl Quota {
     pub(super) fn of(spools: &Arc<Spools>, key: Option<&str>) -> Arc<Self> {
         let (of_key, free) = (spools.of_key(key), bytes(spools.limits.bytes / 2));
         Arc::new(Self { spools: Arc::clone(spools), of_key, free })
     }
 
     /// So many bytes; waits for them, among exports that have not used up their share first come, first served.
-    pub(super) async fn room(self: &Arc<Self>, bytes: u32) -> Room {
+    pub(super) async fn room(self: &Arc<Self>, bytes: u32) -> Reservation {
         let own = self.free.acquire_many(bytes).await;
         let of_key = self.of_key.acquire_many(bytes).await;
         match (own, of_key, self.spools.free.acquire_many(bytes).await) {
@@ -108,18 +109,18 @@ impl Share {
             _ => std::future::pending().await,
         }
         self.spools.used.inc_by(bytes.into());
-        Room { share: Arc::clone(self), bytes: bytes.into() }
+        Reservation { share: Arc::clone(self), bytes: bytes.into() }
     }
 }
 
 /// Bytes that are taken, and given back when this is dropped.
-pub(in crate::export) struct Room {
-    share: Arc<Share>,
+pub(in crate::export) struct Reservation {
+    share: Arc<Quota>,
     bytes: u64,
 }
 
-impl Room {
-    pub(super) fn none(share: &Arc<Share>) -> Self {
+impl Reservation {
+    pub(super) fn none(share: &Arc<Quota>) -> Self {
         Self { share: Arc::clone(share), bytes: 0 }
     }
 
@@ -135,9 +136,9 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        let Share { spools, of_key, free } = &*self.share;
+        let Quota { spools, of_key, free } = &*self.share;
         spools.used.dec_by(self.bytes as i64);
         spools.free.add_permits(self.bytes as usize);
         of_key.add_permits(self.bytes as usize);

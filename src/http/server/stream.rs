@@ -1,8 +1,9 @@
 //! The streams of HTTP/2 (RFC 9113 section 5). Each has a window of its own, which a client can leave shut while the
 //! connection is fine: the kernel does not see that.
 
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
@@ -24,13 +25,13 @@ impl Watch {
     }
 
     pub(super) fn set(&self, untaken_since: Option<Instant>) {
-        *self.untaken_since.lock().unwrap_or_else(PoisonError::into_inner) = untaken_since;
+        *self.untaken_since.lock() = untaken_since;
     }
 
     /// Resolves when the client has not taken a piece for so long.
     async fn stall(&self, limit: Duration) {
         loop {
-            let since = *self.untaken_since.lock().unwrap_or_else(PoisonError::into_inner);
+            let since = *self.untaken_since.lock();
             let left = since.map_or(limit, |since| limit.saturating_sub(since.elapsed()));
             if left.is_zero() {
                 return self.is_cut_off.store(true, Ordering::Release);

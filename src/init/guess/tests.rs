@@ -1,6 +1,6 @@
 use crate::init::fixtures::table;
 use crate::init::samples::Samples;
-use crate::init::{Ambiguous, Choices, Confidence, Field, Origin, Proposal, Subject, Timestamps};
+use crate::init::{Ambiguous, Choices, Confidence, Field, Origin, Proposal, Subject, TimestampEncoding};
 use crate::source::catalogue::{Database, Table};
 
 fn propose_on(database: Database, table: &Table, samples: &Samples) -> Result<Proposal, Ambiguous> {
@@ -186,10 +186,10 @@ fn times_have_to_be_times() {
         assert_eq!(field(Field::CreatedAt, columns, &samples), expected, "{columns:?}");
     }
     let proposal = propose(&["id pk int", "signup int", "updated int"], &samples);
-    assert_eq!(proposal.timestamps, Timestamps::Milliseconds);
+    assert_eq!(proposal.timestamps, TimestampEncoding::Milliseconds);
     assert_eq!(shown(&proposal, Field::UpdatedAt), "\"updated\" * 1000");
     let empty = propose(&["id pk int", "created int"], &Samples::default());
-    assert_eq!((empty.timestamps, empty.columns[3].confidence), (Timestamps::Auto, Confidence::Low));
+    assert_eq!((empty.timestamps, empty.columns[3].confidence), (TimestampEncoding::Auto, Confidence::Low));
     assert!(empty.warnings.iter().any(|warning| warning.starts_with("created holds integers")));
 }
 
@@ -206,7 +206,7 @@ fn a_time_of_0_is_none() {
     // Even where nothing shows the unit.
     let proposal = propose(&["id pk int", "modified int"], &samples);
     assert_eq!(shown(&proposal, Field::UpdatedAt), "nullif(\"modified\", 0)");
-    assert_eq!(proposal.timestamps, Timestamps::Auto);
+    assert_eq!(proposal.timestamps, TimestampEncoding::Auto);
 }
 
 #[test]
@@ -214,7 +214,7 @@ fn sqlite_lets_a_datetime_hold_integers() {
     let users = table("User", &["id pk text", "createdAt time"]);
     let samples = Samples::default().with("createdAt", &["1736332200123", "1736332200456"]);
     let proposal = propose_on(Database::Sqlite, &users, &samples).expect("no ambiguity");
-    assert_eq!(proposal.timestamps, Timestamps::Milliseconds);
+    assert_eq!(proposal.timestamps, TimestampEncoding::Milliseconds);
     assert_eq!(shown(&proposal, Field::CreatedAt), "createdAt");
 }
 

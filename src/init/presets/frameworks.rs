@@ -2,7 +2,7 @@
 
 use super::{GUESS, Preset, Remark, Rule, column, column_if, nothing, sql};
 use crate::init::Field::{CreatedAt, Email, Id, IsActive, IsAdmin, Name, UpdatedAt};
-use crate::init::Timestamps;
+use crate::init::TimestampEncoding;
 
 pub(super) static PRESETS: &[Preset] =
     &[DJANGO, DJANGO_CUSTOM_USER, NEXTAUTH_PRISMA, DEVISE, LARAVEL, FASTAPI];
@@ -45,7 +45,7 @@ const DJANGO: Preset = Preset {
         (IsActive, &[column("is_active")]),
         (IsAdmin, &[column("is_superuser")]),
     ],
-    timestamps: Timestamps::Auto,
+    timestamps: TimestampEncoding::Auto,
     condition: None,
     suggestions: DJANGO_ACTIVE,
     notes: &[],
@@ -74,7 +74,7 @@ const DJANGO_CUSTOM_USER: Preset = Preset {
         (IsActive, &[column_if(&["is_active"], "is_active"), GUESS]),
         (IsAdmin, &[column_if(&["is_superuser"], "is_superuser"), GUESS]),
     ],
-    timestamps: Timestamps::Auto,
+    timestamps: TimestampEncoding::Auto,
     condition: None,
     suggestions: DJANGO_ACTIVE,
     notes: &[],
@@ -99,7 +99,7 @@ const NEXTAUTH_PRISMA: Preset = Preset {
         (IsActive, &[GUESS, sql(&[], "true", "Auth.js cannot deactivate a user")]),
         (IsAdmin, &[GUESS, nothing("Auth.js knows no administrators")]),
     ],
-    timestamps: Timestamps::Auto,
+    timestamps: TimestampEncoding::Auto,
     condition: None,
     suggestions: &[],
     notes: &[],
@@ -144,7 +144,7 @@ const DEVISE: Preset = Preset {
             ],
         ),
     ],
-    timestamps: Timestamps::Auto,
+    timestamps: TimestampEncoding::Auto,
     condition: None,
     suggestions: &[Remark {
         needs: &["confirmed_at"],
@@ -180,7 +180,7 @@ const LARAVEL: Preset = Preset {
         ),
         (IsAdmin, &[GUESS, nothing("the skeleton knows no administrators")]),
     ],
-    timestamps: Timestamps::Auto,
+    timestamps: TimestampEncoding::Auto,
     condition: None,
     suggestions: &[
         Remark {
@@ -218,7 +218,7 @@ const FASTAPI: Preset = Preset {
         (IsActive, &[GUESS]),
         (IsAdmin, &[GUESS]),
     ],
-    timestamps: Timestamps::Auto,
+    timestamps: TimestampEncoding::Auto,
     condition: None,
     suggestions: &[],
     notes: &[],

@@ -2,7 +2,7 @@
 
 use super::{Preset, Remark, column, nothing, sql};
 use crate::init::Field::{CreatedAt, Email, Id, IsActive, IsAdmin, Name, UpdatedAt};
-use crate::init::Timestamps;
+use crate::init::TimestampEncoding;
 use crate::source::catalogue::Database;
 
 pub(super) static PRESETS: &[Preset] = &[SUPABASE, KEYCLOAK, DISCOURSE, GITLAB, GITEA, MATTERMOST];
@@ -47,7 +47,7 @@ const SUPABASE: Preset = Preset {
         ),
         (IsAdmin, &[column("is_super_admin")]),
     ],
-    timestamps: Timestamps::Auto,
+    timestamps: TimestampEncoding::Auto,
     condition: None,
     suggestions: &[Remark {
         needs: &["is_anonymous"],
@@ -92,7 +92,7 @@ const KEYCLOAK: Preset = Preset {
         (IsActive, &[column("enabled")]),
         (IsAdmin, &[nothing("by roles, groups and composite roles, in other tables")]),
     ],
-    timestamps: Timestamps::Milliseconds,
+    timestamps: TimestampEncoding::Milliseconds,
     condition: None,
     suggestions: &[Remark {
         needs: &["service_account_client_link"],
@@ -136,7 +136,7 @@ const DISCOURSE: Preset = Preset {
         ),
         (IsAdmin, &[column("admin")]),
     ],
-    timestamps: Timestamps::Auto,
+    timestamps: TimestampEncoding::Auto,
     condition: None,
     suggestions: &[Remark {
         needs: &[],
@@ -182,7 +182,7 @@ const GITLAB: Preset = Preset {
         ),
         (IsAdmin, &[column("admin")]),
     ],
-    timestamps: Timestamps::Auto,
+    timestamps: TimestampEncoding::Auto,
     condition: None,
     suggestions: &[Remark {
         needs: &["user_type"],
@@ -233,7 +233,7 @@ const GITEA: Preset = Preset {
         ),
         (IsAdmin, &[column("is_admin")]),
     ],
-    timestamps: Timestamps::Seconds,
+    timestamps: TimestampEncoding::Seconds,
     condition: Some(Remark {
         needs: &[],
         comment: "Organizations (1) and reserved names (2, 3) are in the same table, but are nobody's accounts.",
@@ -287,7 +287,7 @@ const MATTERMOST: Preset = Preset {
             )],
         ),
     ],
-    timestamps: Timestamps::Milliseconds,
+    timestamps: TimestampEncoding::Milliseconds,
     condition: None,
     suggestions: &[
         Remark {

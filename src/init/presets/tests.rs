@@ -178,7 +178,7 @@ fn a_condition_can_be_part_of_a_preset() {
         "prohibit_login bool",
     ];
     let (name, proposal) = recognised(vec![table("user", user)]);
-    assert_eq!((name, proposal.timestamps), ("gitea", Timestamps::Seconds));
+    assert_eq!((name, proposal.timestamps), ("gitea", TimestampEncoding::Seconds));
     assert!(proposal.condition.is_some_and(|condition| condition.sql.contains("NOT IN (1, 2, 3)")));
 }
 

@@ -1,13 +1,12 @@
-//! The rows that a scan asks for: in blocks that were led past the driver (`aside.rs`), or one by one from the driver.
+//! The rows that a scan asks for: in blocks that were led past the driver (`demultiplexer.rs`), or one by one from the driver.
 
-use super::aside::{HEADER, Rows};
 use super::data_row::Wire;
+use super::demultiplexer::{HEADER, Rows};
 use super::question::Question;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
 use std::error::Error;
 use std::pin::Pin;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering::Relaxed;
 use tokio_postgres::types::{FromSql, Type};
 use tokio_postgres::{Client, Row, RowStream};
@@ -31,7 +30,7 @@ impl<'a> Answer<'a> {
     ) -> Result<Self, tokio_postgres::Error> {
         // Before the question, so that the connection's task knows it before the answer.
         rows.is_scanned.store(true, Relaxed);
-        *rows.question.lock().unwrap_or_else(PoisonError::into_inner) = Question::of(sql, texts, wires);
+        *rows.question.lock() = Question::of(sql, texts, wires);
         let stream = client.query_typed_raw(sql, texts.iter().map(|text| (*text, Type::TEXT))).await?;
         Ok(Self { stream: Box::pin(stream), rows, is_ended: false })
     }

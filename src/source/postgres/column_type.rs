@@ -2,7 +2,7 @@
 
 use super::data_row::Wire;
 use crate::plan::{Column, Kind};
-use crate::source::{Mapping, Timestamps};
+use crate::source::{Mapping, TimestampEncoding};
 use tokio_postgres::types::{Kind as TypeKind, Type};
 
 /// How a column is stored, as far as it matters for SQL and for reading it.
@@ -55,7 +55,9 @@ impl ColumnType {
             (Kind::Timestamp | Kind::AsStored, "timestamptz") => Self::TimestampTz,
             (Kind::Timestamp | Kind::AsStored, "timestamp") => Self::Timestamp,
             (Kind::Timestamp, "date") => Self::Date,
-            (Kind::Timestamp, "int4" | "int8") if mapping.timestamps != Timestamps::Text => Self::Epoch,
+            (Kind::Timestamp, "int4" | "int8") if mapping.timestamps != TimestampEncoding::Text => {
+                Self::Epoch
+            }
             (Kind::Timestamp, "text" | "varchar" | "bpchar") => Self::TimeText,
             (Kind::Bool | Kind::AsStored, "bool") => Self::Bool,
             (Kind::Bool, "int2" | "int4" | "int8") => Self::BoolInt,

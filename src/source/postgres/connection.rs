@@ -1,6 +1,6 @@
 //! How a connection to PostgreSQL is made, and kept for the next export.
 
-use super::aside::{Aside, AsideTls, Rows, Way};
+use super::demultiplexer::{DemultiplexedTls, Demultiplexer, RowChannel, Rows};
 use deadpool::managed::{self, Metrics, RecycleError, RecycleResult};
 use socket2::{SockRef, TcpKeepalive};
 use std::io;
@@ -56,9 +56,9 @@ impl Dialer {
             Some((Host::Tcp(host), port)) => self.log_in(self.dial(host, port).await?, host).await,
             Some((Host::Unix(directory), port)) => self.log_in(socket(directory, port).await?, "").await,
             None => {
-                let (way, rows) = Way::new();
+                let (channel, rows) = RowChannel::new();
                 let (client, connection) =
-                    self.config.connect(AsideTls { tls: self.tls.clone(), way }).await?;
+                    self.config.connect(DemultiplexedTls { tls: self.tls.clone(), channel }).await?;
                 Ok(driven(client, connection, rows))
             }
         }
@@ -68,10 +68,11 @@ impl Dialer {
     where
         S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     {
-        let (way, rows) = Way::new();
-        let stream = Aside::new(stream, way.clone());
-        let mut tls = AsideTls { tls: self.tls.clone(), way };
-        let tls = MakeTlsConnect::<Aside<S>>::make_tls_connect(&mut tls, host).map_err(io::Error::other)?;
+        let (channel, rows) = RowChannel::new();
+        let stream = Demultiplexer::new(stream, channel.clone());
+        let mut tls = DemultiplexedTls { tls: self.tls.clone(), channel };
+        let tls =
+            MakeTlsConnect::<Demultiplexer<S>>::make_tls_connect(&mut tls, host).map_err(io::Error::other)?;
         let logging_in = tokio::time::timeout(self.timeout(), self.config.connect_raw(stream, tls));
         let (client, connection) = logging_in.await.map_err(io::Error::from)??;
         Ok(driven(client, connection, rows))

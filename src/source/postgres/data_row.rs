@@ -2,7 +2,7 @@
 
 use super::text_times;
 use crate::encode::Value;
-use crate::source::Timestamps;
+use crate::source::TimestampEncoding;
 use crate::source::odd_times::OddTime;
 use crate::timestamp::Timestamp;
 
@@ -45,7 +45,7 @@ const DAY: i64 = 86_400_000_000;
 pub(super) fn read<'a>(
     mut rest: &'a [u8],
     wires: &[Wire],
-    timestamps: Timestamps,
+    timestamps: TimestampEncoding,
     values: &mut [Value<'a>],
 ) -> Result<(), (usize, String)> {
     let broken = |at, problem: &str| (at, problem.to_owned());
@@ -101,7 +101,7 @@ pub(super) fn odd_time(wire: Wire, cell: &[u8]) -> Option<OddTime> {
 const CUT: &str = "the server sent a cut row";
 pub(super) const NOT_UTF8: &str = "this text is not valid UTF-8";
 
-fn decode(wire: Wire, timestamps: Timestamps, cell: &[u8]) -> Result<Value<'_>, &'static str> {
+fn decode(wire: Wire, timestamps: TimestampEncoding, cell: &[u8]) -> Result<Value<'_>, &'static str> {
     match wire {
         Wire::Text => Ok(Value::Text(cell)),
         Wire::UncheckedText => Value::text(cell).ok_or(NOT_UTF8),
@@ -181,7 +181,7 @@ mod tests {
 
     fn read_one<'a>(row: &'a [u8], wires: &[Wire]) -> Result<Vec<Value<'a>>, usize> {
         let mut values = vec![Value::Null; wires.len()];
-        match read(row, wires, Timestamps::Auto, &mut values) {
+        match read(row, wires, TimestampEncoding::Auto, &mut values) {
             Ok(()) => Ok(values),
             Err((at, _)) => Err(at),
         }
@@ -202,7 +202,7 @@ mod tests {
     fn a_cell_that_does_not_fit_is_named_and_the_id_is_still_read() {
         let row = message(&[Some(&i64::MAX.to_be_bytes()), Some(b"x"), Some(&7_i64.to_be_bytes())]);
         let mut values = [Value::Null; 3];
-        let error = read(&row, &WIRES, Timestamps::Auto, &mut values);
+        let error = read(&row, &WIRES, TimestampEncoding::Auto, &mut values);
         assert_eq!(error.map_err(|(at, _)| at), Err(0));
         assert_eq!(values[2], Value::Int(7));
     }
@@ -239,7 +239,7 @@ mod tests {
             let wires: Vec<_> = row.iter().map(|(wire, _)| *wire).collect();
             let bytes: Vec<_> = row.iter().map(|(_, bytes)| bytes.as_deref()).collect();
             let alone = |(wire, bytes): (&Wire, &Option<&'_ [u8]>)| match bytes {
-                Some(bytes) => decode(*wire, Timestamps::Auto, bytes).ok().map(|value| format!("{value:?}")),
+                Some(bytes) => decode(*wire, TimestampEncoding::Auto, bytes).ok().map(|value| format!("{value:?}")),
                 None => Some(format!("{:?}", Value::Null)),
             };
             let expected: Option<Vec<_>> = wires.iter().zip(&bytes).map(alone).collect();

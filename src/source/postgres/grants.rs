@@ -42,8 +42,8 @@ impl PostgresSource {
             session.finish().await;
             return Ok(texts(usage));
         }
-        let (touched, conditions) = (query::touched(plan), self.mapping.conditions(plan));
-        let probe = self.probe(&touched, conditions.iter().map(|(_, sql)| sql), &names);
+        let (referenced, conditions) = (query::referenced_columns(plan), self.mapping.conditions(plan));
+        let probe = self.probe(&referenced, conditions.iter().map(|(_, sql)| sql), &names);
         if session.client().prepare(&probe).await.is_err() {
             return Ok(Vec::new());
         }
@@ -51,7 +51,7 @@ impl PostgresSource {
             self.mapping.expressions(plan).iter().flat_map(|sql| sensitive::identifiers(sql)).collect();
         // Names that are not quoted are folded (PostgreSQL manual, section 4.1.1).
         named.extend(named.clone().iter().map(|name| name.to_lowercase()));
-        let own = touched.iter().filter_map(|column| self.mapping.own_column(column)).map(str::to_owned);
+        let own = referenced.iter().filter_map(|column| self.mapping.own_column(column)).map(str::to_owned);
         let own: Vec<String> = own.chain(named.iter().cloned()).collect();
         let values: [(&(dyn ToSql + Sync), Type); 3] =
             [(&names.table, Type::TEXT), (&own, Type::TEXT_ARRAY), (&named, Type::TEXT_ARRAY)];

@@ -8,7 +8,8 @@ use super::collations::{self, IS_BYTES, Outdated};
 use super::session::{About, Session, mismatch};
 use crate::plan::Column;
 use crate::source::{Mapping, SourceError, TableName, quote};
-use std::sync::{Arc, Mutex, PoisonError};
+use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
@@ -167,7 +168,7 @@ impl Lookup {
 
     /// What was found a moment ago; `None` tells the caller to look.
     pub(super) fn known(&self) -> Option<(Arc<Names>, About)> {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock();
         let known = known.as_mut()?;
         let age = known.since.elapsed();
         let is_looked_for = known.looking_since.is_some_and(|since| since.elapsed() < LOOK);
@@ -180,7 +181,7 @@ impl Lookup {
 
     /// Looks again at the next occasion.
     pub(super) fn forget(&self) {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = None;
+        *self.known.lock() = None;
     }
 
     /// Asks for the situation, of which [`Lookup::find`] makes names, and leaves our path behind.
@@ -229,8 +230,7 @@ impl Lookup {
         });
         if is_found {
             let (names, database) = (Arc::clone(&names), session.database.clone());
-            *self.known.lock().unwrap_or_else(PoisonError::into_inner) =
-                Some(Known { since: Instant::now(), names, database, looking_since: None });
+            *self.known.lock() = Some(Known { since: Instant::now(), names, database, looking_since: None });
         }
         Ok(names)
     }

@@ -51,8 +51,8 @@ pub(super) async fn refuse(session: &Session, mapping: &Mapping, plan: &Plan) ->
     if session.names.left_out.is_empty() {
         return Ok(());
     }
-    let touched = query::touched(plan);
-    let expressions = touched.iter().filter(|column| mapping.own_column(column).is_none());
+    let referenced = query::referenced_columns(plan);
+    let expressions = referenced.iter().filter(|column| mapping.own_column(column).is_none());
     let expressions = expressions.map(|column| (mapping.described(column), mapping.sql(column)));
     for (what, sql) in expressions.chain(mapping.conditions(plan)) {
         let named = Named::in_sql(&sql);

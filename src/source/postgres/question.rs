@@ -54,7 +54,7 @@ fn said(sql: &str, texts: &[&str], formats: &[i16]) -> Result<Bytes, Box<dyn Err
 #[cfg(test)]
 mod tests {
     use super::super::answer::Answer;
-    use super::super::aside::{Aside, Way};
+    use super::super::demultiplexer::{Demultiplexer, RowChannel};
     use super::*;
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream};
     use tokio_postgres::NoTls;
@@ -77,11 +77,11 @@ mod tests {
     /// What comes to a server through so narrow a pipe.
     async fn asked(width: usize) -> Vec<u8> {
         let (stream, server) = tokio::io::duplex(width);
-        let (way, mut rows) = Way::new();
+        let (way, mut rows) = RowChannel::new();
         let ask = async move {
             let config = "user=somebody".parse::<tokio_postgres::Config>().expect("a configuration");
             let (client, connection) =
-                config.connect_raw(Aside::new(stream, way), NoTls).await.expect("a login");
+                config.connect_raw(Demultiplexer::new(stream, way), NoTls).await.expect("a login");
             tokio::spawn(connection);
             let _ = Answer::to(SQL, &["7"], &WIRES, &client, &mut rows).await;
         };

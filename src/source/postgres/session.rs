@@ -1,7 +1,7 @@
 //! Connections to PostgreSQL that can only read, and the words for what goes wrong on them.
 
-use super::aside::Rows;
 use super::connection::{Connection, DialError, Dialer};
+use super::demultiplexer::Rows;
 use super::names::{self, Lookup, Names};
 use crate::database_url::encryption::remedy;
 use crate::plan::Plan;

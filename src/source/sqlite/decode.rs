@@ -5,7 +5,7 @@ use crate::encode::Value;
 use crate::plan::{Kind, discreet};
 use crate::source::database::Database;
 use crate::source::odd_times::OddTime;
-use crate::source::{IdKind, Mapping, Timestamps, parse_uuid};
+use crate::source::{IdKind, Mapping, TimestampEncoding, parse_uuid};
 use crate::timestamp::Timestamp;
 use rusqlite::types::ValueRef;
 
@@ -17,7 +17,7 @@ use rusqlite::types::ValueRef;
 pub(super) fn decode<'a>(
     kind: Kind,
     ids: Ids,
-    timestamps: Timestamps,
+    timestamps: TimestampEncoding,
     cell: ValueRef<'a>,
     value: &mut Value<'a>,
 ) -> Result<(), &'static str> {
@@ -58,7 +58,7 @@ pub(super) fn decode<'a>(
 }
 
 /// Text as [`Timestamp::parse_database_text`] reads it, or an integer in the table's unit.
-pub(super) fn timestamp(cell: ValueRef<'_>, timestamps: Timestamps) -> Option<Timestamp> {
+pub(super) fn timestamp(cell: ValueRef<'_>, timestamps: TimestampEncoding) -> Option<Timestamp> {
     match cell {
         ValueRef::Text(text) => Timestamp::parse_database_text(text),
         ValueRef::Integer(integer) => timestamps.of_integer(integer),

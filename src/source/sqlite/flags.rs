@@ -150,7 +150,7 @@ mod tests {
     use super::*;
     use crate::plan::Profile;
     use crate::source::Mapping;
-    use crate::source::spare::SpareReaders;
+    use crate::source::reader_permits::ReaderPermits;
     use std::sync::Arc;
 
     /// The conditions of a filter on `is_admin` in a table that this SQL makes, in which an index may be used.
@@ -166,7 +166,7 @@ mod tests {
         let mapping = Mapping::plain("users");
         let mut plan = Plan::new(Arc::new(Profile::minimal()));
         plan.filters.push(filter);
-        let source = SqliteSource::new(path, mapping, SpareReaders::new(1));
+        let source = SqliteSource::new(path, mapping, ReaderPermits::new(1));
         let connection = source.connect().expect("a file").connection;
         let query = source.query(&connection, &plan).expect("a table that fits");
         let rows = query.statement.rows();

@@ -129,7 +129,7 @@ fn is_good_for_most(layout: &Arc<Layout>, connection: &Connection) -> Result<boo
 mod tests {
     use super::*;
     use crate::plan::{Filter, Profile};
-    use crate::source::spare::SpareReaders;
+    use crate::source::reader_permits::ReaderPermits;
     use crate::source::{Expression, Mapping};
 
     /// Whether a minimal export of the table `users` that this SQL makes reads its pages.
@@ -141,7 +141,7 @@ mod tests {
         let mut mapping = Mapping { table, ..Mapping::plain("users") };
         let mut plan = Plan::new(Arc::new(Profile::minimal()));
         change(&mut mapping, &mut plan);
-        let source = SqliteSource::new(path, mapping, SpareReaders::new(1));
+        let source = SqliteSource::new(path, mapping, ReaderPermits::new(1));
         let connection = source.connect().expect("a file").connection;
         let query = source.query(&connection, &plan).expect("a table that fits");
         source.layout(&connection, &plan, &query).expect("pages").is_some()

@@ -9,10 +9,11 @@ use super::{Query, read_in_page_order};
 use crate::encode::Value;
 use crate::plan::Kind;
 use crate::source::{FEW_CELLS, MANY_CELLS, RowSink, SourceError};
+use parking_lot::Mutex;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Null, Value as Bound, ValueRef};
 use rusqlite::{Connection, params_from_iter};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use tokio::runtime::Handle;
 
 const ROW_FUNCTION: &str = "headcount_row";
@@ -42,7 +43,7 @@ fn push_cells<S: RowSink + 'static, const CELLS: usize>(
     let shared = Arc::clone(&pushing);
     let width = i32::try_from(query.selection.columns().len()).unwrap_or(i32::MAX);
     let push = move |context: &Context<'_>| {
-        let mut pushing = shared.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut pushing = shared.lock();
         let Pushing { sink, error } = &mut *pushing;
         pusher.push::<S, CELLS>(|at| context.get_raw(at), sink).map(|()| Null).map_err(|problem| {
             *error = Some(problem);
@@ -58,8 +59,7 @@ fn push_cells<S: RowSink + 'static, const CELLS: usize>(
     connection.remove_function(ROW_FUNCTION, width).map_err(|error| failed(&error))?;
     let pushing = Arc::into_inner(pushing)
         .ok_or_else(|| SourceError::Failed("the scan is still running".to_owned()))?
-        .into_inner()
-        .unwrap_or_else(PoisonError::into_inner);
+        .into_inner();
     match pushing.error {
         Some(error) => Err(error),
         None => stepped.map(|()| pushing.sink),

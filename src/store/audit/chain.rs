@@ -137,7 +137,7 @@ impl Store {
 
     /// Goes on with the records whose time and id are beyond `after`.
     async fn adopt_some(&self, after: &mut (i64, String)) -> Result<(), StoreError> {
-        let (_turn, mut transaction) = self.begin_write().await?;
+        let (_guard, mut transaction) = self.begin_write().await?;
         let mut head = Head::lock(self, &mut transaction).await?;
         if head.has_all {
             return Ok(());

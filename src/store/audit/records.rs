@@ -5,7 +5,8 @@ use crate::store::{Statement, StoreError};
 use crate::timestamp::Timestamp;
 use serde::Serialize;
 use sqlx::any::AnyRow;
-use sqlx::{AnyConnection, Row};
+use sqlx::{AnyConnection, AssertSqlSafe, Row};
+use std::borrow::Cow;
 
 /// What is written now.
 const VERSION: i64 = 2;
@@ -81,60 +82,94 @@ impl Record {
     }
 }
 
+/// A cell of the table.
+enum Cell<'a> {
+    Text(Option<Cow<'a, str>>),
+    Number(Option<i64>),
+}
+
+impl<'a> Cell<'a> {
+    fn text(text: &'a str) -> Self {
+        Self::Text(Some(text.into()))
+    }
+
+    fn maybe(text: Option<&'a str>) -> Self {
+        Self::Text(text.map(Cow::from))
+    }
+
+    fn made(text: String) -> Self {
+        Self::Text(Some(text.into()))
+    }
+
+    fn bind(self, statement: Statement<'a>) -> Statement<'a> {
+        match self {
+            Self::Text(text) => statement.bind(text.map(Cow::into_owned)),
+            Self::Number(number) => statement.bind(number),
+        }
+    }
+}
+
+/// What is known when a request begins, by the names of the columns.
+fn begun(record: &Record, instance: i64) -> [(&'static str, Cell<'_>); 12] {
+    [
+        ("id", Cell::text(&record.id)),
+        ("time", Cell::Number(Some(record.time.micros()))),
+        ("endpoint", Cell::text(&record.endpoint)),
+        ("key_id", Cell::maybe(record.key_id.as_deref())),
+        ("key_name", Cell::maybe(record.key_name.as_deref())),
+        ("client", Cell::text(&record.client)),
+        ("request_id", Cell::maybe(record.request_id.as_deref())),
+        ("filters", Cell::made(record.filters.to_string())),
+        (
+            "column_names",
+            Cell::Text(
+                record.columns.as_deref().map(|names| serde_json::Value::from(names).to_string().into()),
+            ),
+        ),
+        ("instance", Cell::Number(Some(instance))),
+        ("version", Cell::Number(Some(record.version))),
+        ("scope", Cell::made(record.scope.text())),
+    ]
+}
+
+/// What is known when it has ended.
+fn ended(record: &Record) -> [(&'static str, Cell<'_>); 11] {
+    [
+        ("outcome", Cell::maybe(record.outcome.map(Outcome::name))),
+        ("reason", Cell::maybe(record.reason.as_deref())),
+        ("row_count", Cell::Number(Some(record.rows))),
+        ("byte_count", Cell::Number(Some(record.bytes))),
+        ("sha256", Cell::maybe(record.sha256.as_deref())),
+        ("duration_ms", Cell::Number(record.duration_ms)),
+        ("sequence", Cell::Number(record.sequence)),
+        ("previous", Cell::maybe(record.previous.as_deref())),
+        ("hash", Cell::maybe(record.hash.as_deref())),
+        ("snapshot_at", Cell::Number(record.snapshot_at.map(Timestamp::micros))),
+        ("ended_at", Cell::Number(record.ended_at.map(Timestamp::micros))),
+    ]
+}
+
 /// Writes a new record, of the process `instance`.
 pub(super) fn insert(record: &Record, instance: i64) -> Statement<'_> {
-    let sql = "INSERT INTO headcount_audit (id, time, endpoint, key_id, key_name, client, request_id, filters, \
-               outcome, reason, row_count, byte_count, sha256, duration_ms, sequence, previous, hash, column_names, \
-               snapshot_at, ended_at, instance, version, scope) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17, $18, $19, $20, $21, \
-               $22, $23)";
-    sqlx::query(sql)
-        .bind(&record.id)
-        .bind(record.time.micros())
-        .bind(&record.endpoint)
-        .bind(&record.key_id)
-        .bind(&record.key_name)
-        .bind(&record.client)
-        .bind(&record.request_id)
-        .bind(record.filters.to_string())
-        .bind(record.outcome.map(Outcome::name))
-        .bind(&record.reason)
-        .bind(record.rows)
-        .bind(record.bytes)
-        .bind(&record.sha256)
-        .bind(record.duration_ms)
-        .bind(record.sequence)
-        .bind(&record.previous)
-        .bind(&record.hash)
-        .bind(record.columns.as_deref().map(|names| serde_json::Value::from(names).to_string()))
-        .bind(record.snapshot_at.map(Timestamp::micros))
-        .bind(record.ended_at.map(Timestamp::micros))
-        .bind(instance)
-        .bind(record.version)
-        .bind(record.scope.text())
+    let (names, cells): (Vec<_>, Vec<_>) = begun(record, instance).into_iter().chain(ended(record)).unzip();
+    let places: Vec<_> = (1..=names.len()).map(|place| format!("${place}")).collect();
+    let sql = format!("INSERT INTO headcount_audit ({}) VALUES ({})", names.join(", "), places.join(", "));
+    bound(sql, cells)
 }
 
 /// Writes how an export ended; `false` if its record is not open any more: another process took this one for dead.
 pub(super) async fn settle(connection: &mut AnyConnection, record: &Record) -> Result<bool, sqlx::Error> {
-    let sql = "UPDATE headcount_audit SET outcome = $1, reason = $2, row_count = $3, byte_count = $4, sha256 = $5, \
-               duration_ms = $6, sequence = $7, previous = $8, hash = $9, snapshot_at = $10, ended_at = $11 \
-               WHERE id = $12 AND outcome IS NULL";
-    let settled = sqlx::query(sql)
-        .bind(record.outcome.map(Outcome::name))
-        .bind(&record.reason)
-        .bind(record.rows)
-        .bind(record.bytes)
-        .bind(&record.sha256)
-        .bind(record.duration_ms)
-        .bind(record.sequence)
-        .bind(&record.previous)
-        .bind(&record.hash)
-        .bind(record.snapshot_at.map(Timestamp::micros))
-        .bind(record.ended_at.map(Timestamp::micros))
-        .bind(&record.id)
-        .execute(connection)
-        .await?;
-    Ok(settled.rows_affected() == 1)
+    let (names, mut cells): (Vec<_>, Vec<_>) = ended(record).into_iter().unzip();
+    let set: Vec<_> = names.iter().zip(1..).map(|(name, place)| format!("{name} = ${place}")).collect();
+    cells.push(Cell::text(&record.id));
+    let (set, id) = (set.join(", "), cells.len());
+    let sql = format!("UPDATE headcount_audit SET {set} WHERE id = ${id} AND outcome IS NULL");
+    Ok(bound(sql, cells).execute(connection).await?.rows_affected() == 1)
+}
+
+/// A statement that holds names of ours only, with its values.
+fn bound(sql: String, cells: Vec<Cell<'_>>) -> Statement<'_> {
+    cells.into_iter().fold(sqlx::query(AssertSqlSafe(sql)), |statement, cell| cell.bind(statement))
 }
 
 /// Reads a row of `SELECT *`.

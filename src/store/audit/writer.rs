@@ -1,13 +1,13 @@
 //! The one task that writes a process's audit: all that waits for it goes into one transaction, so that many small
 //! exports at once share the cost of making their records safe.
 
-mod owed;
+mod retry_queue;
 
 use super::Outcome;
 use super::chain::Head;
 use super::records::{self, Record};
 use crate::store::{Store, StoreError, TIMEOUT, in_time};
-use owed::Owed;
+use retry_queue::RetryQueue;
 use sqlx::AnyConnection;
 use std::sync::Arc;
 use std::time::Duration;
@@ -87,7 +87,7 @@ impl Writer {
     /// Starts the task of the process that is registered as `instance`.
     pub(super) fn start(store: Store, instance: i64) -> Self {
         let (jobs, queue) = mpsc::channel(QUEUE);
-        tokio::spawn(Task { store, instance, owed: Owed::default() }.run(queue));
+        tokio::spawn(Task { store, instance, owed: RetryQueue::default() }.run(queue));
         Self { jobs }
     }
 
@@ -133,7 +133,7 @@ impl Failure {
 struct Task {
     store: Store,
     instance: i64,
-    owed: Owed,
+    owed: RetryQueue,
 }
 
 impl Task {
@@ -186,7 +186,7 @@ impl Task {
     }
 
     async fn write_owed(&mut self) {
-        let mut left = Owed::default();
+        let mut left = RetryQueue::default();
         while !self.owed.is_empty() {
             let writes = self.owed.take(BATCH);
             let written = self.write_all(&writes).await;
@@ -253,7 +253,7 @@ impl Task {
             };
         }
         let transaction = async {
-            let (_turn, mut transaction) = self.store.begin_write().await?;
+            let (_guard, mut transaction) = self.store.begin_write().await?;
             let mut answers: Vec<_> = writes.iter().map(|_| Ok(())).collect();
             // The chain comes last: other processes wait for it.
             for (write, answer) in writes.iter().zip(&mut answers).filter(|(write, _)| !write.is_chained()) {

@@ -62,7 +62,7 @@ impl Store {
         expected: Option<i64>,
     ) -> Result<Option<Claim>, StoreError> {
         in_time(async {
-            let (_turn, mut transaction) = self.begin_write().await?;
+            let (_guard, mut transaction) = self.begin_write().await?;
             let (left, day) = self.lock_budget(&mut transaction, budget, today).await?;
             sqlx::query(FORGET).bind(budget).bind(day.0).execute(&mut *transaction).await?;
             let number = 1 + highest(&mut transaction, budget).await?;
@@ -99,7 +99,7 @@ impl Store {
         ahead: i64,
     ) -> Result<Spent, StoreError> {
         in_time(async {
-            let (_turn, mut transaction) = self.begin_write().await?;
+            let (_guard, mut transaction) = self.begin_write().await?;
             let (left, day) = self.lock_budget(&mut transaction, &claim.budget, today).await?;
             let claimed = claimed(&mut transaction, claim, day).await?;
             if needed > left - claimed.earlier {

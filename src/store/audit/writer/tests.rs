@@ -41,7 +41,7 @@ async fn new_store() -> (TempDir, Store) {
 }
 
 fn new_task(store: &Store) -> Task {
-    Task { store: store.clone(), instance: 1, owed: Owed::default() }
+    Task { store: store.clone(), instance: 1, owed: RetryQueue::default() }
 }
 
 /// After this the store takes no records.
@@ -158,15 +158,15 @@ async fn a_flood_of_denials_pushes_out_no_outcome() {
     writer.write(begun("a")).await.expect("a record");
     store.pool.execute(HIDE).await.expect("no table");
     let deny = |n: usize| writer.write(answered(&format!("denied {n:04}"), Outcome::Denied));
-    assert!(join_all((0..owed::ROOM).map(deny)).await.iter().all(Result::is_err));
+    assert!(join_all((0..retry_queue::ROOM).map(deny)).await.iter().all(Result::is_err));
     for write in [closed("a"), answered("b", Outcome::Failed)] {
         assert!(writer.write(write).await.is_err());
     }
-    assert!(deny(owed::ROOM).await.is_err());
+    assert!(deny(retry_queue::ROOM).await.is_err());
     store.pool.execute(SHOW).await.expect("a table");
     writer.write(Write::Nothing).await.expect("a flush");
     let records = records(&store).await;
-    assert_eq!(records.len(), owed::ROOM);
+    assert_eq!(records.len(), retry_queue::ROOM);
     let failed = Some(Outcome::Failed);
     assert_eq!(records[..2], [("a".to_owned(), failed), ("b".to_owned(), failed)]);
 }

@@ -1,12 +1,13 @@
-//! A transport below the driver, which leads the rows of a scan past it: in large blocks of bytes, where the driver would
-//! hand on every row by itself. Measured, a row that comes through the driver costs this process three times as much.
+//! A demultiplexer between the socket and the driver: the rows of a scan (`DataRow` messages) go to a channel of their own, in
+//! large blocks of bytes, and everything else to the driver, which would hand on every row by itself. Measured, a row that comes through the driver costs this process three times as much.
 
 use super::question::Question;
 use bytes::{Buf, Bytes, BytesMut};
+use parking_lot::Mutex;
 use std::io;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
@@ -25,50 +26,50 @@ pub(super) const HEADER: usize = 5;
 const DATA_ROW: u8 = b'D';
 
 /// A stream to a server, of whose messages the driver sees all but the rows of a scan.
-pub(super) struct Aside<S> {
+pub(super) struct Demultiplexer<S> {
     stream: S,
     phase: Phase,
     /// Read, and not told apart yet.
     unread: BytesMut,
     /// What the driver reads next.
     passed: BytesMut,
-    way: Way,
+    channel: RowChannel,
     /// What is still to be written in the place of a question.
     unwritten: BytesMut,
 }
 
-/// The way of a connection past the driver.
+/// The channel that carries rows past the driver.
 #[derive(Clone)]
-pub(super) struct Way {
+pub(super) struct RowChannel {
     rows: PollSender<Bytes>,
-    /// Whether rows go this way: set and taken back while none is due.
+    /// Whether rows are sent here: set and reset while none is due.
     is_scanned: Arc<AtomicBool>,
     question: Arc<Mutex<Option<Question>>>,
 }
 
-impl Way {
+impl RowChannel {
     pub(super) fn new() -> (Self, Rows) {
         let (rows, blocks) = mpsc::channel(BLOCKS_IN_FLIGHT);
         let is_scanned = Arc::new(AtomicBool::new(false));
         let question = Arc::new(Mutex::new(None));
-        let way = Self {
+        let channel = Self {
             rows: PollSender::new(rows),
             is_scanned: Arc::clone(&is_scanned),
             question: Arc::clone(&question),
         };
-        (way, Rows { blocks, is_scanned, question })
+        (channel, Rows { blocks, is_scanned, question })
     }
 
     /// What is sent instead of what the driver has written, if that ends with the question.
     fn instead_of(&self, written: &[u8]) -> Option<BytesMut> {
-        let mut question = self.question.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut question = self.question.lock();
         let instead = question.as_ref()?.instead_of(written)?;
         *question = None;
         Some(instead)
     }
 }
 
-/// Where the way ends.
+/// The receiving end.
 pub(super) struct Rows {
     /// `DataRow` messages.
     pub(super) blocks: mpsc::Receiver<Bytes>,
@@ -87,32 +88,32 @@ enum Phase {
     Messages,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Aside<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Demultiplexer<S> {
     /// Wraps a stream that was just connected.
-    pub(super) fn new(stream: S, way: Way) -> Self {
-        Self::in_phase(Phase::Unknown, stream, way)
+    pub(super) fn new(stream: S, channel: RowChannel) -> Self {
+        Self::in_phase(Phase::Unknown, stream, channel)
     }
 
-    fn in_phase(phase: Phase, stream: S, way: Way) -> Self {
+    fn in_phase(phase: Phase, stream: S, channel: RowChannel) -> Self {
         Self {
             stream,
             phase,
             unread: BytesMut::new(),
             passed: BytesMut::new(),
-            way,
+            channel,
             unwritten: BytesMut::new(),
         }
     }
 
-    /// Sends rows aside, or makes out what the driver is to read; `false` if more must be read first.
+    /// Sends rows to their channel, or finds out what the driver is to read; `false` if more must be read first.
     fn poll_sort(&mut self, context: &mut Context<'_>) -> Poll<bool> {
-        let is_scanned = self.way.is_scanned.load(Relaxed);
+        let is_scanned = self.channel.is_scanned.load(Relaxed);
         let is_row = |kind| is_scanned && kind == Some(DATA_ROW);
         let rows = messages(&self.unread, is_row);
         if rows > 0 {
             // Without a receiver nobody wants them.
-            if ready!(self.way.rows.poll_reserve(context)).is_ok() {
-                let _ = self.way.rows.send_item(self.unread.split_to(rows).freeze());
+            if ready!(self.channel.rows.poll_reserve(context)).is_ok() {
+                let _ = self.channel.rows.send_item(self.unread.split_to(rows).freeze());
             } else {
                 self.unread.advance(rows);
             }
@@ -170,7 +171,7 @@ fn messages(bytes: &[u8], are_meant: impl Fn(Option<u8>) -> bool) -> usize {
     end
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Aside<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Demultiplexer<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -202,7 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Aside<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Aside<S> {
+impl<S: AsyncWrite + Unpin> Demultiplexer<S> {
     fn poll_write_unwritten(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         while self.unwritten.has_remaining() {
             if ready!(poll_write_buf(Pin::new(&mut self.stream), context, &mut self.unwritten))? == 0 {
@@ -213,11 +214,11 @@ impl<S: AsyncWrite + Unpin> Aside<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Aside<S> {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Demultiplexer<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_write_unwritten(context))?;
-        if let Some(instead) = this.way.instead_of(buffer) {
+        if let Some(instead) = this.channel.instead_of(buffer) {
             this.unwritten = instead;
             return Poll::Ready(Ok(buffer.len()));
         }
@@ -237,42 +238,42 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Aside<S> {
     }
 }
 
-/// Encrypts with `T`, and leads aside what it has decrypted.
-pub(super) struct AsideTls<T> {
+/// Encrypts with `T`, and demultiplexes what it has decrypted.
+pub(super) struct DemultiplexedTls<T> {
     pub(super) tls: T,
-    pub(super) way: Way,
+    pub(super) channel: RowChannel,
 }
 
-impl<S, T> MakeTlsConnect<S> for AsideTls<T>
+impl<S, T> MakeTlsConnect<S> for DemultiplexedTls<T>
 where
     T: MakeTlsConnect<S>,
     <T::TlsConnect as TlsConnect<S>>::Future: Send + 'static,
 {
-    type Stream = Aside<T::Stream>;
-    type TlsConnect = AsideTls<T::TlsConnect>;
+    type Stream = Demultiplexer<T::Stream>;
+    type TlsConnect = DemultiplexedTls<T::TlsConnect>;
     type Error = T::Error;
 
     fn make_tls_connect(&mut self, host: &str) -> Result<Self::TlsConnect, T::Error> {
-        Ok(AsideTls { tls: self.tls.make_tls_connect(host)?, way: self.way.clone() })
+        Ok(DemultiplexedTls { tls: self.tls.make_tls_connect(host)?, channel: self.channel.clone() })
     }
 }
 
-impl<S, T> TlsConnect<S> for AsideTls<T>
+impl<S, T> TlsConnect<S> for DemultiplexedTls<T>
 where
     T: TlsConnect<S>,
     T::Future: Send + 'static,
 {
-    type Stream = Aside<T::Stream>;
+    type Stream = Demultiplexer<T::Stream>;
     type Error = T::Error;
     type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, T::Error>> + Send>>;
 
     fn connect(self, stream: S) -> Self::Future {
         let encrypting = self.tls.connect(stream);
-        Box::pin(async move { Ok(Aside::in_phase(Phase::Messages, encrypting.await?, self.way)) })
+        Box::pin(async move { Ok(Demultiplexer::in_phase(Phase::Messages, encrypting.await?, self.channel)) })
     }
 }
 
-impl<S: TlsStream + Unpin> TlsStream for Aside<S> {
+impl<S: TlsStream + Unpin> TlsStream for Demultiplexer<S> {
     fn channel_binding(&self) -> ChannelBinding {
         self.stream.channel_binding()
     }

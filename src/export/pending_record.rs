@@ -17,7 +17,7 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// The draft of a request's record. Dropped before it is recorded, it records that the client left. As long as nobody has shown
 /// a good key it can only become a denial, of which old ones are forgotten: strangers must not fill the store.
-pub struct Draft {
+pub struct PendingRecord {
     exporter: Arc<Exporter>,
     /// What is known of the request so far.
     pub request: Request,
@@ -42,11 +42,11 @@ impl Exporter {
     ///
     /// The store is so far behind with records that this one could not be kept in memory until it is written. Whoever leaves
     /// before that is known leaves no trace.
-    pub async fn draft(self: &Arc<Self>, request: Request) -> Result<Draft, StoreError> {
+    pub async fn draft(self: &Arc<Self>, request: Request) -> Result<PendingRecord, StoreError> {
         let started = Instant::now();
         let place = tokio::time::timeout(PATIENCE, Arc::clone(&self.drafts).acquire_owned()).await;
         let Ok(Ok(place)) = place else { return Err(StoreError::Behind) };
-        Ok(Draft {
+        Ok(PendingRecord {
             exporter: Arc::clone(self),
             request,
             started,
@@ -59,7 +59,7 @@ impl Exporter {
     }
 }
 
-impl Draft {
+impl PendingRecord {
     /// The caller showed a key that may do what is asked.
     pub fn admit(&mut self) {
         self.is_admitted = true;
@@ -125,7 +125,7 @@ impl Draft {
     }
 }
 
-impl Drop for Draft {
+impl Drop for PendingRecord {
     fn drop(&mut self) {
         if self.is_recorded {
             return;

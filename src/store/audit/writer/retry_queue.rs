@@ -13,13 +13,13 @@ const NOT_IN_TIME: &str = "its outcome could not be recorded in time";
 
 /// What the store is still to be told.
 #[derive(Default)]
-pub(super) struct Owed {
+pub(super) struct RetryQueue {
     writes: Vec<Write>,
     /// How many found no room and were not logged yet.
     lost: usize,
 }
 
-impl Owed {
+impl RetryQueue {
     pub(super) fn is_empty(&self) -> bool {
         self.writes.is_empty()
     }

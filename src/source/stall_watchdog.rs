@@ -3,9 +3,10 @@
 
 use super::{Closed, Parts, RowSink, SourceError};
 use crate::encode::Value;
+use parking_lot::{Mutex, MutexGuard};
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 /// The answer to a question, if it comes in time.
@@ -25,7 +26,7 @@ pub(super) async fn watched<P: Parts, F>(
 where
     F: Future<Output = Result<(), SourceError>>,
 {
-    let watch = Arc::new(Watch::default());
+    let watch = Arc::new(StallWatchdog::default());
     let before_rows = Some(watch.begin());
     let scan = scan(Watched { parts, watch: Arc::clone(&watch), before_rows });
     tokio::select! {
@@ -37,18 +38,18 @@ where
 
 /// The readers of a scan that wait for the database.
 #[derive(Default)]
-struct Watch(Mutex<Vec<Weak<Wait>>>);
+struct StallWatchdog(Mutex<Vec<Weak<ReaderWait>>>);
 
 /// One of them.
 #[derive(Default)]
-struct Wait {
+struct ReaderWait {
     /// Rows that it was given; read by whoever watches, now and then.
     rows: AtomicU64,
     /// Since when it waits, and how many rows it had then; `None`: it waits for its own reader.
     since: Mutex<Option<(Instant, u64)>>,
 }
 
-impl Wait {
+impl ReaderWait {
     fn begin(&self) {
         *lock(&self.since) = Some((Instant::now(), self.rows.load(Relaxed)));
     }
@@ -69,9 +70,9 @@ impl Wait {
     }
 }
 
-impl Watch {
-    fn begin(&self) -> Arc<Wait> {
-        let wait = Arc::new(Wait::default());
+impl StallWatchdog {
+    fn begin(&self) -> Arc<ReaderWait> {
+        let wait = Arc::new(ReaderWait::default());
         wait.begin();
         let mut waits = lock(&self.0);
         waits.retain(|wait| wait.strong_count() > 0);
@@ -93,15 +94,15 @@ impl Watch {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    mutex.lock()
 }
 
 /// Makes sinks that say when they wait.
 pub(super) struct Watched<P> {
     parts: P,
-    watch: Arc<Watch>,
+    watch: Arc<StallWatchdog>,
     /// There until the first sink is wanted.
-    before_rows: Option<Arc<Wait>>,
+    before_rows: Option<Arc<ReaderWait>>,
 }
 
 impl<P: Parts> Parts for Watched<P> {
@@ -122,7 +123,7 @@ impl<P: Parts> Parts for Watched<P> {
 
 pub(super) struct WatchedSink<S> {
     sink: S,
-    wait: Arc<Wait>,
+    wait: Arc<ReaderWait>,
     rows: u64,
 }
 

@@ -6,12 +6,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 /// Further readers, which the scans of a source share: what many scans at once take from the machine and from the database is
 /// bounded by their number and these.
 #[derive(Clone)]
-pub(super) struct SpareReaders {
+pub(super) struct ReaderPermits {
     readers: Arc<Semaphore>,
     count: usize,
 }
 
-impl SpareReaders {
+impl ReaderPermits {
     /// As many as a scan that is alone may have beside its own reader.
     pub(super) fn new(parallelism: usize) -> Self {
         let count = parallelism.saturating_sub(1);

@@ -99,14 +99,14 @@ fn is_malformed(mut others: &[u8]) -> bool {
 fn told_apart(pieces: Pieces, at_once: usize) -> ToldApart {
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
-        let (way, mut rows) = Way::new();
-        let mut aside = Aside::new(pieces, way);
+        let (channel, mut rows) = RowChannel::new();
+        let mut stream = Demultiplexer::new(pieces, channel);
         rows.is_scanned.store(true, Relaxed);
         let driver = async move {
             let (mut others, mut buffer) = (Vec::new(), vec![0; at_once]);
             // The first byte may be an answer, and not of a message.
             while !is_malformed(others.strip_prefix(b"N").unwrap_or(&others)) {
-                match aside.read(&mut buffer).await.expect("no error") {
+                match stream.read(&mut buffer).await.expect("no error") {
                     0 => break,
                     read => others.extend(&buffer[..read]),
                 }
@@ -170,11 +170,11 @@ fn rows_that_no_scan_asked_for_are_the_drivers() {
     let said = [message(b'R', &[0; 4]), message(b'D', b"one"), message(b'C', b"SELECT 1\0")].concat();
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
-        let (way, mut rows) = Way::new();
-        let mut aside = Aside::new(Pieces::of(&said, vec![9, 20]), way);
+        let (channel, mut rows) = RowChannel::new();
+        let mut stream = Demultiplexer::new(Pieces::of(&said, vec![9, 20]), channel);
         let mut others = Vec::new();
-        aside.read_to_end(&mut others).await.expect("no error");
-        drop(aside);
+        stream.read_to_end(&mut others).await.expect("no error");
+        drop(stream);
         assert_eq!(others, said);
         assert!(rows.blocks.recv().await.is_none());
     });
@@ -187,12 +187,12 @@ fn a_scan_may_begin_in_the_middle_of_a_notice() {
     let cut = login.len() + notice.len() / 2;
     let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
     runtime.block_on(async {
-        let (way, mut rows) = Way::new();
-        let mut aside = Aside::new(Pieces::of(&said, vec![cut]), way);
+        let (channel, mut rows) = RowChannel::new();
+        let mut stream = Demultiplexer::new(Pieces::of(&said, vec![cut]), channel);
         let mut others = vec![0; login.len()];
-        aside.read_exact(&mut others).await.expect("no error");
+        stream.read_exact(&mut others).await.expect("no error");
         rows.is_scanned.store(true, Relaxed);
-        aside.read_to_end(&mut others).await.expect("no error");
+        stream.read_to_end(&mut others).await.expect("no error");
         let block = rows.blocks.recv().await.expect("a block");
         assert_eq!(answer::rows(&block).collect::<Vec<_>>(), [b"one"]);
         assert_eq!(others, [&login[..], &notice, &message(b'C', b"SELECT 1\0")].concat());

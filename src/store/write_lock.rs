@@ -1,6 +1,5 @@
-//! Turns to write in a SQLite file. There whoever waits for another writer looks again every 100 ms, and has hardly a chance
-//! beside one that commits all the time. Here the writers of a process have their turns in the order of their coming, and
-//! processes wait for a lock that wakes them.
+//! A fair write lock for a SQLite file. SQLite itself polls every 100 ms, so that a writer has hardly a chance beside one that
+//! commits all the time. Here the writers of a process queue in order, and processes wait for a file lock that wakes them.
 
 use super::{StoreError, beside, open_file};
 use std::fs::File;
@@ -10,35 +9,35 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use tokio::task::spawn_blocking;
 
-/// The turns of one store.
+/// The write lock of one store.
 #[derive(Clone)]
-pub(super) struct Turns {
+pub(super) struct WriteLock {
     path: Arc<PathBuf>,
     file: Arc<Mutex<File>>,
 }
 
-/// The right to write, until it is dropped. SQLite's own locks decide in the end: who knows nothing of turns, as a backup, waits as
-/// SQLite has it.
-pub(super) struct Turn(OwnedMutexGuard<File>);
+/// The right to write, until it is dropped. SQLite's own locks decide in the end: a program that does not know this one, as a backup,
+/// waits as SQLite has it.
+pub(super) struct WriteGuard(OwnedMutexGuard<File>);
 
-impl Turns {
-    /// Those of the store in this file.
+impl WriteLock {
+    /// That of the store in this file.
     pub(super) fn of(store: &Path) -> Result<Self, StoreError> {
         let path = beside(store, ".turn");
         let file = open_file(&path)?;
         Ok(Self { path: Arc::new(path), file: Arc::new(Mutex::new(file)) })
     }
 
-    /// Waits for a turn. If it is not waited for any more, it passes as soon as it comes.
-    pub(super) async fn next(&self) -> Result<Turn, StoreError> {
+    /// Waits for the lock. If the caller stops waiting, it is released as soon as it is acquired.
+    pub(super) async fn acquire(&self) -> Result<WriteGuard, StoreError> {
         let file = Arc::clone(&self.file).lock_owned().await;
-        let waiting = spawn_blocking(move || file.lock().map(|()| Turn(file)));
-        let turn = waiting.await.unwrap_or_else(|error| Err(io::Error::other(error)));
-        turn.map_err(|cause| StoreError::File { path: self.path.to_path_buf(), cause })
+        let waiting = spawn_blocking(move || file.lock().map(|()| WriteGuard(file)));
+        let guard = waiting.await.unwrap_or_else(|error| Err(io::Error::other(error)));
+        guard.map_err(|cause| StoreError::File { path: self.path.to_path_buf(), cause })
     }
 }
 
-impl Drop for Turn {
+impl Drop for WriteGuard {
     fn drop(&mut self) {
         // It cannot fail for a lock that is held.
         let _ = self.0.unlock();
@@ -54,24 +53,24 @@ mod tests {
         let directory = tempfile::tempdir().expect("a directory");
         let store = directory.path().join("headcount.db");
         // Locks belong to open files: this is what two processes see of each other.
-        let [here, there] = [(); 2].map(|()| Turns::of(&store).expect("turns"));
+        let [here, there] = [(); 2].map(|()| WriteLock::of(&store).expect("a lock"));
         let others = File::open(beside(&store, ".turn")).expect("the file");
 
-        let turn = here.next().await.expect("a turn");
+        let guard = here.acquire().await.expect("the lock");
         assert!(others.try_lock().is_err());
         // One waits for the other process, one behind that, and both leave.
         let leaving = [(); 2].map(|()| {
             let there = there.clone();
-            tokio::spawn(async move { there.next().await.map(drop) })
+            tokio::spawn(async move { there.acquire().await.map(drop) })
         });
         tokio::task::yield_now().await;
         for waiting in leaving {
             assert!(!waiting.is_finished());
             waiting.abort();
         }
-        drop(turn);
-        drop(here.next().await.expect("a turn"));
-        drop(there.next().await.expect("a turn"));
-        others.try_lock().expect("nobody has a turn");
+        drop(guard);
+        drop(here.acquire().await.expect("the lock"));
+        drop(there.acquire().await.expect("the lock"));
+        others.try_lock().expect("nobody holds the lock");
     }
 }
