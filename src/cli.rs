@@ -18,6 +18,7 @@ mod verify;
 mod zone;
 
 use crate::config::{Config, Overrides};
+use crate::database_url::DatabaseUrl;
 use crate::export::{Exporter, SlotLimits, SpoolLimits};
 use crate::plan::Profile;
 use crate::signature::SigningKey;
@@ -229,7 +230,7 @@ fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
 fn profile_named<'a>(config: &'a Config, name: &str) -> Result<&'a Arc<Profile>, Usage> {
     config.profile(name).ok_or_else(|| {
         let names: Vec<_> = config.profiles.iter().map(|profile| profile.name.as_str()).collect();
-        Usage(format!("there is no export '{name}'; there are {}", names.join(", ")))
+        Usage(format!("there is no export '{name}'; there are {}{}", names.join(", "), configured(config)))
     })
 }
 
@@ -245,6 +246,16 @@ async fn existing_store(config: &Config) -> anyhow::Result<Store> {
             Err(anyhow::anyhow!("{}{}", StoreError::Missing(problem), configured(config)))
         }
         opened => opened.with_context(|| format!("the store {}", config.store)),
+    }
+}
+
+/// Where the store is, wherever one is now.
+fn place_of_store(config: &Config) -> String {
+    match &config.store {
+        DatabaseUrl::Sqlite(path) => {
+            std::path::absolute(path).unwrap_or_else(|_| path.clone()).display().to_string()
+        }
+        url => url.to_string(),
     }
 }
 

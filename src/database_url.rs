@@ -88,13 +88,17 @@ impl DatabaseUrl {
 /// host, and show up where hosts are named.
 fn check_password(url: &str, owner: Owner) -> Result<(), String> {
     let (_, all) = url.split_once("://").unwrap_or_default();
-    let authority = all.split(['/', '?', '#']).next().unwrap_or_default();
-    // The store's driver takes the last @ for the one that is meant.
-    let is_split = owner == Owner::Source && authority.matches('@').count() > 1;
-    // Without an @ what stands behind the colon is a port.
+    let (address, options) = all.split_once('?').unwrap_or((all, ""));
+    let authority = address.split('/').next().unwrap_or_default();
+    // The store's driver takes the last @ of the authority for the one that is meant.
+    let ats = if owner == Owner::Source { address } else { address.trim_start_matches(authority) };
+    let is_split = ats.matches('@').count() > usize::from(owner == Owner::Source) || address.contains('#');
+    // Without an @ what stands behind the colon is a port, and an option has a name.
     let port = authority.split_once(':').map(|(_, port)| port).filter(|_| !authority.contains('@'));
-    let is_cut =
-        port.is_some_and(|port| !port.bytes().all(|byte| byte.is_ascii_digit())) && all.contains('@');
+    let first_option = options.split('&').next().unwrap_or_default();
+    let is_cut = port.is_some_and(|port| !port.bytes().all(|byte| byte.is_ascii_digit()))
+        && all.contains('@')
+        || first_option.contains('@') && !first_option.contains('=');
     if is_split || is_cut {
         return Err(
             "expected @, /, ? and # in a password or a user name to be percent-encoded, as %40, %2F, %3F and %23"

@@ -74,12 +74,13 @@ fn owner(path: &Path, cause: &std::io::Error) -> String {
     let Some(Foreign { place, owner, user }) = is_denied.then(|| foreign(path)).flatten() else {
         return String::new();
     };
-    let directory = if place.is_dir() { &place } else { place.parent().unwrap_or(&place) };
-    format!(
-        "; {} belongs to {owner}, and this runs as {user}: run it as {owner}, or, as root, chown -R {user} {}",
-        place.display(),
-        directory.display()
-    )
+    let directory = path.parent().unwrap_or(path).display();
+    // What is above it is not ours to give away.
+    let remedy = match place == path || Some(&*place) == path.parent() {
+        true => format!("chown -R {user} {directory}"),
+        false => format!("install -d -m 700 -o {user} {directory}"),
+    };
+    format!("; {} belongs to {owner}, and this runs as {user}: as root, {remedy}", place.display())
 }
 
 /// What to do where there is no store.
@@ -132,8 +133,7 @@ impl Store {
         };
         let (pool, write_lock) = match &url {
             DatabaseUrl::Sqlite(path) => {
-                // Of a link that leads nowhere more is to be said.
-                if missing == IfMissing::Refuse && path.symlink_metadata().is_err() {
+                if missing == IfMissing::Refuse && is_missing(path)? {
                     return Err(StoreError::Missing(format!("no file {}", path.display())));
                 }
                 // SQLite has no lock of its own that spans the first look and the last migration.
@@ -240,6 +240,15 @@ async fn in_time<T, E: From<StoreError>>(work: impl Future<Output = Result<T, E>
 /// The same for one question of a request.
 async fn answered<T>(question: impl Future<Output = Result<T, sqlx::Error>>) -> Result<T, StoreError> {
     in_time(async { question.await.map_err(StoreError::from) }).await
+}
+
+/// Whether nothing has this name; a link that leads nowhere has it.
+fn is_missing(path: &Path) -> Result<bool, StoreError> {
+    match path.symlink_metadata() {
+        Ok(_) => Ok(false),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
+        Err(cause) => Err(StoreError::File { path: path.to_owned(), cause }),
+    }
 }
 
 /// Opens a file beside the store, for its owner only, and waits until nobody else holds it.

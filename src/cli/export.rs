@@ -267,7 +267,15 @@ fn refused(error: StartError) -> anyhow::Error {
     match error {
         StartError::Source(SourceError::Parameter(error)) => usage(&error).into(),
         // What it says is for the audit, which keeps it under a key.
-        error => anyhow::anyhow!(audit::hidden(&error.to_string())),
+        error => {
+            let text = audit::hidden(&error.to_string());
+            let remedy = if text.contains("permission denied") {
+                "; 'headcount check' says what to GRANT"
+            } else {
+                ""
+            };
+            anyhow::anyhow!("{text}{remedy}")
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::table::table;
 use super::terminal::tell;
-use super::{Usage, existing_store, open_store, print, print_json};
+use super::{Usage, configured, existing_store, open_store, place_of_store, print, print_json};
 use crate::config::Config;
 use crate::store::flags::SetBy;
 use crate::timestamp::Timestamp;
@@ -39,7 +39,7 @@ fn flag_of(config: &Config, name: String) -> Result<String, Usage> {
         return Ok(profile.permission.clone());
     }
     let known = config.flags.known.join(", ");
-    Err(Usage(format!("there is no flag '{name}'; there are {known}")))
+    Err(Usage(format!("there is no flag '{name}'; there are {known}{}", configured(config))))
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
@@ -61,6 +61,6 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
         Command::Disable { name } => (flag_of(config, name)?, false),
     };
     open_store(config).await?.set_flag(&flag, enabled, Timestamp::now()).await?;
-    tell!("{flag} is {}", if enabled { "on" } else { "off" });
+    tell!("{flag} is {} in {}", if enabled { "on" } else { "off" }, place_of_store(config));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::table::{or_dash, table};
 use super::terminal::tell;
-use super::{Usage, existing_store, open_store, print, print_json, profile_named};
+use super::{Usage, existing_store, open_store, place_of_store, print, print_json, profile_named};
 use crate::config::Config;
 use crate::store::Store;
 use crate::store::budgets::Day;
@@ -86,7 +86,8 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             }
             store.add_key(&key, &secret).await?;
             let (id, grants) = (&key.id, key.grants.join(", "));
-            tell!("made key {id} '{name}' with {grants} in {}; it is not shown again", config.store);
+            let store = place_of_store(config);
+            tell!("made key {id} '{name}' with {grants} in {store}; it is not shown again");
             print(&format!("{}\n", secret.reveal()))
         }
         Command::List { json } => list(&existing_store(config).await?, json).await,

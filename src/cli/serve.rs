@@ -1,7 +1,9 @@
 //! `serve`
 
 use super::terminal::tell;
-use super::{open_embedded, open_exporter, open_files, open_source, open_store, receipt_key, signals};
+use super::{
+    configured, open_embedded, open_exporter, open_files, open_source, open_store, receipt_key, signals,
+};
 use crate::config::{Config, TlsFiles};
 use crate::http::{App, Routes, server};
 use crate::store::flags::FlagState;
@@ -32,7 +34,14 @@ pub(super) async fn serve(
     let tls = config.tls.clone().map(https).transpose()?;
     let store = open_store(&config).await?;
     if let Some(file) = &config.source.embedded {
-        open_embedded(&config, file)?;
+        let users = open_embedded(&config, file)?;
+        if users.is_empty()? {
+            tracing::warn!(
+                "no source.url is set, and the embedded users table {} has no users{}",
+                file.display(),
+                configured(&config)
+            );
+        }
     }
     let exporter = Arc::new(open_exporter(&config, open_source(&config)?, &store).await?);
     let receipt_key = receipt_key(&store).await?;

@@ -15,6 +15,9 @@ pub(crate) const FILE_NAME: &str = "headcount.toml";
 
 /// What stands above all sections.
 const TOP_LEVEL: [&str; 4] = ["listen", "data_dir", "features", "trusted_proxies"];
+/// Keys of `[source]`, which at the top would be of nothing.
+const OF_SOURCE: [&str; 8] =
+    ["url", "table", "where", "time_zone", "timestamps", "search_path", "consistency", "allow_sensitive"];
 
 /// Where the configuration was looked for.
 #[derive(Clone, Debug)]
@@ -171,10 +174,13 @@ pub(super) fn read_file(named: Option<&Path>) -> anyhow::Result<(File, ConfigFil
 fn misplaced(text: &str, line: usize, key: &str) -> Option<String> {
     let before = || text.lines().take(line.saturating_sub(1));
     let is_section = |line: &&str| line.trim_start().starts_with('[');
-    let first = before().find(is_section)?;
-    TOP_LEVEL
-        .contains(&key)
-        .then(|| format!("; {key} belongs above {}, at the top of the file", first.trim()))
+    match before().find(is_section) {
+        Some(first) if TOP_LEVEL.contains(&key) => {
+            Some(format!("; {key} belongs above {}, at the top of the file", first.trim()))
+        }
+        None if OF_SOURCE.contains(&key) => Some(format!("; {key} belongs below [source]")),
+        _ => None,
+    }
 }
 
 /// What stands before the `=`, or the section's name. Of a line that is neither nothing is told.

@@ -132,6 +132,8 @@ async fn mapping(source: &Source, profile: &Arc<Profile>) -> Finding {
             .to_owned()
     } else if let Some(grants) = grants(source, &plan, &text).await {
         grants
+    } else if let Some(setting) = condition(&text) {
+        format!("correct {setting}, SQL in which text stands in single quotes")
     } else if text.contains("source.search_path") {
         "write the schema before the name, let nobody else create there (REVOKE CREATE ON SCHEMA … FROM PUBLIC), or set \
          source.search_path"
@@ -142,6 +144,13 @@ async fn mapping(source: &Source, profile: &Arc<Profile>) -> Finding {
     };
     let finding = format!("{} export: {text}", profile.name);
     Finding::problem("mapping", finding, "this export answers 503", remedy)
+}
+
+/// The setting whose condition is what does not fit.
+fn condition(problem: &str) -> Option<&str> {
+    let (before, _) = problem.split_once(".where: ")?;
+    let name = before.rsplit(' ').next()?;
+    Some(&problem[before.len() - name.len()..before.len() + ".where".len()])
 }
 
 /// What the role lacks where a privilege is what is missing: statements that are ready to be run.

@@ -91,8 +91,8 @@ impl ApiError {
         match self {
             Self::NotFound => "Not found".to_owned(),
             Self::NoExport => {
-                "There is no such export; one that was declared since the server started is there after a reload (SIGHUP) or a \
-                 restart"
+                "There is no such export; one that was declared since the server started is there after a restart or, where \
+                 [source] is as it was, a reload (SIGHUP)"
                     .to_owned()
             }
             Self::MethodNotAllowed => "Method not allowed".to_owned(),

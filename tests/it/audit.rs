@@ -136,7 +136,7 @@ fn requests_for_a_person_can_be_found(db: Db) {
     assert_eq!(found(&[]), expected);
     assert_eq!(found(&["--limit", "2"]), expected[..2]);
     let lines = site.done(&["audit", "list", "--email", "grace@example.com"]);
-    assert_eq!(lines.lines().count(), 1, "{lines}");
+    assert_eq!(lines.lines().filter(|line| !line.starts_with(' ')).count(), 1, "{lines}");
     assert!(!lines.contains("grace"), "{lines}");
 }
 

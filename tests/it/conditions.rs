@@ -102,6 +102,8 @@ fn a_condition_that_does_not_fit_is_named(db: Db) {
             "{}",
             finished.stderr
         );
+        let said = site.run(&["check"]).everything();
+        assert!(words == "parentheses" || said.contains("do:  correct exports.odd.where"), "{said}");
     }
 }
 

@@ -36,10 +36,25 @@ fn a_source_that_does_not_answer_is_told_by_place_and_cause() {
 #[test]
 fn a_password_that_ends_itself_is_refused_and_not_shown() {
     let mut site = Site::bare(Db::Sqlite);
-    for password in ["hu@sh-hush", "hu/sh@hush", "hu?sh@hush"] {
-        site.set("HEADCOUNT_SOURCE_URL", &format!("postgres://me:{password}@127.0.0.1/app"));
+    let passwords = [
+        "hu@sh-hush",
+        "hu/sh@hush",
+        "hu?sh@hush",
+        "hu@sh#hush",
+        "hu@sh/hush",
+        "hu@sh?hush",
+        "hu#sh",
+        "hu@@hush",
+    ];
+    for password in passwords {
+        let url = format!("postgres://me:{password}@127.0.0.1:1/app");
+        site.set("HEADCOUNT_SOURCE_URL", &url);
         let finished = site.run(&["export", "minimal"]);
         assert_eq!(finished.code, Some(1), "{password}");
+        assert!(
+            site.run_exactly(&["init", &url, "--print"]).everything().contains("percent-encoded"),
+            "{password}"
+        );
         let said = finished.everything();
         assert!(said.contains("percent-encoded") && said.contains("%40"), "{said}");
         assert!(!said.contains("hush") && !said.contains("hu@"), "{said}");
@@ -96,6 +111,22 @@ fn quiet_is_quiet_and_the_mode_is_as_asked() {
     }
     let finished = site.run(&["export", "minimal", "-o", "users.csv", "--quiet", "--min-rows", "99"]);
     assert!(finished.code == Some(1) && finished.stderr.contains("--min-rows"), "{}", finished.stderr);
+}
+
+#[test]
+fn what_is_made_without_a_configuration_says_where() {
+    let site = Site::embedded();
+    let place = site.data_dir().join("headcount.db").display().to_string();
+    let made = site.run(&["keys", "create", "crm", "--kind", "standard"]);
+    assert!(made.code == Some(0) && made.stderr.contains(&place), "{}", made.stderr);
+    let switched = site.run(&["flags", "enable", "minimal"]);
+    assert!(switched.code == Some(0) && switched.stderr.contains(&place), "{}", switched.stderr);
+    for command in [&["keys", "create", "crm", "--export", "support"][..], &["flags", "enable", "support"]] {
+        let finished = site.run(command);
+        assert!(finished.code == Some(2) && finished.stderr.contains("--config FILE"), "{}", finished.stderr);
+    }
+    let server = site.serve();
+    server.eventually_says("has no users; there is no configuration");
 }
 
 #[test]

@@ -13,8 +13,10 @@ use crate::timestamp::Timestamp;
 use clap::Args;
 use std::io::{BufWriter, Write};
 
-/// What lines are kept within, in characters. All that is recorded is in the other two forms.
+/// What lines are kept within, in characters.
 const WIDTH: usize = 100;
+/// What stands before the second and further lines of a record.
+const INDENT: &str = "    ";
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
@@ -133,7 +135,11 @@ impl List {
                 let row = csv(&self.clock, record, is_first)?;
                 self.out.write_all(&row)?;
             }
-            Form::Lines => writeln!(self.out, "{}", crate::visible(&line(&self.clock, record)))?,
+            Form::Lines => {
+                for line in lines(&self.clock, record) {
+                    writeln!(self.out, "{}", crate::visible(&line))?;
+                }
+            }
         }
         Ok(())
     }
@@ -149,8 +155,8 @@ impl List {
     }
 }
 
-/// A record for people: when, how it ended, which, what, who and how many; and what else there is room for.
-fn line(clock: &Clock, record: &Record) -> String {
+/// A record for people: when, how it ended, what, who, how many and which; and below, what else there is to say.
+fn lines(clock: &Clock, record: &Record) -> Vec<String> {
     let outcome = record.outcome.map_or("running", Outcome::name);
     let who = match (&record.key_name, &record.scope.system_user) {
         (Some(name), _) => format!("key {name}"),
@@ -158,16 +164,41 @@ fn line(clock: &Clock, record: &Record) -> String {
         (None, None) => "no key".to_owned(),
     };
     let export = Profile::name_of(&record.endpoint).unwrap_or(&record.endpoint);
-    let mut facts = vec![export.to_owned(), who, format!("{} rows", record.rows)];
-    facts.extend(record.reason.clone());
+    let rows = format!("{} {}", record.rows, if record.rows == 1 { "row" } else { "rows" });
+    let time = format!("{}  {outcome:<12}", clock.shown(record.time));
+    let mut lines = wrapped([time, export.to_owned(), who, rows, record.id.clone()], "");
+    let mut facts: Vec<_> = record.reason.iter().cloned().collect();
     facts.extend(members(&record.filters).map(|(name, value)| format!("{name}={value}")));
     facts.extend(record.scope.masks.iter().map(|(column, mask)| format!("{column} masked: {mask}")));
     facts.extend(record.scope.conditions.iter().map(|(name, sql)| format!("{name}: {sql}")));
-    let line = format!("{}  {outcome:<12}  {}  {}", clock.shown(record.time), record.id, facts.join(", "));
-    match line.char_indices().nth(WIDTH) {
-        Some(_) => line.chars().take(WIDTH - 1).chain(['…']).collect(),
-        None => line,
+    lines.extend(wrapped(facts, INDENT));
+    lines
+}
+
+/// Facts on as few lines as they need, each at most [`WIDTH`] wide; those after the first are indented.
+fn wrapped(facts: impl IntoIterator<Item = String>, indent: &str) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for fact in facts {
+        let length = fact.chars().count();
+        match lines.last_mut().filter(|line| line.chars().count() + 2 + length <= WIDTH) {
+            Some(line) => *line += &format!("  {fact}"),
+            None => {
+                let indent = if lines.is_empty() { indent } else { INDENT };
+                lines.extend(pieces(&format!("{indent}{fact}")));
+            }
+        }
     }
+    lines
+}
+
+/// A text that is too long for a line on several.
+fn pieces(text: &str) -> Vec<String> {
+    let characters: Vec<char> = text.chars().collect();
+    let first = characters.len().min(WIDTH);
+    let rest = characters[first..].chunks(WIDTH - INDENT.len());
+    std::iter::once(characters[..first].iter().collect())
+        .chain(rest.map(|piece| INDENT.chars().chain(piece.iter().copied()).collect()))
+        .collect()
 }
 
 fn members(object: &serde_json::Value) -> impl Iterator<Item = (&String, String)> {

@@ -101,6 +101,8 @@ impl Dialer {
     /// The first address of the host that answers in time.
     async fn reach(&self, host: &str, port: u16) -> io::Result<TcpStream> {
         let unknown = |error: io::Error| {
+            // Of a password that was not encoded a part could stand there.
+            let host = if host.contains(['@', '#', '/', '?', ':']) { "in the URL" } else { host };
             let words = format!("the host {host} is not known ({error}); see whether its name is right");
             io::Error::new(error.kind(), words)
         };
