@@ -132,12 +132,12 @@ async fn mapping(source: &Source, profile: &Arc<Profile>) -> Finding {
             .to_owned()
     } else if let Some(grants) = grants(source, &plan, &text).await {
         grants
-    } else if let Some(setting) = condition(&text) {
-        format!("correct {setting}, SQL in which text stands in single quotes")
     } else if text.contains("source.search_path") {
         "write the schema before the name, let nobody else create there (REVOKE CREATE ON SCHEMA … FROM PUBLIC), or set \
          source.search_path"
             .to_owned()
+    } else if let Some(setting) = condition(&text) {
+        format!("correct {setting}, SQL in which text stands in single quotes")
     } else {
         "correct source.table and [source.columns], or write them anew with: headcount init --print"
             .to_owned()

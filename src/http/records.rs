@@ -71,6 +71,10 @@ fn selection(pairs: &[(String, String)]) -> Result<Selection, ParameterError> {
             return Err(ParameterError::Repeated(name));
         }
         seen.push(name);
+        // PostgreSQL text cannot hold it.
+        if value.contains('\0') {
+            return Err(ParameterError::invalid(name, "must not contain a NUL character"));
+        }
         let invalid = |problem| ParameterError::invalid(name, problem);
         match name {
             "since" => selection.since = Some(ParameterError::time(name, value)?),

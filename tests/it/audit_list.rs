@@ -85,6 +85,8 @@ fn records_are_found_by_what_is_in_them(db: Db) {
         ("since=yesterday", "'since' must be a time"),
         ("outcome=good", "must be one of completed"),
         ("limit=0", "from 1 to 1000"),
+        ("key=%00", "NUL"),
+        ("before=a%00b", "NUL"),
         ("limit=1&limit=2", "more than once"),
         ("email=a@b.c", "Unknown parameter 'email'"),
         ("since=2026-02&until=2026-01", "'since' must be earlier than 'until'"),

@@ -53,7 +53,7 @@ fn parameter(name: &str) -> Value {
         "since" | "until" => super::time_schema(),
         "outcome" => json!({"enum": Ending::names()}),
         "limit" => json!({"type": "integer", "minimum": 1, "maximum": MAX_PAGE, "default": PAGE}),
-        _ => json!({"type": "string"}),
+        _ => json!({"type": "string", "pattern": "^[^\\u0000]*$"}),
     }
 }
 
