@@ -14,6 +14,8 @@ REASONS = {
     "Too many failed API keys from this address": "too many failed keys",
     "All export slots are busy; try again later": "busy",
     "This API key has no rows left for today (UTC)": "over budget",
+    "This API key has no more rows left for today (UTC) than its running exports are expected to need; try again when they "
+    "have ended": "the rows that the key has left for today are those that its running exports are expected to need",
 }
 # Seconds that a server may need to find its database again after it was away.
 RECOVERY = 15

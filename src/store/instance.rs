@@ -9,7 +9,8 @@ use sqlx::{AnyConnection, Connection, Row};
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::ErrorKind;
-use std::path::PathBuf;
+use std::os::unix::fs::MetadataExt;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// How often a process looks whether its session in PostgreSQL is there, which may be lost without it, as with the server, and
@@ -49,8 +50,8 @@ impl Instance {
             DatabaseUrl::Sqlite(path) => {
                 let directory = beside(path, ".instances");
                 let path = directory.join(file_name(id));
-                let held = open_file(&path)?;
-                held.lock().map_err(|cause| StoreError::File { path: path.clone(), cause })?;
+                let held = locked(&path)?;
+                remove_files_of_the_dead(&directory);
                 (Locks::Files(directory), Some(LockedFile { path, _held: held }))
             }
             DatabaseUrl::Postgres(url) => {
@@ -151,6 +152,31 @@ async fn lock_again(url: &str, id: i64) -> Result<Option<AnyConnection>, StoreEr
     }
     session.close().await?;
     Ok(None)
+}
+
+/// Makes the file of this process and locks it. Who takes it for that of a dead one, before it is locked, removes it: then it is made
+/// again.
+fn locked(path: &Path) -> Result<File, StoreError> {
+    let problem = |cause| StoreError::File { path: path.to_owned(), cause };
+    loop {
+        let held = open_file(path)?;
+        held.lock().map_err(problem)?;
+        let (is, was) = (path.metadata().ok(), held.metadata().map_err(problem)?);
+        if is.is_some_and(|is| (is.dev(), is.ino()) == (was.dev(), was.ino())) {
+            return Ok(held);
+        }
+    }
+}
+
+/// Removes the files of processes that died and left no open record, which nobody else would come across.
+fn remove_files_of_the_dead(directory: &Path) {
+    let Ok(files) = std::fs::read_dir(directory) else { return };
+    for path in files.flatten().map(|file| file.path()) {
+        let Ok(file) = File::open(&path) else { continue };
+        if file.try_lock().is_ok() {
+            let _ = std::fs::remove_file(&path);
+        }
+    }
 }
 
 impl Drop for LockedFile {

@@ -37,6 +37,18 @@ fn instances_that_start_at_once_make_one_embedded_table() {
     }
 }
 
+#[test]
+fn the_file_of_a_process_that_died_with_nothing_open_does_not_stay() {
+    let site = Site::with_people(Db::Sqlite);
+    let files = || std::fs::read_dir(site.data_dir().join("headcount.db.instances")).unwrap().count();
+    let idle = site.serve();
+    site.serve().kill();
+    assert_eq!(files(), 2);
+    site.done(&["export", "minimal"]);
+    assert_eq!(files(), 1, "that of the process that lives");
+    assert_eq!(idle.get_with(STANDARD_KEY, MINIMAL).status, 200);
+}
+
 fn keys_and_flags_count_on_every_instance(db: Db) {
     let mut site = Site::with_people(db);
     site.unset("HEADCOUNT_FEATURES");
