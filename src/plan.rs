@@ -172,6 +172,13 @@ impl Plan {
         filters.chain(self.after.as_deref().map(|after| ("after", after)))
     }
 
+    /// The administrator's SQL that its users meet, each with the name of its setting; `of_all` is `source.where`.
+    pub fn conditions<'a>(&'a self, of_all: Option<&'a str>) -> impl Iterator<Item = (String, &'a str)> {
+        let of_one = self.profile.condition.as_deref();
+        let of_one = of_one.map(|sql| (format!("exports.{}.where", self.profile.name), sql));
+        of_all.map(|sql| ("source.where".to_owned(), sql)).into_iter().chain(of_one)
+    }
+
     /// The names in the header.
     pub fn column_names(&self) -> Vec<String> {
         self.columns.iter().map(|shown| shown.shown_name().to_owned()).collect()

@@ -24,10 +24,7 @@ impl Exporter {
 
     /// The administrator's conditions on the users of a plan, as they are recorded, by the name of their setting.
     pub(super) fn conditions(&self, plan: &Plan) -> BTreeMap<String, String> {
-        let of_all = self.source.condition().map(|sql| ("source.where".to_owned(), sql));
-        let of_one = plan.profile.condition.as_deref();
-        let of_one = of_one.map(|sql| (format!("exports.{}.where", plan.profile.name), sql));
-        let conditions = of_all.into_iter().chain(of_one);
+        let conditions = plan.conditions(self.source.condition());
         conditions.map(|(name, sql)| (name, self.audit.discreet(&discreet(sql)))).collect()
     }
 }

@@ -3,6 +3,7 @@
 mod preflight;
 mod receipts;
 mod records;
+mod schemas;
 
 use super::{App, probes};
 use crate::plan::{PARAMETERS, Parameter, ParameterKind, Profile};

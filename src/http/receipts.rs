@@ -8,8 +8,9 @@ use crate::receipt;
 use crate::store::audit::Record;
 use crate::store::keys::AUDIT_READ;
 use axum::extract::{Path, Request, State};
-use axum::http::header;
+use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
+use std::net::IpAddr;
 use std::sync::Arc;
 
 pub(super) const RECEIPT: &str = "/api/v1/users/exports/{id}";
@@ -22,15 +23,7 @@ pub(super) async fn show(
     request: Request,
 ) -> Result<Response, ApiError> {
     let client = client::address(&app, &request);
-    let caller = match authenticate(&app, request.headers(), client, &mut None).await {
-        Ok(caller) => caller,
-        Err(error) => {
-            // No export was asked for, so that there is no record; guessed keys should be seen all the same.
-            app.exporter.metrics.refused(error.metric_reason());
-            tracing::info!(endpoint = RECEIPT, %client, reason = error.metric_reason(), "refused");
-            return Err(error);
-        }
-    };
+    let caller = admit_reader(&app, request.headers(), client, RECEIPT, |_| Ok(())).await?;
     let id = id.ok().filter(|Path(id)| receipt::is_id(id)).ok_or(ApiError::NotFound)?;
     let record = app.store.find_record(&id).await?.filter(|record| may_see(&caller, record));
     let receipt = receipt::issue(record.ok_or(ApiError::NotFound)?, &app.receipt_key).map_err(|error| {
@@ -38,6 +31,24 @@ pub(super) async fn show(
         ApiError::Internal
     })?;
     Ok(([(header::CONTENT_TYPE, "application/json")], receipt).into_response())
+}
+
+/// Finds out who wants to read what was exported, and whether they may. No export is asked for, so that there is no record; guessed
+/// keys should be seen all the same.
+pub(super) async fn admit_reader(
+    app: &App,
+    headers: &HeaderMap,
+    client: IpAddr,
+    endpoint: &'static str,
+    may: impl FnOnce(&Caller) -> Result<(), ApiError>,
+) -> Result<Caller, ApiError> {
+    let caller = authenticate(app, headers, client, &mut None).await;
+    let caller = caller.and_then(|caller| may(&caller).map(|()| caller));
+    if let Err(error) = &caller {
+        app.exporter.metrics.refused(error.metric_reason());
+        tracing::info!(endpoint, %client, reason = error.metric_reason(), "refused");
+    }
+    caller
 }
 
 fn may_see(caller: &Caller, record: &Record) -> bool {

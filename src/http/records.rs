@@ -1,7 +1,7 @@
 //! The audit as JSON, for auditors: a page of records, newest first.
 
-use super::access::authenticate;
 use super::error::ApiError;
+use super::receipts::admit_reader;
 use super::{App, client, exports};
 use crate::plan::{ParameterError, Profile};
 use crate::store::audit::{Ending, Record, Selection};
@@ -39,14 +39,7 @@ pub(super) struct Page {
 /// Answers a key with the grant.
 pub(super) async fn list(State(app): State<Arc<App>>, request: Request) -> Result<Json<Page>, ApiError> {
     let client = client::address(&app, &request);
-    let caller = authenticate(&app, request.headers(), client, &mut None).await;
-    let caller = caller.and_then(|caller| caller.require(AUDIT_READ).map(|()| caller));
-    if let Err(error) = caller {
-        // No export was asked for, so that there is no record; guessed keys should be seen all the same.
-        app.exporter.metrics.refused(error.metric_reason());
-        tracing::info!(endpoint = RECORDS, %client, reason = error.metric_reason(), "refused");
-        return Err(error);
-    }
+    admit_reader(&app, request.headers(), client, RECORDS, |caller| caller.require(AUDIT_READ)).await?;
     let pairs = exports::decode(request.uri().query().unwrap_or_default().as_bytes())?;
     let mut selection = selection(&pairs)?;
     let limit = selection.limit.unwrap_or(PAGE);

@@ -159,11 +159,8 @@ impl Mapping {
 
     /// The administrator's conditions on the users of a plan, each with the name of its setting.
     pub(super) fn conditions(&self, plan: &Plan) -> Vec<(String, String)> {
-        let of_all = self.filter.as_deref().map(|sql| ("source.where".to_owned(), in_parentheses(sql)));
-        let profile = &plan.profile;
-        let of_one = profile.condition.as_deref();
-        let of_one = of_one.map(|sql| (format!("exports.{}.where", profile.name), in_parentheses(sql)));
-        of_all.into_iter().chain(of_one).collect()
+        let conditions = plan.conditions(self.filter.as_deref());
+        conditions.map(|(name, sql)| (name, in_parentheses(sql))).collect()
     }
 
     /// A column as an administrator knows it, for error texts: `column email` or `column email (mapped to mail)`.

@@ -3,7 +3,7 @@
 
 use super::{Closed, Parts, RowSink, SourceError};
 use crate::encode::Value;
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::{Arc, Weak};
@@ -51,16 +51,16 @@ struct ReaderWait {
 
 impl ReaderWait {
     fn begin(&self) {
-        *lock(&self.since) = Some((Instant::now(), self.rows.load(Relaxed)));
+        *self.since.lock() = Some((Instant::now(), self.rows.load(Relaxed)));
     }
 
     fn end(&self) {
-        *lock(&self.since) = None;
+        *self.since.lock() = None;
     }
 
     /// How long it has waited since the last row that a look found to have come.
     fn so_far(&self) -> Duration {
-        let mut since = lock(&self.since);
+        let mut since = self.since.lock();
         let Some((since, had)) = since.as_mut() else { return Duration::ZERO };
         let rows = self.rows.load(Relaxed);
         if rows != *had {
@@ -74,7 +74,7 @@ impl StallWatchdog {
     fn begin(&self) -> Arc<ReaderWait> {
         let wait = Arc::new(ReaderWait::default());
         wait.begin();
-        let mut waits = lock(&self.0);
+        let mut waits = self.0.lock();
         waits.retain(|wait| wait.strong_count() > 0);
         waits.push(Arc::downgrade(&wait));
         wait
@@ -88,13 +88,9 @@ impl StallWatchdog {
     }
 
     fn longest(&self) -> Duration {
-        let waits = lock(&self.0);
+        let waits = self.0.lock();
         waits.iter().filter_map(Weak::upgrade).map(|wait| wait.so_far()).max().unwrap_or_default()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock()
 }
 
 /// Makes sinks that say when they wait.

@@ -75,16 +75,10 @@ impl Instance {
         match &mut self.locks {
             Locks::Files(directory) => {
                 let path = directory.join(file_name(id));
-                let file = match File::open(&path) {
-                    Ok(file) => file,
-                    Err(error) if error.kind() == ErrorKind::NotFound => return Ok(true),
-                    Err(cause) => return Err(StoreError::File { path, cause }),
-                };
-                let dead = file.try_lock().is_ok();
-                if dead {
-                    let _ = std::fs::remove_file(&path);
+                match remove_if_dead(&path) {
+                    Err(error) if error.kind() == ErrorKind::NotFound => Ok(true),
+                    removed => removed.map_err(|cause| StoreError::File { path, cause }),
                 }
-                Ok(dead)
             }
             Locks::Sessions { session, .. } => {
                 let dead = try_lock(session, id).await?;
@@ -171,12 +165,19 @@ fn locked(path: &Path) -> Result<File, StoreError> {
 /// Removes the files of processes that died and left no open record, which nobody else would come across.
 fn remove_files_of_the_dead(directory: &Path) {
     let Ok(files) = std::fs::read_dir(directory) else { return };
-    for path in files.flatten().map(|file| file.path()) {
-        let Ok(file) = File::open(&path) else { continue };
-        if file.try_lock().is_ok() {
-            let _ = std::fs::remove_file(&path);
-        }
+    for file in files.flatten() {
+        let _ = remove_if_dead(&file.path());
     }
+}
+
+/// Removes the file of a process if that is dead, while nobody else can lock it; whether it is.
+fn remove_if_dead(path: &Path) -> std::io::Result<bool> {
+    let file = File::open(path)?;
+    let is_dead = file.try_lock().is_ok();
+    if is_dead {
+        let _ = std::fs::remove_file(path);
+    }
+    Ok(is_dead)
 }
 
 impl Drop for LockedFile {

@@ -1,14 +1,13 @@
 //! What the document says of preflights.
 
 use super::or_null;
+use super::schemas::{maybe_count, texts};
 use crate::encode::mask::Mask;
 use crate::sensitive::Sensitivity;
 use serde_json::{Value, json};
 
 /// What `preflight=true` answers.
 pub(super) fn schema() -> Value {
-    let maybe_count =
-        |description: &str| json!({"type": ["integer", "null"], "minimum": 0, "description": description});
     let truth = |description: &str| json!({"type": "boolean", "description": description});
     json!({
         "type": "object",
@@ -29,11 +28,7 @@ pub(super) fn schema() -> Value {
                     },
                 },
             },
-            "conditions": {
-                "type": "object",
-                "additionalProperties": {"type": "string"},
-                "description": "The administrator's SQL that every user meets, or its hash, by the name of its setting.",
-            },
+            "conditions": texts("The administrator's SQL that every user meets, or its hash, by the name of its setting."),
             "filters": {"type": "object", "description": "What the audit keeps of the parameters."},
             "estimated_rows": maybe_count("Null where the database cannot tell in time."),
             "estimated_bytes": maybe_count("Uncompressed, from the length of the first rows of the table."),

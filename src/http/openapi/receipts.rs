@@ -1,5 +1,6 @@
 //! What the document says of receipts.
 
+use super::schemas::{maybe_count, maybe_text, maybe_time, text, texts, time};
 use super::{error_response, or_null};
 use crate::http::receipts::{PUBLIC_KEY, RECEIPT};
 use crate::receipt;
@@ -63,14 +64,6 @@ fn public_key_path() -> Value {
 }
 
 pub(super) fn schema() -> Value {
-    let text = |description: &str| json!({"type": "string", "description": description});
-    let maybe_text = |description: &str| json!({"type": ["string", "null"], "description": description});
-    let time =
-        |description: &str| json!({"type": "string", "format": "date-time", "description": description});
-    let maybe_time = |description: &str| json!({"type": ["string", "null"], "format": "date-time", "description": description});
-    let texts = |description: &str| json!({"type": "object", "additionalProperties": {"type": "string"}, "description": description});
-    let maybe_count =
-        |description: &str| json!({"type": ["integer", "null"], "minimum": 0, "description": description});
     json!({
         "type": "object",
         "required": [

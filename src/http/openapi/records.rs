@@ -1,5 +1,6 @@
 //! What the document says of the audit.
 
+use super::schemas::{count, maybe_count, maybe_text, maybe_time, text, texts, time};
 use super::{error_response, or_null};
 use crate::http::records::{MAX_PAGE, PAGE, PARAMETERS, RECORDS};
 use crate::store::audit::{Ending, Outcome};
@@ -58,16 +59,9 @@ fn parameter(name: &str) -> Value {
 }
 
 pub(super) fn schema() -> Value {
-    let text = |description: &str| json!({"type": "string", "description": description});
-    let maybe_text = |description: &str| json!({"type": ["string", "null"], "description": description});
-    let count = |description: &str| json!({"type": "integer", "minimum": 0, "description": description});
-    let maybe_count =
-        |description: &str| json!({"type": ["integer", "null"], "minimum": 0, "description": description});
-    let maybe_time = |description: &str| json!({"type": ["string", "null"], "format": "date-time", "description": description});
-    let texts = |description: &str| json!({"type": "object", "additionalProperties": {"type": "string"}, "description": description});
     let properties = json!({
         "id": text("The X-Export-Id, a ULID."),
-        "time": {"type": "string", "format": "date-time", "description": "When the request came."},
+        "time": time("When the request came."),
         "endpoint": text("The path, or the command."),
         "key_id": maybe_text("The id of the key."),
         "key_name": maybe_text("The name of the key."),
