@@ -15,6 +15,7 @@ from benches.exports import Exports
 from benches.health import EXPORTS, Health
 from benches.lab import SOURCES
 from benches.load import SLOTS, Load
+from benches.shapes import Shaped
 from benches.versions import Pair
 from benches.ways import Row
 
@@ -117,6 +118,18 @@ def versions(pairs: list[Pair]) -> Iterator[str]:
         yield line(SOURCES[pair.source], pair.what, f"{pair.connections}",
                    spread(pair.ours, statistics.median(pair.ours)), spread(pair.other, statistics.median(pair.other)),
                    f"{pair.ratio:.3f}")
+    yield ""
+
+
+def shapes(results: Iterator[Shaped]) -> Iterator[str]:
+    yield "### Tables as applications have them"
+    yield ""
+    yield "Whole exports of other tables, in turns with the plain full export. The ratio is that of the time for a MB."
+    yield ""
+    yield from table("database", "table", "rows", "seconds", "rows/s", "MB/s", "ratio")
+    for shaped in results:
+        yield line(SOURCES[shaped.shape.source], shaped.shape.what, f"{shaped.rows:,}", spread(shaped.seconds, shaped.median),
+                   f"{shaped.rows / shaped.median:,.0f}", f"{shaped.size / shaped.median / 1e6:,.0f}", f"{shaped.ratio:.2f} ×")
     yield ""
 
 

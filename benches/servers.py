@@ -59,10 +59,10 @@ def serve(lab: Lab, log: str, data: Path, source: str, *options, tool: str = "he
     return lab.background(f"{log}.log", tool, *command, **environment)
 
 
-def curl(url: str, *options, output="/dev/null") -> list:
+def curl(url: str, *options, output="/dev/null", authorization=AUTHORIZATION) -> list:
     """Prints what curl saw as a line of JSON."""
     show = '{"first_byte": %{time_starttransfer}, "bytes": %{size_download}}'
-    return ["curl", "-sS", "--fail", "-w", show, "-o", output, "-H", AUTHORIZATION, *options, url]
+    return ["curl", "-sS", "--fail", "-w", show, "-o", output, "-H", authorization, *options, url]
 
 
 def check_download(lab: Lab, url: str, columns: str, users: int, *options) -> str:

@@ -1,0 +1,282 @@
+//! From a catalogue to a configuration: which table has the users, which column is what, and the file that says so.
+//! Works on values only: what is read, asked and written is for `cli` to do.
+
+pub mod check;
+#[cfg(test)]
+mod fixtures;
+pub mod grants;
+pub mod guess;
+pub mod mask;
+pub mod presets;
+pub mod rank;
+pub mod samples;
+pub mod tables;
+mod times;
+mod toml;
+pub mod write;
+
+use headcount_model::sensitive;
+use headcount_source::catalogue::{Column, ColumnKind, Database, Table};
+use headcount_source::{TableName, TimestampEncoding, quote};
+use presets::Preset;
+use samples::Samples;
+
+/// A column of the contract, to be found in somebody's table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    Id,
+    Email,
+    Name,
+    CreatedAt,
+    UpdatedAt,
+    IsActive,
+    IsAdmin,
+}
+
+impl Field {
+    /// In the order of the contract.
+    pub const ALL: [Self; 7] =
+        [Self::Id, Self::Email, Self::Name, Self::CreatedAt, Self::UpdatedAt, Self::IsActive, Self::IsAdmin];
+
+    /// The name in the configuration.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Id => "id",
+            Self::Email => "email",
+            Self::Name => "name",
+            Self::CreatedAt => "created_at",
+            Self::UpdatedAt => "updated_at",
+            Self::IsActive => "is_active",
+            Self::IsAdmin => "is_admin",
+        }
+    }
+
+    /// Nothing, as an expression of the right type.
+    pub fn null(self, database: Database) -> &'static str {
+        match (database, self) {
+            (Database::Sqlite, _) => "NULL",
+            (Database::Postgres, Self::Id | Self::Email | Self::Name) => "NULL::text",
+            (Database::Postgres, Self::CreatedAt | Self::UpdatedAt) => "NULL::timestamptz",
+            (Database::Postgres, Self::IsActive | Self::IsAdmin) => "NULL::boolean",
+        }
+    }
+}
+
+/// Where a field comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// A column as it is.
+    Column(String),
+    /// An expression in the database's dialect.
+    Sql(String),
+    /// Nowhere: it is NULL in every row.
+    Nothing,
+}
+
+/// How sure a mapping is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Confidence {
+    Low,
+    Medium,
+    High,
+}
+
+impl Confidence {
+    /// For people.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Low => "a guess",
+            Self::Medium => "likely",
+            Self::High => "sure",
+        }
+    }
+}
+
+/// A field with its origin and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mapped {
+    pub field: Field,
+    pub from: Origin,
+    pub confidence: Confidence,
+    pub reason: String,
+}
+
+impl Mapped {
+    /// What is selected for it.
+    pub fn expression(&self, database: Database) -> String {
+        match &self.from {
+            Origin::Column(column) => quote(column),
+            Origin::Sql(sql) => sql.clone(),
+            Origin::Nothing => self.field.null(database).to_owned(),
+        }
+    }
+}
+
+/// A condition that the reader may want, with what it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Condition {
+    pub comment: String,
+    pub sql: String,
+}
+
+/// A column that is never mapped, with what gave it away.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LeftAlone {
+    pub column: String,
+    pub why: String,
+}
+
+/// Everything that the configuration will say about the source, but for the URL.
+#[derive(Clone, Debug)]
+pub struct Proposal {
+    pub database: Database,
+    pub table: TableName,
+    /// The schema in which expressions look for other tables, where it has to be said.
+    pub search_path: Option<String>,
+    pub preset: Option<&'static Preset>,
+    /// Why this table.
+    pub recognised: String,
+    /// Every field once, in the order of the contract.
+    pub columns: Vec<Mapped>,
+    pub timestamps: TimestampEncoding,
+    /// The condition that is part of the configuration.
+    pub condition: Option<Condition>,
+    /// Conditions that stand there as comments.
+    pub suggestions: Vec<Condition>,
+    pub warnings: Vec<String>,
+    pub left_alone: Vec<LeftAlone>,
+    /// Further columns that could be exported, in the order of the table.
+    pub further: Vec<String>,
+}
+
+/// Two or more columns that fit a field equally well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ambiguous {
+    pub field: Field,
+    pub columns: Vec<String>,
+}
+
+/// Somebody's decision for a field, which nothing here overrides.
+pub type Choices = Vec<(Field, String)>;
+
+/// A table with what its cells look like.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    pub database: Database,
+    pub table: &'a Table,
+    pub samples: &'a Samples,
+}
+
+impl<'a> Subject<'a> {
+    /// The columns that a field may come from: readable, and no credentials by name or content.
+    pub fn usable(self) -> impl Iterator<Item = &'a Column> {
+        self.table
+            .columns
+            .iter()
+            .filter(move |column| column.is_readable && self.why_sensitive(column).is_none())
+    }
+
+    /// What makes a column a credential.
+    pub fn why_sensitive(self, column: &Column) -> Option<String> {
+        // Text that looks random may well be an id.
+        let has_telling_content = column.kind == ColumnKind::Text && !column.in_primary_key;
+        let content =
+            sensitive::by_content(self.samples.filled(&column.name)).filter(|_| has_telling_content);
+        let name = sensitive::by_name(&column.name);
+        match (content, name) {
+            (Some(content), _) => Some(content.to_owned()),
+            (None, Some(rule)) => Some(format!("named like a credential: {rule}")),
+            (None, None) => None,
+        }
+    }
+
+    /// Maps every field: as the preset has it, as somebody chose, or as the names and cells suggest.
+    ///
+    /// # Errors
+    ///
+    /// A field that two columns fit equally well and nobody chose.
+    pub fn propose(
+        self,
+        preset: Option<&'static Preset>,
+        recognised: String,
+        choices: &Choices,
+    ) -> Result<Proposal, Ambiguous> {
+        let mut columns = Vec::new();
+        for field in Field::ALL {
+            let chosen = choices.iter().find(|(chosen, _)| *chosen == field);
+            let mapped = match (chosen, preset) {
+                (Some((_, column)), _) => Some(Mapped {
+                    field,
+                    from: Origin::Column(column.clone()),
+                    confidence: Confidence::High,
+                    reason: "chosen".to_owned(),
+                }),
+                (None, Some(preset)) => preset.map(field, self)?,
+                (None, None) => guess::field(field, self)?,
+            };
+            columns.push(mapped.unwrap_or_else(|| nothing(field, "no column looks like it".to_owned())));
+        }
+        // However it came about, no mapping names a credential.
+        for mapped in &mut columns {
+            if let Some(name) = check::credential(&mapped.from) {
+                *mapped = nothing(mapped.field, format!("{name} is named like a credential"));
+            }
+        }
+        let mut proposal = Proposal {
+            database: self.database,
+            table: short_name(self.table),
+            search_path: self.search_path(preset),
+            preset,
+            recognised,
+            columns,
+            timestamps: preset.map_or(TimestampEncoding::Auto, |preset| preset.timestamps),
+            condition: preset.and_then(|preset| preset.condition(self.table)),
+            suggestions: self.suggestions(preset),
+            warnings: Vec::new(),
+            left_alone: self.left_alone(),
+            further: Vec::new(),
+        };
+        times::settle(&mut proposal, self);
+        proposal.further = self.further(&proposal);
+        proposal.warnings.extend(check::of_mapping(&proposal, self));
+        Ok(proposal)
+    }
+
+    /// The table's schema, where other tables beside it are read that would not be found without it.
+    fn search_path(self, preset: Option<&Preset>) -> Option<String> {
+        let reads_others = preset.is_some_and(|preset| !preset.reads.is_empty());
+        let schema = self.table.name.schema().filter(|_| reads_others && !self.table.is_found_by_name);
+        schema.map(str::to_owned)
+    }
+
+    /// The preset's conditions, or, where it has none, those that the names suggest.
+    fn suggestions(self, preset: Option<&Preset>) -> Vec<Condition> {
+        let known = preset.map_or_else(Vec::new, |preset| preset.suggestions(self.table));
+        if known.is_empty() { guess::conditions(self) } else { known }
+    }
+
+    fn further(self, proposal: &Proposal) -> Vec<String> {
+        let named = grants::columns(proposal, self.table);
+        let is_further = |column: &&Column| !named.contains(&column.name.as_str());
+        self.usable().filter(is_further).map(|column| column.name.clone()).collect()
+    }
+
+    fn left_alone(self) -> Vec<LeftAlone> {
+        let why = |column: &Column| {
+            Some(LeftAlone { column: column.name.clone(), why: self.why_sensitive(column)? })
+        };
+        self.table.columns.iter().filter_map(why).collect()
+    }
+}
+
+fn nothing(field: Field, reason: String) -> Mapped {
+    Mapped { field, from: Origin::Nothing, confidence: Confidence::Low, reason }
+}
+
+/// Without the schema where that is the one in which PostgreSQL looks by itself, and with this role finds it.
+fn short_name(table: &Table) -> TableName {
+    match table.name.schema() {
+        Some("public") if table.is_found_by_name => TableName::new(None, table.name.name().to_owned()),
+        _ => table.name.clone(),
+    }
+}

@@ -1,0 +1,65 @@
+//! What integers mean as times, decided from a few of them.
+
+use super::{Field, Origin, Proposal, Subject, TimestampEncoding};
+use headcount_source::catalogue::ColumnKind;
+use headcount_source::{Unit, quote};
+
+/// Whether the cells of this column are integers, whatever its type: SQLite lets a `DATETIME` hold them.
+pub(super) fn holds_integers(subject: Subject<'_>, column: &str, kind: ColumnKind) -> bool {
+    let mut cells = subject.samples.filled(column).peekable();
+    match kind {
+        ColumnKind::Integer => true,
+        ColumnKind::Timestamp | ColumnKind::Date | ColumnKind::Other => {
+            cells.peek().is_some() && cells.all(|cell| cell.parse::<i64>().is_ok())
+        }
+        _ => false,
+    }
+}
+
+/// Settles one unit for the whole table, and rewrites a column that has another, or 0 for "never".
+pub(super) fn settle(proposal: &mut Proposal, subject: Subject<'_>) {
+    let mut units = Vec::new();
+    for (at, mapped) in proposal.columns.iter().enumerate() {
+        let Origin::Column(name) = &mapped.from else { continue };
+        let Some(column) = subject.table.column(name) else { continue };
+        let is_time = matches!(mapped.field, Field::CreatedAt | Field::UpdatedAt);
+        if is_time && holds_integers(subject, name, column.kind) {
+            units.push((at, name.clone(), Unit::of(&subject.samples.integers(name))));
+        }
+    }
+    if units.is_empty() {
+        return;
+    }
+    if proposal.timestamps == TimestampEncoding::Auto {
+        proposal.timestamps = match units.iter().find_map(|(.., unit)| *unit) {
+            Some(Unit::Seconds) => TimestampEncoding::Seconds,
+            Some(_) => TimestampEncoding::Milliseconds,
+            None => {
+                let names: Vec<_> = units.iter().map(|(_, name, _)| name.as_str()).collect();
+                proposal.warnings.push(format!(
+                    "{} holds integers, and there are no rows that would show their unit; \
+                     they are read as seconds (source.timestamps)",
+                    names.join(" and ")
+                ));
+                TimestampEncoding::Auto
+            }
+        };
+    }
+    for (at, name, unit) in units {
+        let mapped = &mut proposal.columns[at];
+        let mut integer = quote(&name);
+        if subject.samples.integers(&name).contains(&0) {
+            integer = format!("nullif({integer}, 0)");
+            mapped.from = Origin::Sql(integer.clone());
+            mapped.reason.push_str("; 0 is no time, or it would leave as 1970");
+        }
+        let unit_of_table = match proposal.timestamps {
+            TimestampEncoding::Milliseconds => Unit::Milliseconds,
+            _ => Unit::Seconds,
+        };
+        if let Some(factor) = unit.and_then(|unit| unit.brought_to(unit_of_table)) {
+            mapped.from = Origin::Sql(integer + &factor);
+            mapped.reason.push_str(&format!("; brought to {}", proposal.timestamps.name()));
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! What an export would be, told before any of it leaves.
+
+use super::Exporter;
+use headcount_format::csv::Csv;
+use headcount_format::masks::Masks;
+use headcount_format::{Encoder, Format};
+use headcount_model::mask::Mask;
+use headcount_model::plan::{OutputFormat, Plan, ProfileColumn};
+use headcount_model::sensitive::{self, Sensitivity};
+use headcount_model::value::Value;
+use headcount_source::{Closed, RowSink, SourceError};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// Rows whose length is measured; none of them leaves.
+const SAMPLE: i64 = 200;
+const SAMPLE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// An export, described.
+#[derive(Debug, Serialize)]
+pub struct Preflight {
+    pub export: String,
+    pub columns: Vec<DescribedColumn>,
+    /// The administrator's SQL that every user meets, by the name of its setting, as the audit keeps it.
+    pub conditions: BTreeMap<String, String>,
+    /// As the audit keeps them: an email is hashed.
+    pub filters: serde_json::Map<String, serde_json::Value>,
+    /// `null` where the database cannot tell in time.
+    pub estimated_rows: Option<u64>,
+    /// Uncompressed, from the length of the first rows of the table.
+    pub estimated_bytes: Option<u64>,
+    /// Whether the rows are found by an index, rather than by looking at all of them.
+    pub uses_index: bool,
+    /// Whether the database has to sort them, so that the first comes only after all are read.
+    pub sorts: bool,
+}
+
+/// A column of it.
+#[derive(Debug, Serialize)]
+pub struct DescribedColumn {
+    pub name: String,
+    pub sensitivity: Sensitivity,
+    pub mask: Option<Mask>,
+}
+
+impl Exporter {
+    /// Describes the export that a plan would be. The database is asked for its statistics, and a few rows are measured.
+    ///
+    /// # Errors
+    ///
+    /// As the export would fail before its first row.
+    pub(super) async fn describe(&self, plan: &Plan) -> Result<Preflight, SourceError> {
+        let estimate = self.source.estimate(plan).await?;
+        let row_bytes = tokio::time::timeout(SAMPLE_TIMEOUT, self.row_bytes(plan)).await;
+        let bytes = match (estimate.rows, row_bytes) {
+            (Some(rows), Ok(Ok(row_bytes))) => Some((rows as f64 * row_bytes) as u64),
+            _ => None,
+        };
+        Ok(Preflight {
+            export: plan.profile.name.clone(),
+            columns: plan.columns.iter().map(described).collect(),
+            conditions: self.conditions(plan),
+            filters: self.audit.as_kept(plan.summary()),
+            estimated_rows: estimate.rows,
+            estimated_bytes: bytes,
+            uses_index: estimate.uses_index,
+            sorts: estimate.sorts,
+        })
+    }
+
+    /// The mean length of the first records of the table, whatever the filters.
+    async fn row_bytes(&self, plan: &Plan) -> Result<f64, SourceError> {
+        match plan.format {
+            OutputFormat::Csv(options) => self.row_bytes_as(Csv(options), plan).await,
+        }
+    }
+
+    async fn row_bytes_as(&self, format: impl Format, plan: &Plan) -> Result<f64, SourceError> {
+        let sample = Plan { filters: Vec::new(), after: None, limit: Some(SAMPLE), ..plan.clone() };
+        let masks = Masks::of(&self.pseudonyms, plan.columns.iter().map(|shown| shown.mask));
+        let measure = Measure { encoder: format.encoder(masks), buffer: Vec::new(), rows: 0 };
+        let measured = self.source.scan(&sample, measure).await?;
+        Ok(measured.buffer.len() as f64 / f64::from(measured.rows.max(1)))
+    }
+}
+
+fn described(shown: &ProfileColumn) -> DescribedColumn {
+    DescribedColumn {
+        name: shown.shown_name().to_owned(),
+        sensitivity: sensitive::sensitivity(shown.column.name()),
+        mask: shown.mask,
+    }
+}
+
+/// A sink that keeps the few rows of a sample, for their length.
+struct Measure<E> {
+    encoder: E,
+    buffer: Vec<u8>,
+    rows: u32,
+}
+
+impl<E: Encoder> RowSink for Measure<E> {
+    fn row(&mut self, values: &[Value<'_>]) {
+        self.encoder.row(&mut self.buffer, values);
+        self.rows += 1;
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    async fn flush(&mut self) -> Result<(), Closed> {
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<(), Closed> {
+        Ok(())
+    }
+}

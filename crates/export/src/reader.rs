@@ -1,0 +1,105 @@
+//! Reads a running scan: its parts, in their order, to their end, and makes one file of them. Why a scan failed comes past them
+//! (`relay.rs`).
+
+use super::writer::{Message, Progress};
+use bytes::Bytes;
+use headcount_format::Assembler;
+use headcount_source::SourceError;
+use std::task::{Context, Poll, ready};
+use tokio::sync::mpsc;
+
+const NO_VERDICT: &str = "the scan ended without a verdict";
+
+/// What comes next of a scan.
+pub(super) enum Next {
+    Chunk { bytes: Bytes, rows: u64 },
+    Verdict(Result<(), SourceError>),
+}
+
+/// The one reader of a scan. A good verdict is never the first that it gives.
+pub(super) struct PartsReader {
+    parts: mpsc::Receiver<Progress>,
+    part: Option<mpsc::Receiver<Message>>,
+    /// There until it has made the end of the file.
+    assembler: Option<Box<dyn Assembler>>,
+    /// The beginning of the file, until something follows it.
+    head: Vec<u8>,
+    has_begun: bool,
+    /// Whether every row has come, and the end of the file.
+    is_complete: bool,
+}
+
+impl PartsReader {
+    pub(super) fn new(parts: mpsc::Receiver<Progress>) -> Self {
+        Self { parts, part: None, assembler: None, head: Vec::new(), has_begun: false, is_complete: false }
+    }
+
+    /// Whether something waits to be read.
+    pub(super) fn is_ready(&self) -> bool {
+        self.part.as_ref().map_or(self.parts.len(), mpsc::Receiver::len) > 0
+    }
+
+    pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
+        loop {
+            if self.is_complete {
+                return Poll::Ready(Next::Verdict(Ok(())));
+            }
+            if let Some(part) = &mut self.part {
+                match ready!(part.poll_recv(context)) {
+                    Some(Message::Chunk { bytes, rows }) => {
+                        return Poll::Ready(Next::Chunk { bytes: self.after_head(bytes), rows });
+                    }
+                    Some(Message::End) => self.part = None,
+                    // Its worker failed. What other workers read does not matter any more.
+                    None => return self.poll_failure(context).map(|error| Next::Verdict(Err(error))),
+                }
+            } else {
+                match ready!(self.parts.poll_recv(context)) {
+                    Some(Progress::Begin(assembler)) => {
+                        self.head.clear();
+                        assembler.head(&mut self.head);
+                        self.assembler = Some(assembler);
+                    }
+                    Some(Progress::Part(part)) => self.part = Some(part),
+                    Some(Progress::End) => {
+                        self.is_complete = true;
+                        if let Some(bytes) = self.end() {
+                            return Poll::Ready(Next::Chunk { bytes, rows: 0 });
+                        }
+                    }
+                    None => return Poll::Ready(Next::Verdict(Err(no_verdict()))),
+                }
+            }
+        }
+    }
+
+    /// A fragment, with the beginning of the file if it is the first. That one is small.
+    fn after_head(&mut self, fragment: Bytes) -> Bytes {
+        self.has_begun = true;
+        if self.head.is_empty() {
+            return fragment;
+        }
+        let mut bytes = std::mem::take(&mut self.head);
+        bytes.extend_from_slice(&fragment);
+        bytes.into()
+    }
+
+    /// The end of the file, if it has one; of an export without a row all of it, even if that is nothing.
+    fn end(&mut self) -> Option<Bytes> {
+        let mut bytes = std::mem::take(&mut self.head);
+        if let Some(assembler) = self.assembler.take() {
+            assembler.tail(&mut bytes);
+        }
+        (!bytes.is_empty() || !self.has_begun).then(|| bytes.into())
+    }
+
+    /// Waits until a scan is over of which a part is not whole.
+    fn poll_failure(&mut self, context: &mut Context<'_>) -> Poll<SourceError> {
+        while let Some(Progress::Part(_) | Progress::Begin(_)) = ready!(self.parts.poll_recv(context)) {}
+        Poll::Ready(no_verdict())
+    }
+}
+
+pub(super) fn no_verdict() -> SourceError {
+    SourceError::Failed(NO_VERDICT.to_owned())
+}

@@ -1,0 +1,90 @@
+//! `demo`: everything that a newcomer needs to see users come out.
+
+use super::terminal::{self, tell};
+use super::{open_embedded, open_store, serve};
+use crate::config::Config;
+use crate::sample;
+use crate::service::ServiceError;
+use crate::service::keys::NewKey;
+use anyhow::bail;
+use headcount_model::timestamp::Timestamp;
+use headcount_store::Store;
+use headcount_store::keys::KeyKind;
+use std::time::Duration;
+
+const STANDARD_NAME: &str = "demo-standard";
+const EXPORT_NAME: &str = "demo-export";
+/// Demo keys end up in shell histories.
+const LIFETIME: Duration = Duration::from_secs(7 * 86_400);
+
+pub(super) async fn run(config: Config, load: serve::Load, count: u32) -> anyhow::Result<()> {
+    let Some(embedded) = &config.source.embedded else {
+        bail!(
+            "demo works on sample users of its own, but source.url is set to {}; \
+             leave it out for a demo, or run: headcount serve",
+            config.source.url
+        );
+    };
+    let mut users = open_embedded(&config, embedded)?;
+    if users.is_empty()? {
+        tell!("making {count} sample users in {}", config.data_dir.display());
+        sample::fill(&mut users, count)?;
+    }
+    drop(users);
+
+    let store = open_store(&config).await?;
+    let now = Timestamp::now();
+    for flag in &config.flags.known {
+        store.set_flag(flag, true, now).await?;
+    }
+    revoke_earlier_keys(&store, now).await?;
+    let make = async |name: &str, kind: KeyKind| {
+        let key = NewKey {
+            name: name.to_owned(),
+            kind: Some(kind),
+            grants: Vec::new(),
+            without: Vec::new(),
+            rows_per_day: None,
+            lifetime: Some(LIFETIME),
+        };
+        let (_, secret) = key.checked(&config.profiles)?.create(&store, now).await?;
+        Ok::<_, ServiceError>(secret)
+    };
+    let standard = make(STANDARD_NAME, KeyKind::Standard).await?;
+    let export = make(EXPORT_NAME, KeyKind::Export).await?;
+    drop(store);
+
+    let data_dir = headcount_model::text::visible(&config.data_dir.display().to_string());
+    serve::serve(config, load, |address, _| {
+        terminal::lines(&format!(
+            "
+Headcount is ready on {address}
+
+  standard key  {standard}
+  export key    {export}
+
+Try:
+
+  curl -f -o users.csv -H 'Authorization: Bearer {standard}' {address}/api/v1/users/export
+  curl -f -o users_full.csv -H 'Authorization: Bearer {export}' {address}/api/v1/users/export-full
+  curl -f -H 'Authorization: Bearer {export}' '{address}/api/v1/users/export-full?is_admin=true&limit=5'
+  headcount --data-dir '{data_dir}' audit list
+
+The API: {address}/docs   Stop with Ctrl-C. The keys last seven days.
+",
+            standard = standard.reveal(),
+            export = export.reveal(),
+        ));
+    })
+    .await
+}
+
+/// The keys of an earlier demo cannot be shown again, so they are of no use to anybody honest.
+async fn revoke_earlier_keys(store: &Store, now: Timestamp) -> anyhow::Result<()> {
+    for key in store.keys().await? {
+        if [STANDARD_NAME, EXPORT_NAME].contains(&key.name.as_str()) && key.revoked_at.is_none() {
+            store.revoke_key(&key.id, now).await?;
+        }
+    }
+    Ok(())
+}

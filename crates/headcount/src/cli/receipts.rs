@@ -1,0 +1,38 @@
+//! `receipts show`, `receipts public-key`
+
+use super::{existing_store, open_store, print, receipt_key};
+use crate::config::Config;
+use crate::service::audit;
+use anyhow::Context;
+use clap::Subcommand;
+use headcount_store::Store;
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Print the receipt of an export as JSON
+    Show {
+        /// Its id: the X-Export-Id of the download, or see 'audit list'
+        id: String,
+    },
+    /// Print the key that receipts are verified with, in PEM; it is made if there was none
+    PublicKey,
+}
+
+pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
+    match command {
+        Command::Show { id } => {
+            let store = existing_store(config).await?;
+            print(&headcount_model::text::visible_json(&of_export(&store, &id).await?))
+        }
+        Command::PublicKey => {
+            let store = open_store(config).await?;
+            print(&receipt_key(&store).await?.public().to_pem())
+        }
+    }
+}
+
+/// The receipt of an export, as a line of JSON.
+pub(super) async fn of_export(store: &Store, id: &str) -> anyhow::Result<String> {
+    let receipt = audit::receipt(store, id, &receipt_key(store).await?, |_| true).await?;
+    receipt.with_context(|| format!("there is no export '{}'; see: headcount audit list", id.escape_debug()))
+}

@@ -1,0 +1,146 @@
+//! `serve`
+
+use super::terminal::tell;
+use super::{configured, open_embedded, open_exporter, open_source, open_store, process, receipt_key};
+use crate::config::{Config, TlsFiles};
+use crate::http::{App, Routes, server};
+use crate::tls::Tls;
+use anyhow::Context;
+use headcount_store::flags::FlagState;
+use std::sync::Arc;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+
+/// Reads the configuration again.
+pub(super) type Load = Box<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
+
+pub(super) async fn run(config: Config, load: Load) -> anyhow::Result<()> {
+    serve(config, load, |_, _| {}).await
+}
+
+/// Serves until a signal; `announce` is called with the address and the flags, once requests can be answered.
+pub(super) async fn serve(
+    config: Config,
+    load: Load,
+    announce: impl FnOnce(&str, &[FlagState]),
+) -> anyhow::Result<()> {
+    super::telemetry::start_logging(config.log_format, "info,sqlx=warn,tokio_postgres=warn");
+    // Registered first, so that a signal during the start is not lost.
+    let stop = process::stop()?;
+    let hangup = signal(SignalKind::hangup())?;
+
+    let tls = config.tls.clone().map(https).transpose()?;
+    let store = open_store(&config).await?;
+    if let Some(file) = &config.source.embedded {
+        let users = open_embedded(&config, file)?;
+        if users.is_empty()? {
+            tracing::warn!(
+                "no source.url is set, and the embedded users table {} has no users{}",
+                file.display(),
+                configured(&config)
+            );
+        }
+    }
+    let exporter = Arc::new(open_exporter(&config, open_source(&config)?, &store).await?);
+    let receipt_key = receipt_key(&store).await?;
+    let flags = store.flags(&config.flags).await?;
+    let listener = TcpListener::bind(config.listen).await.with_context(|| {
+        format!("cannot listen on {}; choose another address with --listen", config.listen)
+    })?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
+    let address = format!("{scheme}://{}", listener.local_addr()?);
+    tell!(
+        "users from {}, table {}; keys, flags and audit in {}",
+        config.source.url,
+        config.source.mapping.table,
+        config.store
+    );
+    print_flags(&flags);
+    announce(&address, &flags);
+    tell!("listening on {address}");
+
+    let connections = process::connections(&config.limits);
+    let bounds = server::Bounds {
+        connections,
+        connections_per_address: config.limits.connections_per_address.unwrap_or(connections / 2).max(1),
+        trusted_proxies: config.trusted_proxies.clone(),
+        client_stall: config.limits.client_stall,
+        grace: config.limits.shutdown_grace,
+    };
+    let routes = Routes::new(App::new(config.clone(), store, Arc::clone(&exporter), receipt_key));
+    tokio::spawn(read_again(hangup, tls.clone(), Current { config, load, routes: Arc::clone(&routes) }));
+    server::serve(listener, routes.router(), exporter, tls, bounds, stop).await;
+    Ok(())
+}
+
+/// Reads the certificate.
+fn https(files: TlsFiles) -> anyhow::Result<Arc<Tls>> {
+    if Tls::is_key_exposed(&files) {
+        tracing::warn!(
+            "tls.key, {0}, can be read by other users of this machine; chmod o-r {0}",
+            files.key.display()
+        );
+    }
+    Ok(Arc::new(Tls::load(files)?))
+}
+
+/// The configuration that is in effect.
+struct Current {
+    config: Config,
+    load: Load,
+    routes: Arc<Routes>,
+}
+
+impl Current {
+    /// Reads the file again, and lets take effect of it what can.
+    fn read_again(&mut self) {
+        let read = match (self.load)() {
+            Ok(read) => read,
+            Err(error) => {
+                tracing::error!(
+                    error = format!("{error:#}"),
+                    "the configuration cannot be read; the old one is kept"
+                );
+                return;
+            }
+        };
+        let later = self.config.needing_restart(&read).join(", ");
+        match self.config.with_exports_of(&read) {
+            Some(config) => {
+                self.routes.change(config.clone());
+                self.config = config;
+                tracing::info!("the exports and the features of the configuration were read again");
+            }
+            None => tracing::warn!("the exports are kept as they are, because [source] changed: restart"),
+        }
+        if !later.is_empty() {
+            tracing::warn!(
+                settings = later,
+                "changed in the configuration, and only a restart lets them take effect"
+            );
+        }
+    }
+}
+
+/// Reads the configuration and the certificate again at every SIGHUP. A terminal that goes away does not end the service.
+async fn read_again(mut hangup: Signal, tls: Option<Arc<Tls>>, mut current: Current) {
+    while hangup.recv().await.is_some() {
+        current.read_again();
+        match tls.as_ref().map(|tls| tls.reload()) {
+            None => {}
+            Some(Ok(())) => tracing::info!("the certificate was read again"),
+            Some(Err(error)) => tracing::error!(%error, "the old certificate is kept"),
+        }
+    }
+}
+
+fn print_flags(flags: &[FlagState]) {
+    for flag in flags {
+        let (name, state) = (&flag.name, if flag.enabled { "on" } else { "off" });
+        if flag.enabled {
+            tell!("{name}: {state}");
+        } else {
+            tell!("{name}: {state}; switch it on with: headcount flags enable {name}");
+        }
+    }
+}

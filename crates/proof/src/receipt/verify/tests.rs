@@ -1,0 +1,243 @@
+use super::*;
+use crate::receipt::Receipt;
+use crate::scope::Scope;
+use crate::signature::SigningKey;
+use headcount_model::text::hex;
+use headcount_model::timestamp::Timestamp;
+use proptest::prelude::*;
+use serde_json::json;
+use sha2::{Digest, Sha256};
+use std::io::Cursor;
+
+/// Quotes, line breaks inside of them, formulas, empty fields and more than ASCII.
+const EXPORT: &str = "id,email,name\r\n1,ada@example.com,\"Lovelace, Ada\"\r\n2,,\"two\nlines \"\"here\"\"\r\n\"\r\n\
+                      3,zoë@example.com,\"'=A1\"\r\n4,d@example.com,\r\n";
+const ROWS: u64 = 4;
+
+fn key() -> SigningKey {
+    SigningKey::from_seed(&[7; 32]).expect("a key")
+}
+
+fn claimed(content: &[u8]) -> Receipt {
+    Receipt {
+        id: "01JDABCDEFGHJKMNPQRSTVWXYZ".to_owned(),
+        endpoint: "/api/v1/users/export".to_owned(),
+        columns: Some(vec!["id".to_owned(), "email".to_owned(), "name".to_owned()]),
+        filters: json!({"limit": i64::MAX, "is_active": true}),
+        key_name: Some("payroll \"π\"".to_owned()),
+        started_at: Timestamp::from_micros(0).expect("a time"),
+        snapshot_at: Timestamp::from_micros(1),
+        ended_at: Timestamp::from_micros(2),
+        outcome: Some("completed"),
+        rows: Some(ROWS.cast_signed()),
+        bytes: Some(content.len() as i64),
+        sha256: Some(hex(&Sha256::digest(content))),
+        scope: Some(Scope::default()),
+    }
+}
+
+fn receipt(content: &[u8]) -> Presented {
+    let receipt = Presented::parse(&claimed(content).issue(&key()).expect("a receipt")).expect("a receipt");
+    assert_eq!(receipt.check_signature(key().public()), Ok(()));
+    receipt
+}
+
+fn compare(receipt: &Presented, file: &[u8]) -> Verdict {
+    receipt.compare(Cursor::new(file)).expect("a verdict")
+}
+
+fn marked(content: &str) -> Vec<u8> {
+    [&MARK[..], content.as_bytes()].concat()
+}
+
+#[test]
+fn all_of_it_is_unchanged() {
+    for content in [EXPORT.as_bytes().to_vec(), marked(EXPORT), b"id\r\n".to_vec()] {
+        let unchanged = Verdict::Unchanged { rows: ROWS, bytes: content.len() as u64, mark: None };
+        assert_eq!(compare(&receipt(&content), &content), unchanged);
+    }
+}
+
+#[test]
+fn a_cut_is_found_at_every_byte() {
+    for content in [EXPORT.as_bytes().to_vec(), marked(EXPORT)] {
+        let receipt = receipt(&content);
+        let mut most = 0;
+        for length in 0..content.len() {
+            let verdict = compare(&receipt, &content[..length]);
+            let Verdict::Cut { rows, of_rows: ROWS, bytes, of_bytes } = verdict else {
+                panic!("{length}: {verdict:?}")
+            };
+            assert_eq!((bytes, of_bytes), (length as u64, content.len() as u64));
+            assert!(rows == most || rows == most + 1, "{length}: {rows}");
+            most = rows;
+        }
+        assert_eq!(most, ROWS - 1);
+    }
+}
+
+#[test]
+fn a_change_of_any_byte_is_found() {
+    for content in [EXPORT.as_bytes().to_vec(), marked(EXPORT)] {
+        let receipt = receipt(&content);
+        for at in 0..content.len() {
+            for flip in [0x01, 0x20, 0x80, 0xff] {
+                let mut other = content.clone();
+                other[at] ^= flip;
+                assert_eq!(compare(&receipt, &other), Verdict::Changed(Changed::Content), "{at}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_byte_more_or_less_in_the_middle_is_found() {
+    let receipt = receipt(EXPORT.as_bytes());
+    for at in 0..=EXPORT.len() {
+        let mut longer = EXPORT.as_bytes().to_vec();
+        longer.insert(at, b'x');
+        assert_eq!(compare(&receipt, &longer), Verdict::Changed(Changed::Longer(1)), "{at}");
+    }
+    for at in 0..EXPORT.len() {
+        let mut shorter = EXPORT.as_bytes().to_vec();
+        shorter.remove(at);
+        let verdict = compare(&receipt, &shorter);
+        assert!(!matches!(verdict, Verdict::Unchanged { .. }), "{at}: {verdict:?}");
+    }
+}
+
+#[test]
+fn an_editors_mark_and_line_ends_are_named() {
+    let (plain, with_mark) = (EXPORT.as_bytes(), marked(EXPORT));
+    let mark = |content: &[u8], file: &[u8]| match compare(&receipt(content), file) {
+        Verdict::Unchanged { mark, .. } => mark,
+        verdict => panic!("{verdict:?}"),
+    };
+    assert_eq!(mark(plain, &with_mark), Some(Mark::Added));
+    assert_eq!(mark(&with_mark, plain), Some(Mark::Removed));
+    let unix = EXPORT.replace("\r\n", "\n");
+    let lost = (EXPORT.len() - unix.len()) as u64;
+    let shorter = Verdict::Changed(Changed::Shorter(lost));
+    assert_eq!(compare(&receipt(plain), unix.as_bytes()), shorter);
+    for (magic, name) in [(&b"\x1f\x8b\x08"[..], "gzip"), (b"\x28\xb5\x2f\xfd\x04", "zstd")] {
+        assert_eq!(compare(&receipt(plain), magic), Verdict::Packed(name));
+    }
+}
+
+#[test]
+fn a_receipt_is_believed_only_as_it_was_signed() {
+    let text = claimed(b"x").issue(&key()).expect("a receipt");
+    let other = SigningKey::from_seed(&[8; 32]).expect("a key").public();
+    let presented = Presented::parse(&text).expect("a receipt");
+    assert_eq!(presented.check_signature(other), Err(Unfit::OtherKey(key().public().fingerprint())));
+
+    // In another form it is the same.
+    let value: Value = serde_json::from_str(&text).expect("JSON");
+    let pretty = serde_json::to_string_pretty(&value).expect("JSON");
+    assert_eq!(Presented::parse(&pretty).expect("a receipt").check_signature(key().public()), Ok(()));
+
+    let members: Vec<String> = value.as_object().expect("members").keys().cloned().collect();
+    for member in members {
+        let mut without = value.clone();
+        without.as_object_mut().expect("members").remove(&member);
+        let presented = Presented::parse(&without.to_string());
+        let is_believed = presented.is_ok_and(|receipt| receipt.check_signature(key().public()).is_ok());
+        assert!(!is_believed, "{member}");
+    }
+    let mut with_more = value.clone();
+    with_more["note"] = "all is well".into();
+    let presented = Presented::parse(&with_more.to_string()).expect("a receipt");
+    assert_eq!(presented.check_signature(key().public()), Err(Unfit::Signature));
+}
+
+#[test]
+fn a_receipt_changed_at_any_byte_is_not_believed() {
+    let text = claimed(b"x").issue(&key()).expect("a receipt");
+    for at in 0..text.len() {
+        let mut other = text.clone().into_bytes();
+        other[at] = if other[at] == b'0' { b'1' } else { b'0' };
+        let Ok(other) = String::from_utf8(other) else { continue };
+        let presented = Presented::parse(&other);
+        let is_believed = presented.is_ok_and(|receipt| receipt.check_signature(key().public()).is_ok());
+        assert!(!is_believed, "{other}");
+    }
+}
+
+#[test]
+fn what_is_no_receipt_is_refused() {
+    let text = claimed(b"x").issue(&key()).expect("a receipt");
+    let twice = text.replacen('{', "{\"sha256\":\"00\",", 1);
+    let later = text.replace("receipt-v1", "receipt-v2");
+    let fraction = text.replace("\"rows\":4", "\"rows\":4.5");
+    for other in ["", "[]", "{}", "no JSON", &twice, &later, &fraction] {
+        assert!(Presented::parse(other).is_err(), "{other}");
+    }
+}
+
+#[test]
+fn exports_that_did_not_complete_prove_nothing() {
+    for outcome in [None, Some("failed"), Some("disconnected"), Some("denied")] {
+        let text = Receipt { outcome, ..claimed(b"x") }.issue(&key()).expect("a receipt");
+        let verdict = compare(&Presented::parse(&text).expect("a receipt"), b"x");
+        assert!(matches!(verdict, Verdict::Incomplete { .. }), "{verdict:?}");
+    }
+    let head = Receipt { sha256: None, rows: None, bytes: None, ..claimed(b"") };
+    let text = head.issue(&key()).expect("a receipt");
+    assert!(text.contains("\"rows\":null") && text.contains("\"bytes\":null"), "{text}");
+    assert_eq!(compare(&Presented::parse(&text).expect("a receipt"), b""), Verdict::NoExport);
+}
+
+#[test]
+fn a_running_export_is_not_signed() {
+    let running = Receipt { outcome: None, sha256: None, ended_at: None, ..claimed(b"") };
+    let text = running.issue(&key()).expect("a receipt");
+    assert!(text.contains("\"outcome\":null") && !text.contains("sign"), "{text}");
+    let presented = Presented::parse(&text).expect("a receipt");
+    assert_eq!(presented.check_signature(key().public()), Err(Unfit::Unsigned));
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_a_receipt_or_an_error(text in "(\\{\"type\":\"headcount-receipt-v1\",.{0,40}\\}|.{0,60})") {
+        if let Ok(receipt) = Presented::parse(&text) {
+            prop_assert!(receipt.check_signature(key().public()).is_err());
+        }
+    }
+
+    /// White space and the order of members are nothing that is signed; all else is.
+    #[test]
+    fn a_receipt_that_was_changed_is_not_believed(edits in prop::collection::vec((any::<prop::sample::Index>(), any::<char>()), 1..3)) {
+        let issued = claimed(EXPORT.as_bytes()).issue(&key()).expect("a receipt");
+        let mut text: Vec<char> = issued.chars().collect();
+        for (at, c) in edits {
+            let at = at.index(text.len());
+            text[at] = c;
+        }
+        let text: String = text.into_iter().collect();
+        if let Ok(receipt) = Presented::parse(&text)
+            && receipt.check_signature(key().public()).is_ok()
+        {
+            let [found, expected] = [&text, &issued].map(|text| serde_json::from_str::<serde_json::Value>(text).expect("JSON"));
+            prop_assert_eq!(found, expected);
+        }
+    }
+
+    #[test]
+    fn any_file_is_compared(file: Vec<u8>, at: prop::sample::Index, is_a_part: bool) {
+        let whole = EXPORT.as_bytes();
+        let file = if is_a_part { whole[..at.index(whole.len() + 1)].to_vec() } else { file };
+        let is_unchanged = matches!(compare(&receipt(whole), &file), Verdict::Unchanged { mark: None, .. });
+        prop_assert_eq!(is_unchanged, file == whole);
+    }
+
+    #[test]
+    fn any_bytes_are_a_public_key_or_none(mut pem in prop::collection::vec(any::<u8>(), 0..80), edit in prop::option::of((any::<prop::sample::Index>(), any::<u8>()))) {
+        let _ = PublicKey::from_pem(&pem);
+        pem = key().public().to_pem().into_bytes();
+        if let Some((at, byte)) = edit {
+            let at = at.index(pem.len());
+            pem[at] = byte;
+        }
+        let _ = PublicKey::from_pem(&pem);
+    }
+}
