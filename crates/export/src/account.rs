@@ -83,7 +83,7 @@ impl Account {
         self.hasher.clone().finalize().into()
     }
 
-    /// Settles the export. The record is written by a task of its own, which goes on if the body is dropped.
+    /// Settles the export. The record is written by a task of its own, which goes on if the stream is dropped.
     pub(super) fn settle(
         &mut self,
         outcome: Outcome,
@@ -162,7 +162,7 @@ impl Drop for Account {
 }
 
 /// Whether a client was cut off because it took nothing of its answer for too long. Whoever cuts it off says so
-/// before it drops the body; the account reads it when the body is dropped.
+/// before it drops the stream; the account reads it when the stream is dropped.
 #[derive(Clone, Debug, Default)]
 pub struct Stall {
     connection: Arc<AtomicBool>,

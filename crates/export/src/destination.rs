@@ -9,7 +9,7 @@ use futures_util::StreamExt;
 use std::io;
 
 /// What takes an export. Nothing is seen of it under its final name before [`Destination::commit`]; dropped, or with the process
-/// killed, it leaves nothing that looks finished. (The body of a response asks for its bytes itself, and is none.)
+/// killed, it leaves nothing that looks finished. (The body of a response is none: the server asks it for its bytes.)
 pub trait Destination: Send {
     /// Takes the next bytes.
     ///
@@ -32,7 +32,7 @@ pub trait Destination: Send {
 /// Why an export did not get to its destination.
 #[derive(Debug, thiserror::Error)]
 pub enum TransferError {
-    #[error("the export is not complete: {0}")]
+    #[error("the export is not complete")]
     Incomplete(#[from] Broken),
     /// Of the destination.
     #[error("the export cannot be written: {0}")]

@@ -1,4 +1,4 @@
-//! Runs exports: a slot, an audit record, a scan, a body that settles the record at its end.
+//! Runs exports: a slot, an audit record, a scan, a stream that settles the record at its end.
 
 mod account;
 pub mod destination;
@@ -212,7 +212,7 @@ impl Exporter {
     }
 }
 
-/// Reads the source for a body in the format of the plan, and frees the slot when that is done and nothing is in memory of it but
+/// Reads the source for a stream in the format of the plan, and frees the slot when that is done and nothing is in memory of it but
 /// the next chunk.
 async fn scan(exporter: Arc<Exporter>, plan: Plan, progress: mpsc::Sender<Progress>, relay: Arc<Relay>) {
     match plan.format {

@@ -6,6 +6,7 @@ use headcount_format::masks::Masks;
 use headcount_format::{Encoder, Format};
 use headcount_model::mask::Mask;
 use headcount_model::plan::{OutputFormat, Plan, ProfileColumn};
+use headcount_model::schema::Schema;
 use headcount_model::sensitive::{self, Sensitivity};
 use headcount_model::value::Value;
 use headcount_source::{Closed, RowSink, SourceError};
@@ -79,7 +80,11 @@ impl Exporter {
     async fn row_bytes_as(&self, format: impl Format, plan: &Plan) -> Result<f64, SourceError> {
         let sample = Plan { filters: Vec::new(), after: None, limit: Some(SAMPLE), ..plan.clone() };
         let masks = Masks::of(&self.pseudonyms, plan.columns.iter().map(|shown| shown.mask));
-        let measure = Measure { encoder: format.encoder(masks), buffer: Vec::new(), rows: 0 };
+        let measure = move |schema: &Schema| Measure {
+            encoder: format.encoder(schema, masks),
+            buffer: Vec::new(),
+            rows: 0,
+        };
         let measured = self.source.scan(&sample, measure).await?;
         Ok(measured.buffer.len() as f64 / f64::from(measured.rows.max(1)))
     }

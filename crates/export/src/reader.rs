@@ -1,5 +1,5 @@
-//! Reads a running scan: its parts, in their order, to their end, and makes one file of them. Why a scan failed comes past them
-//! (`relay.rs`).
+//! Reads a running scan: its parts, in their order, to their end, and makes one file of them. Why a scan failed is told
+//! by `relay.rs`, not through the parts.
 
 use super::writer::{Message, Progress};
 use bytes::Bytes;
@@ -36,7 +36,7 @@ impl PartsReader {
 
     /// Whether something waits to be read.
     pub(super) fn is_ready(&self) -> bool {
-        self.part.as_ref().map_or(self.parts.len(), mpsc::Receiver::len) > 0
+        self.is_complete || self.part.as_ref().map_or(self.parts.len(), mpsc::Receiver::len) > 0
     }
 
     pub(super) fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next> {
@@ -49,18 +49,26 @@ impl PartsReader {
                     Some(Message::Chunk { bytes, rows }) => {
                         return Poll::Ready(Next::Chunk { bytes: self.after_head(bytes), rows });
                     }
-                    Some(Message::End) => self.part = None,
+                    Some(Message::End) => {
+                        self.part = None;
+                        // Parts without rows may be long: the beginning of the file does not wait for the others.
+                        if !self.head.is_empty() {
+                            let bytes = self.after_head(Bytes::new());
+                            return Poll::Ready(Next::Chunk { bytes, rows: 0 });
+                        }
+                    }
                     // Its worker failed. What other workers read does not matter any more.
                     None => return self.poll_failure(context).map(|error| Next::Verdict(Err(error))),
                 }
             } else {
                 match ready!(self.parts.poll_recv(context)) {
-                    Some(Progress::Begin(assembler)) => {
-                        self.head.clear();
-                        assembler.head(&mut self.head);
-                        self.assembler = Some(assembler);
+                    Some(Progress::Part { assembler, messages }) => {
+                        if let Some(assembler) = assembler {
+                            assembler.head(&mut self.head);
+                            self.assembler = Some(assembler);
+                        }
+                        self.part = Some(messages);
                     }
-                    Some(Progress::Part(part)) => self.part = Some(part),
                     Some(Progress::End) => {
                         self.is_complete = true;
                         if let Some(bytes) = self.end() {
@@ -95,7 +103,7 @@ impl PartsReader {
 
     /// Waits until a scan is over of which a part is not whole.
     fn poll_failure(&mut self, context: &mut Context<'_>) -> Poll<SourceError> {
-        while let Some(Progress::Part(_) | Progress::Begin(_)) = ready!(self.parts.poll_recv(context)) {}
+        while let Some(Progress::Part { .. }) = ready!(self.parts.poll_recv(context)) {}
         Poll::Ready(no_verdict())
     }
 }

@@ -1,5 +1,5 @@
-//! What stands between a scan and its body, so that a slow client never holds the database: the body reads the scan itself as
-//! long as it keeps up; then a spill task in the scan's task does, at the speed of the scan, and keeps what the body has not taken.
+//! What stands between a scan and its stream, so that a slow client never holds the database: the stream reads the scan itself as
+//! long as it keeps up; then a spill task in the scan's task does, at the speed of the scan, and keeps what the stream has not taken.
 //! So it does with what is left when the scan is done.
 
 use super::reader::{Next, PartsReader, no_verdict};
@@ -18,19 +18,19 @@ use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-/// How often to look how the body keeps up.
+/// How often to look how the stream keeps up.
 const TICK: Duration = Duration::from_millis(20);
-/// Bytes that a body should take in a tick, if they are there: 10 MB/s. Compressing for a fast client is faster.
+/// Bytes that a stream should take in a tick, if they are there: 10 MB/s. Compressing for a fast client is faster.
 const PACE: usize = 200_000;
 /// Who is so far behind that pace is slow: after 160 ms, if it takes nothing at all.
 const BEHIND: usize = 8 * PACE;
 
-/// Shared by a scan and its body.
+/// Shared by a scan and its stream.
 pub(super) struct Relay {
     state: Mutex<State>,
-    /// The body has taken all that waited.
+    /// The stream has taken all that waited.
     emptied: Notify,
-    /// The body has the verdict.
+    /// The stream has the verdict.
     over: Notify,
     spools: Arc<Spools>,
 }
@@ -38,21 +38,21 @@ pub(super) struct Relay {
 struct State {
     /// `None`: the spill task has it.
     reader: Option<PartsReader>,
-    /// What the spill task has read and the body has not taken; or how the scan failed.
+    /// What the spill task has read and the stream has not taken; or how the scan failed.
     waiting: VecDeque<Pending>,
-    /// The body's, where it waits.
+    /// The stream's, where it waits.
     waker: Option<Waker>,
-    /// Bytes that the body took from the reader since the last tick.
+    /// Bytes that the stream took from the reader since the last tick.
     taken: usize,
     /// Whether the source is not read any more, and every row came.
     is_scanned: bool,
-    /// Whether the body has the verdict.
+    /// Whether the stream has the verdict.
     is_over: bool,
-    /// What the export holds, until its body is gone: the right to read the source, or to wait for its client.
+    /// What the export holds, until its stream is gone: the right to read the source, or to wait for its client.
     slot: Option<Slot>,
 }
 
-/// What the body takes.
+/// What the stream takes.
 pub(super) enum Pending {
     InMemory(Next),
     Spooled(Stored),
@@ -67,7 +67,7 @@ impl Relay {
         Arc::new(Self { state: Mutex::new(state), emptied: Notify::new(), over: Notify::new(), spools })
     }
 
-    /// Keeps the export's slot until its body is gone.
+    /// Keeps the export's slot until its stream is gone.
     pub(super) fn hold(&self, slot: Slot) {
         self.state().slot = Some(slot);
     }
@@ -79,13 +79,13 @@ impl Relay {
         }
     }
 
-    /// The body is gone.
+    /// The stream is gone.
     pub(super) fn let_go(&self) {
         let slot = self.state().slot.take();
         drop(slot);
     }
 
-    /// The next that the scan gave, for the body.
+    /// The next that the scan gave, for the stream.
     pub(super) fn poll_take(&self, context: &mut Context<'_>) -> Poll<Pending> {
         let mut state = self.state();
         let next = match &mut state.reader {
@@ -112,7 +112,7 @@ impl Relay {
         next
     }
 
-    /// Runs a scan to its verdict, and until what is left of it is with the body or in the spool. A good verdict follows the
+    /// Runs a scan to its verdict, and until what is left of it is with the stream or in the spool. A good verdict follows the
     /// parts; a bad one does not wait for them.
     pub(super) async fn run(
         &self,
@@ -122,7 +122,7 @@ impl Relay {
         let mut scan = pin!(async {
             scan.await?;
             self.state().is_scanned = true;
-            // Nobody listens after the body is gone, and then nobody needs to.
+            // Nobody listens after the stream is gone, and then nobody needs to.
             let _ = progress.send(Progress::End).await;
             self.over().await;
             Ok::<_, SourceError>(())
@@ -132,7 +132,7 @@ impl Relay {
             verdict = &mut scan => if let Err(error) = verdict {
                 self.end(Err(error));
             },
-            reader = self.slow_body() => {
+            reader = self.slow_reader() => {
                 let mut ending = Ending { relay: self, verdict: Err(no_verdict()) };
                 ending.verdict = self.spill(scan, reader).await;
             }
@@ -147,15 +147,15 @@ impl Relay {
         }
     }
 
-    /// Waits until the body has the verdict.
+    /// Waits until the stream has the verdict.
     async fn over(&self) {
         while !self.state().is_over {
             self.over.notified().await;
         }
     }
 
-    /// Resolves when the body is slow, with the reader that it had.
-    async fn slow_body(&self) -> PartsReader {
+    /// Resolves when the stream is slow, with the reader that it had.
+    async fn slow_reader(&self) -> PartsReader {
         let mut ticks = interval(TICK);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         let mut behind = 0_usize;
@@ -177,7 +177,7 @@ impl Relay {
         }
     }
 
-    /// Reads for the body until the verdict, which is also that the body is too slow, or that the spool fails.
+    /// Reads for the stream until the verdict, which is also that the stream is too slow, or that the spool fails.
     async fn spill(
         &self,
         scan: Pin<&mut impl Future<Output = Result<(), SourceError>>>,
@@ -229,7 +229,7 @@ impl Relay {
         }
     }
 
-    /// Keeps a chunk for the body: in memory where nothing else waits, else in the spool.
+    /// Keeps a chunk for the stream: in memory where nothing else waits, else in the spool.
     async fn keep(&self, bytes: Bytes, rows: u64, spool: &mut Option<Spool>) -> Result<(), SourceError> {
         let room = self.room(&bytes, spool.as_ref()).await;
         let next = match spool.as_mut().zip(room) {
@@ -242,7 +242,7 @@ impl Relay {
         Ok(())
     }
 
-    /// Waits for room in the spool; `None` as soon as nothing waits for the body, because then none is needed.
+    /// Waits for room in the spool; `None` as soon as nothing waits for the stream, because then none is needed.
     async fn room(&self, bytes: &Bytes, spool: Option<&Spool>) -> Option<Reservation> {
         let mut room = pin!(async {
             match spool {
@@ -292,7 +292,7 @@ impl State {
     }
 }
 
-/// Gives the body its verdict, even where the spill task dies.
+/// Gives the stream its verdict, even where the spill task dies.
 struct Ending<'a> {
     relay: &'a Relay,
     verdict: Result<(), SourceError>,

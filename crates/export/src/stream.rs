@@ -21,7 +21,7 @@ use tokio::task::{AbortHandle, JoinHandle};
 #[error("{0}")]
 pub struct Broken(String);
 
-/// What a complete export was.
+/// What an export was, so far or at its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Summary {
     /// That of its record.
@@ -52,7 +52,7 @@ enum State {
     },
     /// What was counted ahead is being given back.
     Closing(Result<(), SourceError>),
-    /// The outcome is being recorded; how the body ends is known.
+    /// The outcome is being recorded; how the stream ends is known.
     Settling(JoinHandle<Result<(), StoreError>>, Result<(), Broken>),
     Ended,
 }

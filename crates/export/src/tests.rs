@@ -120,15 +120,15 @@ async fn a_scan_that_panics_breaks_the_export() {
     let relay = Relay::new(parts, Arc::clone(&site.exporter.spools));
     let scan = tokio::spawn(async move {
         let (chunks, part) = mpsc::channel(1);
-        progress.send(Progress::Part(part)).await.expect("a body");
+        progress.send(Progress::Part { assembler: None, messages: part }).await.expect("a stream");
         let header = Message::Chunk { bytes: Bytes::from_static(b"id\r\n"), rows: 0 };
-        chunks.send(header).await.expect("a body");
+        chunks.send(header).await.expect("a stream");
         panic!("as a bug would");
     });
     let account = opening.await.expect("an account");
-    let body = ExportStream::begin(account, relay, scan.abort_handle(), None).await.expect("an export");
+    let stream = ExportStream::begin(account, relay, scan.abort_handle(), None).await.expect("an export");
     drop(draft);
-    assert!(body.try_collect::<Vec<_>>().await.is_err());
+    assert!(stream.try_collect::<Vec<_>>().await.is_err());
     let records = site.settled().await;
     assert_eq!(records.len(), 1);
     assert_eq!(records[0].outcome, Some(Outcome::Failed));
@@ -148,8 +148,8 @@ async fn a_clock_that_is_set_back_makes_no_export_that_ends_before_it_begins() {
         let mut draft = site.draft(id).await;
         draft.request.time = backwards();
         let plan = Plan::new(Arc::new(Profile::minimal()));
-        let body = site.exporter.start(plan, &mut draft, Terms::default()).await.expect("an export");
-        let chunks: Vec<Bytes> = body.try_collect().await.expect("all rows");
+        let stream = site.exporter.start(plan, &mut draft, Terms::default()).await.expect("an export");
+        let chunks: Vec<Bytes> = stream.try_collect().await.expect("all rows");
         assert!(chunks.concat().ends_with(b"3,c,C\r\n"));
     }
     drop(site.draft("d").await);

@@ -24,7 +24,7 @@ const CHUNKS_IN_FLIGHT: usize = 2;
 /// Full buffers of a part that waits for its turn: as many as it has, so that its worker can go on to the next.
 const CHUNKS_IN_PART: usize = 9;
 
-/// What a part of a scan tells the body.
+/// What a part of a scan tells the stream.
 #[derive(Debug)]
 pub(super) enum Message {
     Chunk {
@@ -36,24 +36,26 @@ pub(super) enum Message {
     End,
 }
 
-/// What a scan tells the body.
+/// What a scan tells the stream.
 pub(super) enum Progress {
-    /// What makes a file of the parts. Comes first.
-    Begin(Box<dyn Assembler>),
-    /// The part that follows those before it.
-    Part(mpsc::Receiver<Message>),
+    /// The part that follows those before it; with the first one, what makes a file of all.
+    Part { assembler: Option<Box<dyn Assembler>>, messages: mpsc::Receiver<Message> },
     /// There are no more: a scan that does not say so did not end well.
     End,
 }
 
-/// Makes the sinks of a scan, in the order in which the body reads them.
+/// Makes the sinks of a scan, in the order in which the stream reads them.
 pub(super) struct PartWriters<F> {
     format: F,
+    /// Empty until the scan begins.
+    schema: Schema,
     /// Of the columns, in their order.
     masks: Vec<Option<Mask>>,
     pseudonyms: PseudonymKey,
     progress: mpsc::Sender<Progress>,
     buffers: Buffers,
+    /// There from the beginning of the scan to its first sink.
+    assembler: Option<Box<dyn Assembler>>,
     is_first: bool,
 }
 
@@ -66,13 +68,16 @@ impl<F: Format> PartWriters<F> {
     ) -> Self {
         let masks = plan.columns.iter().map(|shown| shown.mask).collect();
         let buffers = Buffers::default();
-        Self { format, masks, pseudonyms, progress, buffers, is_first: true }
+        let schema = Schema(Vec::new());
+        Self { format, schema, masks, pseudonyms, progress, buffers, assembler: None, is_first: true }
     }
 
     async fn writer(&mut self, chunks: usize) -> Result<ChunkWriter<F::Encoder>, Closed> {
-        let (sender, receiver) = mpsc::channel(chunks);
-        self.progress.send(Progress::Part(receiver)).await.map_err(|_| Closed)?;
-        let encoder = self.format.encoder(Masks::of(&self.pseudonyms, self.masks.iter().copied()));
+        let (sender, messages) = mpsc::channel(chunks);
+        let part = Progress::Part { assembler: self.assembler.take(), messages };
+        self.progress.send(part).await.map_err(|_| Closed)?;
+        let encoder =
+            self.format.encoder(&self.schema, Masks::of(&self.pseudonyms, self.masks.iter().copied()));
         let buffers = self.buffers.clone();
         let (buffer, full_at) = match std::mem::take(&mut self.is_first) {
             true => (Vec::with_capacity(FIRST_CHUNK + SLACK), FIRST_CHUNK),
@@ -85,9 +90,9 @@ impl<F: Format> PartWriters<F> {
 impl<F: Format> Parts for PartWriters<F> {
     type Sink = ChunkWriter<F::Encoder>;
 
-    async fn begin(&mut self, schema: &Schema) -> Result<(), Closed> {
-        let assembler = self.format.assembler(schema);
-        self.progress.send(Progress::Begin(assembler)).await.map_err(|_| Closed)
+    fn begin(&mut self, schema: &Schema) {
+        self.schema = schema.clone();
+        self.assembler = Some(self.format.assembler(schema));
     }
 
     async fn only(mut self) -> Result<Self::Sink, Closed> {

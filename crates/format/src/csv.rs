@@ -10,11 +10,11 @@ use headcount_model::value::{Look, Value};
 /// The byte order mark in UTF-8 (Unicode 16.0 section 23.8), by which Excel knows the encoding.
 const BYTE_ORDER_MARK: &[u8] = "\u{feff}".as_bytes();
 
-/// CSV. Its records are appended; whoever calls it owns the buffer.
+/// The format CSV, with its options. Whoever calls it owns the buffer.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Csv(pub CsvOptions);
 
-/// The records of a part of an export, with or without masks.
+/// Writes the records of one part, with or without masks.
 pub struct CsvEncoder {
     csv: Csv,
     masks: Option<Masks>,
@@ -29,7 +29,7 @@ struct CsvAssembler {
 impl Format for Csv {
     type Encoder = CsvEncoder;
 
-    fn encoder(&self, masks: Option<Masks>) -> CsvEncoder {
+    fn encoder(&self, _: &Schema, masks: Option<Masks>) -> CsvEncoder {
         CsvEncoder { csv: *self, masks }
     }
 

@@ -1,7 +1,7 @@
 //! Rows to bytes, one format a file. Knows no database and no socket: values in, bytes appended to a buffer.
 //!
-//! A format has two halves. [`Encoder`]s make fragments of rows, each on the thread that reads the rows, several at a time. One
-//! [`Assembler`] stands where the fragments come by in their order, and gives the file its beginning and its end.
+//! A format has two halves. [`Encoder`]s make fragments of rows, each on the thread that reads the rows, several at a time. An
+//! [`Assembler`] gives the file that they make in their order its beginning and its end.
 
 pub mod csv;
 pub mod masks;
@@ -15,9 +15,9 @@ pub trait Format: Clone + Send + 'static {
     type Encoder: Encoder;
 
     /// What makes fragments of the rows of one part of the scan.
-    fn encoder(&self, masks: Option<Masks>) -> Self::Encoder;
+    fn encoder(&self, schema: &Schema, masks: Option<Masks>) -> Self::Encoder;
 
-    /// What makes a file of all fragments.
+    /// What gives the file its beginning and its end.
     fn assembler(&self, schema: &Schema) -> Box<dyn Assembler>;
 }
 

@@ -1,11 +1,10 @@
-//! What is done with keys, flags and the audit, whoever asks for it: the command line, the API, or a page. Nothing here prints, and
+//! What is done with keys, flags and the audit, whoever asks for it: the command line, the API. Nothing here prints, and
 //! nothing knows of HTTP; exports are done by [`headcount_export::Exporter`] in the same way.
 
 pub mod audit;
 pub mod flags;
 pub mod keys;
 
-use headcount_proof::canonical::InexactNumber;
 use headcount_store::StoreError;
 
 /// Why something is not done. Its text says what to do instead.
@@ -21,8 +20,6 @@ pub enum ServiceError {
     Store(#[from] StoreError),
     #[error("the system gives no random bytes: {0}")]
     NoRandom(getrandom::Error),
-    #[error(transparent)]
-    Receipt(#[from] InexactNumber),
 }
 
 /// Bytes that nobody can guess.

@@ -95,6 +95,14 @@ impl Filter {
         }
     }
 
+    /// The text that it compares with, if it compares texts.
+    pub fn text(&self) -> Option<&str> {
+        match self {
+            Self::Email(email) => Some(email),
+            Self::AtOrAfter(..) | Self::Before(..) | Self::Is(..) => None,
+        }
+    }
+
     /// The parameter that asks for it: `created_after` is that of `created_at`.
     pub fn parameter(&self) -> &'static str {
         let name = match self {
@@ -108,7 +116,7 @@ impl Filter {
     }
 }
 
-/// One export, decided: which columns of which rows, in which dialect. The order is always ascending by id.
+/// One export, decided: which columns of which rows, in which format. The order is always ascending by id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Plan {
     pub profile: Arc<Profile>,
@@ -163,10 +171,8 @@ impl Plan {
 
     /// The texts that the database compares with its own, each with the parameter that it came in.
     pub fn texts(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let filters = self.filters.iter().filter_map(|filter| match filter {
-            Filter::Email(email) => Some((filter.parameter(), email.as_str())),
-            Filter::AtOrAfter(..) | Filter::Before(..) | Filter::Is(..) => None,
-        });
+        let filters =
+            self.filters.iter().filter_map(|filter| filter.text().map(|text| (filter.parameter(), text)));
         filters.chain(self.after.as_deref().map(|after| ("after", after)))
     }
 

@@ -67,7 +67,7 @@ pub trait Parts: Send + 'static {
     type Sink: RowSink + 'static;
 
     /// Takes what the rows will be, before the first sink is made; again where the scan has to begin anew.
-    fn begin(&mut self, schema: &Schema) -> impl Future<Output = Result<(), Closed>> + Send;
+    fn begin(&mut self, schema: &Schema);
 
     /// The sink of a scan that is not divided.
     fn only(self) -> impl Future<Output = Result<Self::Sink, Closed>> + Send;
@@ -204,14 +204,19 @@ impl Source {
         }
     }
 
-    /// Pushes every row of the plan, from one consistent snapshot, into `sink`; returns when the last one is in.
+    /// Pushes every row of the plan, from one consistent snapshot, into the sink that is made for its schema; returns it when the last
+    /// one is in.
     /// The last rows are not flushed. For a few rows, which have to come in the time that a source may take for an answer.
     /// Dropping the future stops the scan and frees the connection.
     ///
     /// # Errors
     ///
     /// Anything that kept even one row from being pushed.
-    pub async fn scan<S: RowSink + 'static>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
+    pub async fn scan<S: RowSink + 'static>(
+        &self,
+        plan: &Plan,
+        sink: impl FnOnce(&Schema) -> S + Send + 'static,
+    ) -> Result<S, SourceError> {
         match &self.engine {
             Engine::Sqlite(source) => in_time(self.stall, source.scan(plan, sink)).await,
             Engine::Postgres(source) => in_time(self.stall, source.scan(plan, sink)).await,

@@ -69,10 +69,14 @@ impl PostgresSource {
         Ok(Self { connector, mapping, parallelism, spare })
     }
 
-    pub(super) async fn scan<S: RowSink>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
+    pub(super) async fn scan<S: RowSink>(
+        &self,
+        plan: &Plan,
+        sink: impl FnOnce(&Schema) -> S + Send,
+    ) -> Result<S, SourceError> {
         let mut session = self.connector.open().await?;
         let query = self.prepare(&mut session, plan).await?;
-        let sink = self.push_all(&mut session, &query, sink).await?;
+        let sink = self.push_all(&mut session, &query, sink(&query.schema)).await?;
         holders::were_here(&session, &self.mapping).await?;
         session.finish().await;
         Ok(sink)
@@ -211,7 +215,7 @@ impl PostgresSource {
         let selection = Selection::of(plan, &dialect);
         let statement = Statement::of(plan, &selection, &self.mapping, &mut dialect)?;
         let texts = dialect.texts;
-        let converted_from = session.database.converted_from.clone();
+        let (is_utf8, converted_from) = (session.database.is_utf8, session.database.converted_from.clone());
         let wires = selection.columns().iter().map(|column| types.of(column).wire()).collect();
         let probe = self.probe(&referenced, conditions.iter().map(|(_, sql)| sql), &names);
         Ok(Query {
@@ -226,6 +230,7 @@ impl PostgresSource {
             id_type,
             compares_texts,
             converted_from,
+            is_of_no_encoding: !is_utf8,
             elsewhere,
             avoided,
         })
@@ -365,7 +370,7 @@ impl PostgresSource {
         let (id_at, column) = (query.selection.id_at(), query.selection.columns().get(at));
         let odd = query.wires.get(at).and_then(|wire| data_row::odd_time(*wire, data_row::cell_at(row, at)?));
         let problem = match (column, odd) {
-            (Some(column), _) if problem == NOT_UTF8 => {
+            (Some(column), _) if problem == NOT_UTF8 && query.is_of_no_encoding => {
                 format!("{problem}; {}", texts::remedy(column, &self.mapping.sql(column)))
             }
             (Some(column), Some(odd)) => {
@@ -417,6 +422,8 @@ struct Query {
     compares_texts: bool,
     /// The encoding from which the server converts texts, if it does.
     converted_from: Option<String>,
+    /// Whether the database does not know what its texts are (`SQL_ASCII`).
+    is_of_no_encoding: bool,
     elsewhere: Elsewhere,
     /// What is in an outdated order, so that no index is used.
     avoided: Vec<String>,

@@ -68,10 +68,14 @@ impl SqliteSource {
         self.is_immutable = true;
     }
 
-    pub(super) async fn scan<S: RowSink + 'static>(&self, plan: &Plan, sink: S) -> Result<S, SourceError> {
+    pub(super) async fn scan<S: RowSink + 'static>(
+        &self,
+        plan: &Plan,
+        sink: impl FnOnce(&Schema) -> S + Send + 'static,
+    ) -> Result<S, SourceError> {
         let source = self.clone();
         let opened = threads::run(move || source.connect()).await?;
-        self.scan_on(opened, plan, |_| Ok(sink)).await
+        self.scan_on(opened, plan, |schema| Ok(sink(schema))).await
     }
 
     /// Scans on one thread alone.

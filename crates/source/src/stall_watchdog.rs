@@ -105,8 +105,8 @@ pub(super) struct Watched<P> {
 impl<P: Parts> Parts for Watched<P> {
     type Sink = WatchedSink<P::Sink>;
 
-    async fn begin(&mut self, schema: &Schema) -> Result<(), Closed> {
-        self.parts.begin(schema).await
+    fn begin(&mut self, schema: &Schema) {
+        self.parts.begin(schema);
     }
 
     async fn only(mut self) -> Result<Self::Sink, Closed> {

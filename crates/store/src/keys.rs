@@ -14,7 +14,7 @@ use std::fmt;
 pub const EXPORT: &str = "users:export";
 /// The grant of the full export.
 pub const EXPORT_FULL: &str = "users:export_full";
-/// The grant of all receipts, whoever made the export.
+/// The grant of all records and receipts, whoever made the export.
 pub const AUDIT_READ: &str = "audit:read";
 
 named! {

@@ -3,9 +3,11 @@
 use super::Destination;
 use crate::stream::Summary;
 use headcount_files::{links, owner};
+use rustix::fs::OFlags;
+use rustix::process::geteuid;
 use std::fs::{File, Permissions};
 use std::io::{self, ErrorKind, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 use tempfile::NamedTempFile;
@@ -13,8 +15,9 @@ use tempfile::NamedTempFile;
 /// What files are called until they are complete.
 const PREFIX: &str = ".headcount-";
 const SUFFIX: &str = ".part";
-/// How long such a file may be there before it is locked.
-const UNLOCKED: Duration = Duration::from_secs(60);
+/// How long such a file may be there and written to by nobody, without being taken for left: where locks are not seen, as on some
+/// network file systems, only its age tells.
+const UNLOCKED: Duration = Duration::from_secs(86_400);
 
 /// Why there can be no file.
 #[derive(Debug, thiserror::Error)]
@@ -50,7 +53,7 @@ impl LocalFile {
         // To what a link of ours points at: the link should stay.
         let path = links::follow(name).map_err(|error| unwritable(error.to_string()))?;
         let directory = path.parent().unwrap_or(Path::new("/"));
-        clear(directory);
+        tokio::task::block_in_place(|| clear(directory));
         let file = tempfile::Builder::new().prefix(PREFIX).suffix(SUFFIX).tempfile_in(directory);
         let file = file.map_err(|error| unwritable(why_unwritable(directory, &error)))?;
         // Where there are no locks nobody clears, either.
@@ -107,9 +110,16 @@ fn clear(directory: &Path) {
 
 /// Whether nobody writes a file any more.
 fn is_left(path: &Path) -> bool {
-    let Ok(file) = File::options().write(true).open(path) else { return false };
-    let age = file.metadata().and_then(|metadata| metadata.modified()).map(|time| time.elapsed());
-    matches!(age, Ok(Ok(age)) if age > UNLOCKED) && file.try_lock().is_ok()
+    // Somebody may have put something else there since it was looked at.
+    let flags = OFlags::NOFOLLOW | OFlags::NONBLOCK;
+    let opened = File::options().write(true).custom_flags(flags.bits().cast_signed()).open(path);
+    let Ok(file) = opened else { return false };
+    let Ok(metadata) = file.metadata() else { return false };
+    let age = metadata.modified().map(|time| time.elapsed());
+    metadata.is_file()
+        && metadata.uid() == geteuid().as_raw()
+        && matches!(age, Ok(Ok(age)) if age > UNLOCKED)
+        && file.try_lock().is_ok()
 }
 
 /// In bytes; 0 of a file that is not there.

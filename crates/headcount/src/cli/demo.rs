@@ -47,7 +47,7 @@ pub(super) async fn run(config: Config, load: serve::Load, count: u32) -> anyhow
             rows_per_day: None,
             lifetime: Some(LIFETIME),
         };
-        let (_, secret) = key.checked(&config.profiles)?.create(&store, now).await?;
+        let (_, secret) = key.checked(&config.profiles)?.create(&store, Timestamp::now()).await?;
         Ok::<_, ServiceError>(secret)
     };
     let standard = make(STANDARD_NAME, KeyKind::Standard).await?;

@@ -68,7 +68,6 @@ fn parse_lifetime(text: &str) -> Result<Duration, String> {
 }
 
 pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()> {
-    let now = Timestamp::now();
     match command {
         Command::Create { name, kind, exports, grants, without, rows_per_day, expires } => {
             let of_export = |name: &String| profile_named(config, name).map(|profile| profile.grant.clone());
@@ -76,24 +75,29 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             let grants = [only, grants].concat();
             let key = NewKey { name, kind, grants, without, rows_per_day, lifetime: expires };
             let key = key.checked(&config.profiles).map_err(told)?;
-            let (key, secret) = key.create(&open_store(config).await?, now).await.map_err(told)?;
+            let store = open_store(config).await?;
+            let (key, secret) = key.create(&store, Timestamp::now()).await.map_err(told)?;
             let (id, name, grants) = (&key.id, &key.name, key.grants.join(", "));
             let store = place_of_store(config);
             tell!("made key {id} '{name}' with {grants} in {store}; it is not shown again");
             print(&format!("{}\n", secret.reveal()))
         }
         Command::List { json } => {
-            let keys = keys::list(&existing_store(config).await?, now).await?;
+            let store = existing_store(config).await?;
+            let now = Timestamp::now();
+            let keys = keys::list(&store, now).await?;
             if json { print_json(&keys) } else { print(&listing(&keys, now)) }
         }
         Command::Revoke { key } => {
-            let id = keys::revoke(&open_store(config).await?, &key, now).await?;
+            let store = open_store(config).await?;
+            let id = keys::revoke(&store, &key, Timestamp::now()).await?;
             tell!("revoked {id}");
             Ok(())
         }
         Command::Rotate { key } => {
-            let Rotated { old, key, secret } =
-                keys::rotate(&open_store(config).await?, &key, now).await.map_err(told)?;
+            let store = open_store(config).await?;
+            let rotated = keys::rotate(&store, &key, Timestamp::now()).await.map_err(told)?;
+            let Rotated { old, key, secret } = rotated;
             tell!("made key {} '{}' and revoked {old}; it is not shown again", key.id, key.name);
             print(&format!("{}\n", secret.reveal()))
         }

@@ -33,6 +33,9 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
 
 /// The receipt of an export, as a line of JSON.
 pub(super) async fn of_export(store: &Store, id: &str) -> anyhow::Result<String> {
-    let receipt = audit::receipt(store, id, &receipt_key(store).await?, |_| true).await?;
-    receipt.with_context(|| format!("there is no export '{}'; see: headcount audit list", id.escape_debug()))
+    let record = audit::find(store, id, |_| true).await?;
+    let record = record
+        .with_context(|| format!("there is no export '{}'; see: headcount audit list", id.escape_debug()))?;
+    // Only now: where there is no key yet, one is made.
+    Ok(record.receipt().issue(&receipt_key(store).await?)?)
 }

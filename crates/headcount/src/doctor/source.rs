@@ -213,7 +213,7 @@ async fn values(config: &Config, source: &Source) -> Vec<Finding> {
     for profile in &config.profiles {
         let plan = Plan { limit: Some(SAMPLE), ..Plan::new(Arc::clone(profile)) };
         let sample = Sample { texts: vec![Vec::new(); plan.columns.len()] };
-        match source.scan(&plan, sample).await {
+        match source.scan(&plan, move |_| sample).await {
             Ok(sample) => credentials(config, &plan, &sample, &mut findings),
             Err(error) => {
                 let remedy = match error {

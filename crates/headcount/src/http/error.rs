@@ -254,6 +254,7 @@ impl From<ServiceError> for ApiError {
         match error {
             ServiceError::Store(error) => error.into(),
             ServiceError::Missing(_) => Self::NotFound,
+            ServiceError::Invalid(problem) => Self::Form(problem),
             error => {
                 tracing::error!(%error, "service");
                 Self::Internal

@@ -77,8 +77,8 @@ async fn answer(
         let nothing = futures_util::stream::empty::<Result<Bytes, Infallible>>();
         return Ok(download(profile, media_type, &id, Body::from_stream(nothing)));
     }
-    let body = app.exporter.start(plan, draft, terms).await?;
-    Ok(download(profile, media_type, &id, Body::new(WithTrailers::new(body))))
+    let stream = app.exporter.start(plan, draft, terms).await?;
+    Ok(download(profile, media_type, &id, Body::new(WithTrailers::new(stream))))
 }
 
 /// Records a request that was answered without an export.

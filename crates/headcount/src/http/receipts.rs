@@ -25,9 +25,11 @@ pub(super) async fn show(
     let client = client::address(&app, &request);
     let caller = admit_reader(&app, request.headers(), client, RECEIPT, |_| Ok(())).await?;
     let Ok(Path(id)) = id else { return Err(ApiError::NotFound) };
-    let receipt =
-        audit::receipt(&app.store, &id, &app.receipt_key, |record| may_see(&caller, record)).await?;
-    let receipt = receipt.ok_or(ApiError::NotFound)?;
+    let record = audit::find(&app.store, &id, |record| may_see(&caller, record)).await?;
+    let receipt = record.ok_or(ApiError::NotFound)?.receipt().issue(&app.receipt_key).map_err(|error| {
+        tracing::error!(%error, "receipt");
+        ApiError::Internal
+    })?;
     Ok(([(header::CONTENT_TYPE, "application/json")], receipt).into_response())
 }
 

@@ -27,8 +27,7 @@ const REPR_DIGEST: HeaderName = HeaderName::from_static("repr-digest");
 pub(super) const ANNOUNCED: HeaderValue =
     HeaderValue::from_static("X-Export-Rows, X-Export-Sha256, Repr-Digest");
 
-/// An export as the body of a response: the destination that asks for its bytes itself. It ends with trailers once the export is
-/// complete, and breaks else.
+/// An export as the body of a response. It ends with trailers once the export is complete, and breaks else.
 pub(super) struct WithTrailers {
     export: ExportStream,
     is_ended: bool,

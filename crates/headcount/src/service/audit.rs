@@ -1,8 +1,7 @@
-//! The audit: pages of records, and the receipts that are made of them.
+//! The audit: records, one or a page of them.
 
 use super::ServiceError;
 use headcount_proof::receipt;
-use headcount_proof::signature::SigningKey;
 use headcount_store::Store;
 use headcount_store::audit::{Record, Selection};
 use serde::Serialize;
@@ -29,20 +28,18 @@ pub async fn page(store: &Store, selection: Selection, limit: i64) -> Result<Pag
     Ok(Page { exports, next })
 }
 
-/// The receipt of an export, as a line of JSON; `None` if there is no such export, or whoever asks may not see it.
+/// The record of an export, of which a receipt can be issued; `None` if there is no such export, or whoever asks may not see it.
 ///
 /// # Errors
 ///
 /// The store cannot be reached.
-pub async fn receipt(
+pub async fn find(
     store: &Store,
     id: &str,
-    key: &SigningKey,
     may_see: impl Fn(&Record) -> bool,
-) -> Result<Option<String>, ServiceError> {
+) -> Result<Option<Record>, ServiceError> {
     if !receipt::is_id(id) {
         return Ok(None);
     }
-    let record = store.find_record(id).await?.filter(may_see);
-    Ok(record.map(|record| record.receipt().issue(key)).transpose()?)
+    Ok(store.find_record(id).await?.filter(may_see))
 }

@@ -1,4 +1,4 @@
-//! Feature flags: listed and switched.
+//! Feature flags: found by name, and switched.
 
 use super::ServiceError;
 use crate::config::Config;
@@ -9,7 +9,7 @@ use headcount_store::Store;
 ///
 /// # Errors
 ///
-/// There is none.
+/// No flag and no export is called so.
 pub fn named(config: &Config, name: &str) -> Result<String, ServiceError> {
     if config.flags.known.iter().any(|known| known == name) {
         return Ok(name.to_owned());

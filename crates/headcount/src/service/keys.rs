@@ -119,7 +119,7 @@ fn expiry(from: Timestamp, lifetime: Duration) -> Result<Timestamp, ServiceError
         i64::try_from(lifetime.as_micros()).ok().and_then(|lifetime| from.micros().checked_add(lifetime));
     micros
         .and_then(Timestamp::from_micros)
-        .ok_or_else(|| ServiceError::Invalid("--expires is too far away".to_owned()))
+        .ok_or_else(|| ServiceError::Invalid("the expiry is too far away".to_owned()))
 }
 
 /// A key as it is listed.

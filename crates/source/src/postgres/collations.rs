@@ -6,7 +6,7 @@ use super::error::mismatch;
 use super::holders::READ;
 use super::session::Session;
 use crate::{Mapping, SourceError};
-use headcount_model::plan::{Column, Filter, Plan};
+use headcount_model::plan::{Column, Plan};
 use tokio_postgres::types::{ToSql, Type};
 
 /// Whether the order of a collation `k`, in the database `d`, is that of the bytes, so that no library and no update of one changes
@@ -117,7 +117,7 @@ pub(super) async fn avoided(
 /// Whether users are chosen by what may compare texts. A whole table that is read in the order of an index is all there, and its order
 /// is checked.
 fn compares_texts(mapping: &Mapping, plan: &Plan, types: &ColumnTypes) -> bool {
-    let chooses_by_email = plan.filters.iter().any(|filter| matches!(filter, Filter::Email(_)));
+    let chooses_by_text = plan.filters.iter().any(|filter| filter.text().is_some());
     let is_page_of_texts = !plan.is_whole() && types.of(&Column::ID).is_text();
-    chooses_by_email || is_page_of_texts || !mapping.expressions(plan).is_empty()
+    chooses_by_text || is_page_of_texts || !mapping.expressions(plan).is_empty()
 }

@@ -29,7 +29,7 @@ impl PostgresSource {
     ) -> Result<(), SourceError> {
         let mut session = self.connector.open_for(plan).await?;
         let query = self.prepare(&mut session, plan).await?;
-        parts.begin(&query.schema).await?;
+        parts.begin(&query.schema);
         if !query.avoided.is_empty() {
             tracing::warn!(
                 "no index is used, because some are in an outdated order, and would leave users out: {}; REINDEX them, and \
@@ -51,7 +51,7 @@ impl PostgresSource {
                 drop((session, spare));
                 let mut session = self.connector.open().await?;
                 let query = self.prepare(&mut session, plan).await?;
-                parts.begin(&query.schema).await?;
+                parts.begin(&query.schema);
                 return self.scan_alone(session, &query, parts).await;
             }
         };

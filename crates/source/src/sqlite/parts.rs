@@ -33,11 +33,8 @@ impl SqliteSource {
                 Readers::Alone(opened) => {
                     drop(spare);
                     let sink = move |schema: &Schema| -> Result<_, SourceError> {
-                        let begun = async {
-                            parts.begin(schema).await?;
-                            parts.only().await
-                        };
-                        Ok(Handle::current().block_on(begun)?)
+                        parts.begin(schema);
+                        Ok(Handle::current().block_on(parts.only())?)
                     };
                     let sink = self.scan_on(opened, plan, sink).await?;
                     return Ok(sink.finish().await?);
@@ -47,7 +44,7 @@ impl SqliteSource {
         let _stop: Vec<_> =
             readers.iter().map(|reader| InterruptOnDrop(reader.get_interrupt_handle())).collect();
         let query = Arc::clone(&partitioning.query);
-        parts.begin(&query.schema).await?;
+        parts.begin(&query.schema);
         let queue = Arc::new(Mutex::new(Queue { partitioning, parts, is_over: false }));
         let mut workers = JoinSet::new();
         for reader in readers {

@@ -26,7 +26,7 @@ impl Ranges {
         Self {
             source: source.clone(),
             condition: format!("{id} >= ?{} AND {id} <= ?{}", bound + 1, bound + 2),
-            // There is a first range even after the last id that can be: its sink writes the header.
+            // There is a first range even after the last id that can be.
             next: Some(after.map_or(i64::MIN, |after| after.saturating_add(1))),
         }
     }

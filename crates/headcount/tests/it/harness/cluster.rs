@@ -27,7 +27,7 @@ const SETTINGS: [&str; 15] = [
     "listen_addresses=127.0.0.1",
     // The data directory.
     "unix_socket_directories=.",
-    "max_connections=200",
+    "max_connections=500",
     "fsync=off",
     "synchronous_commit=off",
     "full_page_writes=off",
