@@ -73,6 +73,7 @@ impl Csv {
     }
 
     /// Appends one record.
+    #[inline]
     pub fn record(self, out: &mut Vec<u8>, values: &[Value<'_>]) {
         join(out, values, |out, _, value| self.field(out, value));
     }
@@ -84,6 +85,7 @@ impl Csv {
         });
     }
 
+    #[inline]
     fn field(self, out: &mut Vec<u8>, value: &Value<'_>) {
         match *value {
             Value::Text(text) => self.text(out, text.bytes(), !text.is_plain()),

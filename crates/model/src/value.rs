@@ -88,6 +88,7 @@ impl<'a> Value<'a> {
 }
 
 /// Appends the 36 characters of a UUID in lower case (RFC 9562 section 4).
+#[inline]
 pub fn append_uuid(out: &mut Vec<u8>, uuid: [u8; 16]) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     for (index, byte) in uuid.into_iter().enumerate() {

@@ -66,6 +66,7 @@ impl TimestampEncoding {
     }
 
     /// The time that an integer stands for; `None` if it stands for none, or not for one in the years 0000 to 9999.
+    #[inline]
     pub fn of_integer(self, integer: i64) -> Option<Timestamp> {
         match self {
             Self::Auto | Self::Seconds => Timestamp::from_seconds(integer),

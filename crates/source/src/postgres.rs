@@ -18,7 +18,6 @@ mod names;
 mod order;
 mod overlooked;
 mod parts;
-mod question;
 pub(super) mod session;
 mod text_times;
 mod texts;
@@ -90,7 +89,7 @@ impl PostgresSource {
     ) -> Result<S, SourceError> {
         session.take_any_text().await?;
         let (client, rows) = session.client_and_rows();
-        let answer = Answer::to(&query.statement.rows(), &query.texts(), &query.wires, client, rows).await;
+        let answer = Answer::to(&query.statement.rows(), &query.texts(), client, rows).await;
         self.push_rows(answer.map_err(|error| mismatch(&error))?, query, sink).await
     }
 

@@ -194,3 +194,20 @@ async fn a_file_has_its_end_if_and_only_if_the_scan_ended_well() {
         }
     }
 }
+
+#[tokio::test]
+async fn an_export_of_nobody_is_handed_over_though_its_client_takes_no_verdict() {
+    let (relay, progress) = relay();
+    let plan = Plan::new(Arc::new(Profile::minimal()));
+    let writers = PartWriters::new(Framed, &plan, PseudonymKey::new(&[7; 32]), progress.clone());
+    let (end, may_end) = oneshot::channel();
+    let running = Arc::clone(&relay);
+    let running = tokio::spawn(async move { running.run(scan(writers, 1, may_end), progress).await });
+    end.send(Ok(())).expect("a scan");
+    for expected in ["[", "]"] {
+        let Next::Chunk { bytes, rows: 0 } = take(&relay).await else { panic!("no {expected}") };
+        assert_eq!(bytes, expected);
+    }
+    soon(running).await.expect("an end");
+    assert!(matches!(take(&relay).await, Next::Verdict(Ok(()))));
+}

@@ -1,8 +1,6 @@
 //! The rows that a scan asks for: in blocks that were led past the driver (`demultiplexer.rs`), or one by one from the driver.
 
-use super::data_row::Wire;
 use super::demultiplexer::{HEADER, Rows};
-use super::question::Question;
 use bytes::{BufMut, Bytes, BytesMut};
 use futures_util::StreamExt;
 use std::error::Error;
@@ -24,13 +22,11 @@ impl<'a> Answer<'a> {
     pub(super) async fn to(
         sql: &str,
         texts: &[&str],
-        wires: &[Wire],
         client: &Client,
         rows: &'a mut Rows,
     ) -> Result<Self, tokio_postgres::Error> {
         // Before the question, so that the connection's task knows it before the answer.
         rows.is_scanned.store(true, Relaxed);
-        *rows.question.lock() = Question::of(sql, texts, wires);
         let stream = client.query_typed_raw(sql, texts.iter().map(|text| (*text, Type::TEXT))).await?;
         Ok(Self { stream: Box::pin(stream), rows, is_ended: false })
     }
@@ -80,6 +76,7 @@ fn message(row: &Row) -> Result<Bytes, tokio_postgres::Error> {
 }
 
 /// What is in each of several messages.
+#[inline]
 pub(super) fn rows(mut messages: &[u8]) -> impl Iterator<Item = &[u8]> {
     std::iter::from_fn(move || {
         let (&[_, a, b, c, d], _) = messages.split_first_chunk::<HEADER>()?;

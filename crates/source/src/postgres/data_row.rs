@@ -26,13 +26,6 @@ pub(super) enum Wire {
     Number,
 }
 
-impl Wire {
-    /// Whether the server sends the same bytes in both of its formats.
-    pub(super) fn is_text(self) -> bool {
-        matches!(self, Self::Text | Self::TimeText | Self::Number)
-    }
-}
-
 /// 2000-01-01T00:00:00Z in microseconds since 1970.
 const POSTGRES_EPOCH: i64 = 946_684_800_000_000;
 const DAY: i64 = 86_400_000_000;
@@ -40,6 +33,7 @@ const DAY: i64 = 86_400_000_000;
 /// Reads the cells of a row into `values`.
 ///
 /// On error the index of the column, and what is wrong with it; the cells before it stand in `values`.
+#[inline]
 pub(super) fn read<'a>(
     mut rest: &'a [u8],
     wires: &[Wire],
@@ -99,6 +93,7 @@ pub(super) fn odd_time(wire: Wire, cell: &[u8]) -> Option<OddTime> {
 const CUT: &str = "the server sent a cut row";
 pub(super) const NOT_UTF8: &str = "this text is not valid UTF-8";
 
+#[inline]
 fn decode(wire: Wire, timestamps: TimestampEncoding, cell: &[u8]) -> Result<Value<'_>, &'static str> {
     match wire {
         // A server may hold texts that it has never checked (PostgreSQL manual, section 24.3.1, `SQL_ASCII`).
@@ -141,6 +136,7 @@ fn decode(wire: Wire, timestamps: TimestampEncoding, cell: &[u8]) -> Result<Valu
 }
 
 /// `int2`, `int4` or `int8`, told apart by their lengths.
+#[inline]
 fn integer(cell: &[u8]) -> Option<i64> {
     match *cell {
         [a, b] => Some(i64::from(i16::from_be_bytes([a, b]))),
@@ -150,6 +146,7 @@ fn integer(cell: &[u8]) -> Option<i64> {
     }
 }
 
+#[inline]
 fn take<const N: usize>(rest: &mut &[u8]) -> Option<[u8; N]> {
     let (head, tail) = rest.split_first_chunk::<N>()?;
     *rest = tail;

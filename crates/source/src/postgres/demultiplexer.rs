@@ -1,9 +1,7 @@
 //! A demultiplexer between the socket and the driver: the rows of a scan (`DataRow` messages) go to a channel of their own, in
 //! large blocks of bytes, and everything else to the driver, which would hand on every row by itself. Measured, a row that comes through the driver costs this process three times as much.
 
-use super::question::Question;
 use bytes::{Buf, Bytes, BytesMut};
-use parking_lot::Mutex;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -12,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::sync::mpsc;
 use tokio_postgres::tls::{ChannelBinding, MakeTlsConnect, TlsConnect, TlsStream};
-use tokio_util::io::{poll_read_buf, poll_write_buf};
+use tokio_util::io::poll_read_buf;
 use tokio_util::sync::PollSender;
 
 /// What is read at once, if there is as much.
@@ -34,8 +32,6 @@ pub(super) struct Demultiplexer<S> {
     /// What the driver reads next.
     passed: BytesMut,
     channel: RowChannel,
-    /// What is still to be written in the place of a question.
-    unwritten: BytesMut,
 }
 
 /// The channel that carries rows past the driver.
@@ -44,28 +40,14 @@ pub(super) struct RowChannel {
     rows: PollSender<Bytes>,
     /// Whether rows are sent here: set and reset while none is due.
     is_scanned: Arc<AtomicBool>,
-    question: Arc<Mutex<Option<Question>>>,
 }
 
 impl RowChannel {
     pub(super) fn new() -> (Self, Rows) {
         let (rows, blocks) = mpsc::channel(BLOCKS_IN_FLIGHT);
         let is_scanned = Arc::new(AtomicBool::new(false));
-        let question = Arc::new(Mutex::new(None));
-        let channel = Self {
-            rows: PollSender::new(rows),
-            is_scanned: Arc::clone(&is_scanned),
-            question: Arc::clone(&question),
-        };
-        (channel, Rows { blocks, is_scanned, question })
-    }
-
-    /// What is sent instead of what the driver has written, if that ends with the question.
-    fn instead_of(&self, written: &[u8]) -> Option<BytesMut> {
-        let mut question = self.question.lock();
-        let instead = question.as_ref()?.instead_of(written)?;
-        *question = None;
-        Some(instead)
+        let channel = Self { rows: PollSender::new(rows), is_scanned: Arc::clone(&is_scanned) };
+        (channel, Rows { blocks, is_scanned })
     }
 }
 
@@ -74,8 +56,6 @@ pub(super) struct Rows {
     /// `DataRow` messages.
     pub(super) blocks: mpsc::Receiver<Bytes>,
     pub(super) is_scanned: Arc<AtomicBool>,
-    /// Set before the driver writes it.
-    pub(super) question: Arc<Mutex<Option<Question>>>,
 }
 
 /// What a stream consists of.
@@ -95,14 +75,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Demultiplexer<S> {
     }
 
     fn in_phase(phase: Phase, stream: S, channel: RowChannel) -> Self {
-        Self {
-            stream,
-            phase,
-            unread: BytesMut::new(),
-            passed: BytesMut::new(),
-            channel,
-            unwritten: BytesMut::new(),
-        }
+        Self { stream, phase, unread: BytesMut::new(), passed: BytesMut::new(), channel }
     }
 
     /// Sends rows to their channel, or finds out what the driver is to read; `false` if more must be read first.
@@ -203,38 +176,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Demultiplexer<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> Demultiplexer<S> {
-    fn poll_write_unwritten(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        while self.unwritten.has_remaining() {
-            if ready!(poll_write_buf(Pin::new(&mut self.stream), context, &mut self.unwritten))? == 0 {
-                return Poll::Ready(Err(io::ErrorKind::WriteZero.into()));
-            }
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
 impl<S: AsyncWrite + Unpin> AsyncWrite for Demultiplexer<S> {
     fn poll_write(self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &[u8]) -> Poll<io::Result<usize>> {
-        let this = self.get_mut();
-        ready!(this.poll_write_unwritten(context))?;
-        if let Some(instead) = this.channel.instead_of(buffer) {
-            this.unwritten = instead;
-            return Poll::Ready(Ok(buffer.len()));
-        }
-        Pin::new(&mut this.stream).poll_write(context, buffer)
+        Pin::new(&mut self.get_mut().stream).poll_write(context, buffer)
     }
 
     fn poll_flush(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(this.poll_write_unwritten(context))?;
-        Pin::new(&mut this.stream).poll_flush(context)
+        Pin::new(&mut self.get_mut().stream).poll_flush(context)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(this.poll_write_unwritten(context))?;
-        Pin::new(&mut this.stream).poll_shutdown(context)
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(context)
     }
 }
 

@@ -211,7 +211,7 @@ impl<P: Parts> Shared<P> {
         let (client, rows) = session.client_and_rows();
         while let Some((range, sink)) = self.take().await? {
             let (sql, texts) = self.rows_in(&range);
-            let answer = Answer::to(&sql, &texts, &self.query.wires, client, rows).await;
+            let answer = Answer::to(&sql, &texts, client, rows).await;
             let answer = answer.map_err(|error| mismatch(&error))?;
             let sink = self.source.push_rows(answer, &self.query, sink).await?;
             sink.finish().await?;

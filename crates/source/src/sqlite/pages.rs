@@ -131,6 +131,7 @@ impl<'a> Page<'a> {
     }
 
     /// The rows of a leaf.
+    #[inline]
     pub(super) fn rows(self) -> Option<impl ExactSizeIterator<Item = Option<Row<'a>>>> {
         let usable = self.bytes.len();
         Some(self.cells(LEAF, 8)?.map(move |cell| {
@@ -143,6 +144,7 @@ impl<'a> Page<'a> {
     }
 
     /// The cells of a page of this type in their order, each to the end of the page: where it ends is for its content to say.
+    #[inline]
     fn cells(self, page_type: u8, header: usize) -> Option<impl ExactSizeIterator<Item = Option<&'a [u8]>>> {
         let bytes = self.bytes;
         let (&[found, _, _, high, low], _) = bytes.split_first_chunk()?;

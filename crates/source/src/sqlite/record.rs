@@ -11,6 +11,7 @@ pub(super) enum Extent {
 }
 
 /// Reads the first columns of a record of `size` bytes, of which `payload` are the first; `None` if it is malformed.
+#[inline]
 pub(super) fn read<'a>(payload: &'a [u8], size: usize, cells: &mut [ValueRef<'a>]) -> Option<Extent> {
     let goes_on = size > payload.len();
     let (header_size, after_size) = varint(payload)?;
