@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import csv
 import dataclasses
 import statistics
 from pathlib import Path
@@ -138,16 +139,17 @@ def serving(lab: Lab, shape: Shape, data: Path) -> Iterator[list]:
     directory = lab.directory / f"data-shaped-{shape.source}"
     directory.mkdir(exist_ok=True)
     file, settings = directory / "shaped.db", {}
+    url = "postgres://{PGUSER}:{PGPASSWORD}@{PGHOST}:{PGPORT}/{PGDATABASE}".format(**lab.environment) \
+        if shape.source == "postgres" else f"sqlite:{file}"
     if shape.source == "sqlite":
         file.unlink(missing_ok=True)
         statements = [f"attach '{data / 'users.db'}' as app", *shape.sql]
         lab.run("sqlite3", file, ";".join(statements).replace("from users", "from app.users"))
-        settings["HEADCOUNT_SOURCE_URL"] = f"sqlite:{file}"
     else:
         psql(lab, "drop table if exists shaped, shaped_emails", *shape.sql, "vacuum analyze shaped", "checkpoint")
     config = directory / "headcount.toml"
-    config.write_text(f'[source]\ntable = "shaped"\n{shape.configuration}' + (wide_profile() if shape.is_wide else ""))
-    settings["HEADCOUNT_FEATURES"] = "users:export_full,users:export_wide"
+    config.write_text(f'[source]\nurl = "{url}"\ntable = "shaped"\n{shape.configuration}' + (wide_profile() if shape.is_wide else ""))
+    settings["HEADCOUNT_FEATURES"] = "users:export_full" + (",users:export_wide" if shape.is_wide else "")
     with serve(lab, "serve-shaped", directory, shape.source, "--config", config, **settings) as server:
         address = server.address()
         if shape.is_wide:
@@ -180,11 +182,11 @@ def take_turns(lab: Lab, shape: Shape, asked: list, plain: list, runs: int) -> S
 
 
 def what_comes(lab: Lab, command: list) -> tuple[int, int]:
-    """Bytes and records of an export; nobody here has a line break in a field."""
+    """Bytes and records of an export."""
     file = lab.directory / "download.csv"
     lab.run(*[file if part == "/dev/null" else part for part in command])
-    with open(file, "rb") as content:
-        rows = sum(1 for _ in content) - 1
+    with open(file, encoding="utf-8", newline="") as text:
+        rows = sum(1 for _ in csv.reader(text)) - 1
     size = file.stat().st_size
     file.unlink()
     return size, rows
