@@ -53,10 +53,13 @@ def serve(lab: Lab, log: str, data: Path, source: str, *options, tool: str = "he
         **settings,
     }
     if source == "postgres":
-        login = "{PGUSER}:{PGPASSWORD}@{PGHOST}:{PGPORT}/{PGDATABASE}".format(**lab.environment)
-        environment["HEADCOUNT_SOURCE_URL"] = f"postgres://{login}"
+        environment["HEADCOUNT_SOURCE_URL"] = postgres_url(lab)
     command = [*options, "--data-dir", data, "serve", "--listen", "127.0.0.1:0"]
     return lab.background(f"{log}.log", tool, *command, **environment)
+
+
+def postgres_url(lab: Lab) -> str:
+    return "postgres://{PGUSER}:{PGPASSWORD}@{PGHOST}:{PGPORT}/{PGDATABASE}".format(**lab.environment)
 
 
 def curl(url: str, *options, output="/dev/null", authorization=AUTHORIZATION) -> list:

@@ -11,7 +11,7 @@ from typing import Iterator
 
 from benches.data import psql
 from benches.lab import SOURCES, Failure, Lab, say
-from benches.servers import FULL, curl, serve
+from benches.servers import FULL, curl, postgres_url, serve
 
 WIDE_COLUMNS = 23  # beside those of the contract: 30 in all
 WIDE_SHARE = 10  # a tenth of the users, whose rows have about 2 kB
@@ -139,8 +139,7 @@ def serving(lab: Lab, shape: Shape, data: Path) -> Iterator[list]:
     directory = lab.directory / f"data-shaped-{shape.source}"
     directory.mkdir(exist_ok=True)
     file, settings = directory / "shaped.db", {}
-    url = "postgres://{PGUSER}:{PGPASSWORD}@{PGHOST}:{PGPORT}/{PGDATABASE}".format(**lab.environment) \
-        if shape.source == "postgres" else f"sqlite:{file}"
+    url = postgres_url(lab) if shape.source == "postgres" else f"sqlite:{file}"
     if shape.source == "sqlite":
         file.unlink(missing_ok=True)
         statements = [f"attach '{data / 'users.db'}' as app", *shape.sql]

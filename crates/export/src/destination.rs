@@ -53,10 +53,12 @@ pub async fn transfer(
     while let Some(chunk) = export.next().await {
         if let Err(error) = destination.write(&chunk?).await {
             // Whoever reads a pipe may go, which is no failure of ours; a full disk is.
-            if error.kind() != io::ErrorKind::BrokenPipe {
-                export.give_up(format!("the export cannot be written: {error}")).await;
+            let is_left = error.kind() == io::ErrorKind::BrokenPipe;
+            let error = TransferError::Unwritten(error);
+            if !is_left {
+                export.give_up(error.to_string()).await;
             }
-            return Err(TransferError::Unwritten(error));
+            return Err(error);
         }
         progress(export.rows(), export.bytes());
     }

@@ -25,6 +25,7 @@ pub use stream::{Broken, ExportStream, Summary};
 use account::Account;
 use headcount_format::Format;
 use headcount_format::csv::Csv;
+use headcount_format::masks::Masks;
 use headcount_model::mask::PseudonymKey;
 use headcount_model::plan::{OutputFormat, Plan, Profile};
 use headcount_model::timestamp::Timestamp;
@@ -199,6 +200,11 @@ impl Exporter {
         self.pseudonyms.derived(purpose)
     }
 
+    /// The masks of the columns of a plan, if it has any.
+    fn masks(&self, plan: &Plan) -> Option<Masks> {
+        Masks::of(&self.pseudonyms, plan.columns.iter().map(|shown| shown.mask))
+    }
+
     /// From now on an export that is dropped was broken off by us, not by its client.
     pub fn break_off(&self) {
         self.breaking_off.cancel();
@@ -229,7 +235,7 @@ async fn scan_as(
     progress: mpsc::Sender<Progress>,
     relay: &Relay,
 ) {
-    let writers = PartWriters::new(format, plan, exporter.pseudonyms.clone(), progress.clone());
+    let writers = PartWriters::new(format, exporter.masks(plan), progress.clone());
     relay.run(exporter.source.scan_in_parts(plan, writers), progress).await;
 }
 

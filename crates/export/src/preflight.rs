@@ -2,7 +2,6 @@
 
 use super::Exporter;
 use headcount_format::csv::Csv;
-use headcount_format::masks::Masks;
 use headcount_format::{Encoder, Format};
 use headcount_model::mask::Mask;
 use headcount_model::plan::{OutputFormat, Plan, ProfileColumn};
@@ -79,7 +78,7 @@ impl Exporter {
 
     async fn row_bytes_as(&self, format: impl Format, plan: &Plan) -> Result<f64, SourceError> {
         let sample = Plan { filters: Vec::new(), after: None, limit: Some(SAMPLE), ..plan.clone() };
-        let masks = Masks::of(&self.pseudonyms, plan.columns.iter().map(|shown| shown.mask));
+        let masks = self.masks(plan);
         let measure = move |schema: &Schema| Measure {
             encoder: format.encoder(schema, masks),
             buffer: Vec::new(),

@@ -92,9 +92,9 @@ impl PartsReader {
         bytes.into()
     }
 
-    /// The end of the file, if it has one; of an export without a row all of it, even if that is nothing.
+    /// What ends the file, if anything does; an empty piece where nothing came before it, either.
     fn end(&mut self) -> Option<Bytes> {
-        let mut bytes = std::mem::take(&mut self.head);
+        let mut bytes = Vec::new();
         if let Some(assembler) = self.assembler.take() {
             assembler.tail(&mut bytes);
         }

@@ -3,8 +3,6 @@
 use bytes::Bytes;
 use headcount_format::masks::Masks;
 use headcount_format::{Assembler, Encoder, Format};
-use headcount_model::mask::{Mask, PseudonymKey};
-use headcount_model::plan::Plan;
 use headcount_model::schema::Schema;
 use headcount_model::value::Value;
 use headcount_source::{Closed, Parts, RowSink};
@@ -49,37 +47,28 @@ pub(super) struct PartWriters<F> {
     format: F,
     /// Empty until the scan begins.
     schema: Schema,
-    /// Of the columns, in their order.
-    masks: Vec<Option<Mask>>,
-    pseudonyms: PseudonymKey,
+    masks: Option<Masks>,
     progress: mpsc::Sender<Progress>,
     buffers: Buffers,
     /// There from the beginning of the scan to its first sink.
     assembler: Option<Box<dyn Assembler>>,
-    is_first: bool,
 }
 
 impl<F: Format> PartWriters<F> {
-    pub(super) fn new(
-        format: F,
-        plan: &Plan,
-        pseudonyms: PseudonymKey,
-        progress: mpsc::Sender<Progress>,
-    ) -> Self {
-        let masks = plan.columns.iter().map(|shown| shown.mask).collect();
-        let buffers = Buffers::default();
-        let schema = Schema(Vec::new());
-        Self { format, schema, masks, pseudonyms, progress, buffers, assembler: None, is_first: true }
+    pub(super) fn new(format: F, masks: Option<Masks>, progress: mpsc::Sender<Progress>) -> Self {
+        let (schema, buffers) = (Schema(Vec::new()), Buffers::default());
+        Self { format, schema, masks, progress, buffers, assembler: None }
     }
 
     async fn writer(&mut self, chunks: usize) -> Result<ChunkWriter<F::Encoder>, Closed> {
         let (sender, messages) = mpsc::channel(chunks);
-        let part = Progress::Part { assembler: self.assembler.take(), messages };
+        let assembler = self.assembler.take();
+        let is_first = assembler.is_some();
+        let part = Progress::Part { assembler, messages };
         self.progress.send(part).await.map_err(|_| Closed)?;
-        let encoder =
-            self.format.encoder(&self.schema, Masks::of(&self.pseudonyms, self.masks.iter().copied()));
+        let encoder = self.format.encoder(&self.schema, self.masks.clone());
         let buffers = self.buffers.clone();
-        let (buffer, full_at) = match std::mem::take(&mut self.is_first) {
+        let (buffer, full_at) = match is_first {
             true => (Vec::with_capacity(FIRST_CHUNK + SLACK), FIRST_CHUNK),
             false => (buffers.take(), CHUNK),
         };

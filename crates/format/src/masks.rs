@@ -6,7 +6,7 @@ use headcount_model::value::Value;
 const REDACTED: &[u8] = b"[redacted]";
 
 /// The masks of an export's columns, in their order.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Masks {
     key: PseudonymKey,
     columns: Vec<Option<Mask>>,

@@ -39,7 +39,7 @@ use headcount_model::value::Value;
 use lookup::Lookup;
 use names::Names;
 use order::Ascent;
-use session::Session;
+use session::{About, Session};
 use std::sync::Arc;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::{ToSql, Type};
@@ -133,7 +133,7 @@ impl PostgresSource {
                 }
             }
             // Only an error about an encoding needs to know whose the row before it was.
-            last = query.converted_from.is_some().then_some(block);
+            last = query.database.converted_from.is_some().then_some(block);
         }
         match answer.count() {
             Some(sent) if sent == count => Ok(sink),
@@ -214,7 +214,6 @@ impl PostgresSource {
         let selection = Selection::of(plan, &dialect);
         let statement = Statement::of(plan, &selection, &self.mapping, &mut dialect)?;
         let texts = dialect.texts;
-        let (is_utf8, converted_from) = (session.database.is_utf8, session.database.converted_from.clone());
         let wires = selection.columns().iter().map(|column| types.of(column).wire()).collect();
         let probe = self.probe(&referenced, conditions.iter().map(|(_, sql)| sql), &names);
         Ok(Query {
@@ -228,8 +227,7 @@ impl PostgresSource {
             wires,
             id_type,
             compares_texts,
-            converted_from,
-            is_of_no_encoding: !is_utf8,
+            database: session.database.clone(),
             elsewhere,
             avoided,
         })
@@ -369,7 +367,7 @@ impl PostgresSource {
         let (id_at, column) = (query.selection.id_at(), query.selection.columns().get(at));
         let odd = query.wires.get(at).and_then(|wire| data_row::odd_time(*wire, data_row::cell_at(row, at)?));
         let problem = match (column, odd) {
-            (Some(column), _) if problem == NOT_UTF8 && query.is_of_no_encoding => {
+            (Some(column), _) if problem == NOT_UTF8 && !query.database.is_utf8 => {
                 format!("{problem}; {}", texts::remedy(column, &self.mapping.sql(column)))
             }
             (Some(column), Some(odd)) => {
@@ -419,10 +417,7 @@ struct Query {
     id_type: ColumnType,
     /// Whether ids of text are in the order of their bytes.
     compares_texts: bool,
-    /// The encoding from which the server converts texts, if it does.
-    converted_from: Option<String>,
-    /// Whether the database does not know what its texts are (`SQL_ASCII`).
-    is_of_no_encoding: bool,
+    database: About,
     elsewhere: Elsewhere,
     /// What is in an outdated order, so that no index is used.
     avoided: Vec<String>,

@@ -22,6 +22,7 @@ mod varying;
 
 use super::query::{self, Selection, Statement};
 use super::{IdKind, Mapping, ReaderPermits, RowSink, SourceError, TimestampEncoding};
+use declared::DeclaredColumn;
 use dialect::{SqliteDialect, add_micros_function};
 pub(super) use error::{error_text, unreadable_text};
 use error::{failed, mismatch, unfit, unreadable};
@@ -159,7 +160,7 @@ impl SqliteSource {
     }
 
     fn query(&self, connection: &Connection, plan: &Plan) -> Result<Query, SourceError> {
-        let declared = self.declared_columns(connection)?;
+        let declared = Arc::new(self.declared_columns(connection)?);
         let of = |column: &Column| declared.iter().find(|known| known.is(self.mapping.own_column(column)));
         let declared_type = |column: &Column| of(column).map(|known| known.declared.to_ascii_uppercase());
         for column in query::referenced_columns(plan) {
@@ -183,7 +184,19 @@ impl SqliteSource {
             let kinds = selection.columns().iter().map(kind).collect();
             let statement = Statement::of(plan, &selection, mapping, &mut dialect)?;
             let (bound, timestamps, mapping) = (dialect.bound, mapping.timestamps, mapping.clone());
-            Ok(Query { schema, mapping, statement, bound, selection, kinds, ids, timestamps, is_varying })
+            let declared = Arc::clone(&declared);
+            Ok(Query {
+                schema,
+                declared,
+                mapping,
+                statement,
+                bound,
+                selection,
+                kinds,
+                ids,
+                timestamps,
+                is_varying,
+            })
         })
     }
 
@@ -275,6 +288,8 @@ impl Drop for InterruptOnDrop {
 struct Query {
     /// What is shown.
     schema: Schema,
+    /// All columns of the table, in its order.
+    declared: Arc<Vec<DeclaredColumn>>,
     /// For error texts.
     mapping: Mapping,
     statement: Statement,

@@ -3,8 +3,6 @@ use crate::SpoolLimits;
 use crate::writer::{Message, PartWriters};
 use headcount_format::masks::Masks;
 use headcount_format::{Assembler, Encoder, Format};
-use headcount_model::mask::PseudonymKey;
-use headcount_model::plan::{Plan, Profile};
 use headcount_model::schema::Schema;
 use headcount_model::value::Value;
 use headcount_source::{Parts, RowSink};
@@ -154,7 +152,6 @@ async fn scan(
 #[tokio::test]
 async fn a_file_has_its_end_if_and_only_if_the_scan_ended_well() {
     let directory = tempfile::tempdir().expect("a directory");
-    let plan = Plan::new(Arc::new(Profile::minimal()));
     let cases = [(false, true), (false, false), (true, true), (true, false)];
     for (parts, (is_slow, is_good)) in [1, 7].into_iter().flat_map(|parts| cases.map(|case| (parts, case))) {
         let (progress, receiver) = mpsc::channel(2);
@@ -164,7 +161,7 @@ async fn a_file_has_its_end_if_and_only_if_the_scan_ended_well() {
             hold: Duration::from_secs(30),
         };
         let relay = Relay::new(receiver, Spools::new(limits, Gauge::default()));
-        let writers = PartWriters::new(Framed, &plan, PseudonymKey::new(&[7; 32]), progress.clone());
+        let writers = PartWriters::new(Framed, None, progress.clone());
         let verdict = if is_good { Ok(()) } else { Err(SourceError::Stalled(Duration::from_secs(7))) };
         let (end, may_end) = oneshot::channel();
         let running = Arc::clone(&relay);
@@ -198,8 +195,7 @@ async fn a_file_has_its_end_if_and_only_if_the_scan_ended_well() {
 #[tokio::test]
 async fn an_export_of_nobody_is_handed_over_though_its_client_takes_no_verdict() {
     let (relay, progress) = relay();
-    let plan = Plan::new(Arc::new(Profile::minimal()));
-    let writers = PartWriters::new(Framed, &plan, PseudonymKey::new(&[7; 32]), progress.clone());
+    let writers = PartWriters::new(Framed, None, progress.clone());
     let (end, may_end) = oneshot::channel();
     let running = Arc::clone(&relay);
     let running = tokio::spawn(async move { running.run(scan(writers, 1, may_end), progress).await });

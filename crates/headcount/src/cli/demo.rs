@@ -4,8 +4,8 @@ use super::terminal::{self, tell};
 use super::{open_embedded, open_store, serve};
 use crate::config::Config;
 use crate::sample;
-use crate::service::ServiceError;
 use crate::service::keys::NewKey;
+use crate::service::{ServiceError, flags};
 use anyhow::bail;
 use headcount_model::timestamp::Timestamp;
 use headcount_store::Store;
@@ -35,7 +35,7 @@ pub(super) async fn run(config: Config, load: serve::Load, count: u32) -> anyhow
     let store = open_store(&config).await?;
     let now = Timestamp::now();
     for flag in &config.flags.known {
-        store.set_flag(flag, true, now).await?;
+        flags::switch(&store, flag, true, now).await?;
     }
     revoke_earlier_keys(&store, now).await?;
     let make = async |name: &str, kind: KeyKind| {

@@ -1,10 +1,7 @@
 //! What may be asked of, and said about, a large PostgreSQL table means the same for one connection and for several.
 
-use std::io::Read;
-
-use reqwest::Method;
-
-use crate::harness::{Answer, EXPORT_KEY, FULL, Site, profile};
+use crate::harness::{EXPORT_KEY, FULL, Site, profile};
+use crate::parts::assert_each_way_out;
 use crate::parts_postgres::{ANALYZE, USERS, assert_all, fill, same, serve, with_ids};
 
 #[test]
@@ -16,18 +13,7 @@ fn each_way_out_gives_the_same_bytes() {
         let server = serve(&site, parallelism, "");
         assert!(server.get_with(EXPORT_KEY, FULL).csv() == expected, "{parallelism}");
     }
-    let server = serve(&site, 4, "");
-    assert!(Answer::to(server.http2(FULL).bearer_auth(EXPORT_KEY)).csv() == expected);
-    for request in [server.request(Method::GET, FULL), server.http2(FULL)] {
-        let packed = Answer::to(request.bearer_auth(EXPORT_KEY).header("accept-encoding", "gzip"));
-        assert_eq!(packed.header("content-encoding"), "gzip");
-        let mut unpacked = String::new();
-        flate2::read::GzDecoder::new(packed.body.as_slice()).read_to_string(&mut unpacked).unwrap();
-        assert!(unpacked == expected);
-        let record = site.settled(packed.header("x-export-id"));
-        assert_eq!((&record["rows"], &record["bytes"]), (&USERS.into(), &expected.len().into()));
-    }
-    assert!(site.run(&["export", "full"]).stdout == expected.as_bytes());
+    assert_each_way_out(&site, &serve(&site, 4, ""), &expected, USERS);
 }
 
 #[test]

@@ -42,7 +42,7 @@ impl PostgresSource {
         let code = error.code();
         let is_odd = code == Some(&SqlState::UNTRANSLATABLE_CHARACTER);
         let (Some(encoding), true) =
-            (&query.converted_from, is_odd || code == Some(&SqlState::CHARACTER_NOT_IN_REPERTOIRE))
+            (&query.database.converted_from, is_odd || code == Some(&SqlState::CHARACTER_NOT_IN_REPERTOIRE))
         else {
             return SourceError::Failed(error_text(error));
         };

@@ -42,7 +42,7 @@ impl SqliteSource {
         {
             return Ok(None);
         }
-        let (Some(root), Some(places)) = (self.root(connection)?, self.places(connection, query)?) else {
+        let (Some(root), Some(places)) = (self.root(connection)?, self.places(query)) else {
             return Ok(None);
         };
         let columns: Vec<_> =
@@ -86,14 +86,14 @@ impl SqliteSource {
     }
 
     /// Where in a record each selected column is; `None` if one is an expression, or not stored as it is read.
-    fn places(&self, connection: &Connection, query: &Query) -> Result<Option<Vec<usize>>, SourceError> {
-        let declared = self.declared_columns(connection)?;
+    fn places(&self, query: &Query) -> Option<Vec<usize>> {
+        let declared = &query.declared;
         let place = |column: &Column| {
             let own = self.mapping.own_column(column)?;
             let at = declared.iter().position(|column| column.is(Some(own)))?;
             (!may_be_real(&declared[at].declared)).then_some(at)
         };
-        Ok(query.selection.columns().iter().map(place).collect())
+        query.selection.columns().iter().map(place).collect()
     }
 }
 
