@@ -68,6 +68,21 @@ impl Account {
         &self.request.id
     }
 
+    /// What a file may say of itself: names and values.
+    pub(super) fn about(&self) -> Vec<(String, String)> {
+        let snapshot_at = self.snapshot_at().map(|time| ("headcount.snapshot_at", time.to_string()));
+        [("headcount.export_id", self.request.id.clone()), ("headcount.profile", self.profile.name.clone())]
+            .into_iter()
+            .chain(snapshot_at)
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect()
+    }
+
+    /// The moment of all rows. There is none where each server has its own.
+    fn snapshot_at(&self) -> Option<Timestamp> {
+        self.exporter.source.is_of_one_moment().then_some(self.snapshot_at)
+    }
+
     /// Users counted so far.
     pub(super) fn rows(&self) -> u64 {
         self.rows
@@ -99,8 +114,7 @@ impl Account {
             bytes: self.bytes,
             sha256: Some(headcount_model::text::hex(&self.digest())),
             duration_ms: duration.as_millis() as u64,
-            // There is no such moment where each server has its own.
-            snapshot_at: self.exporter.source.is_of_one_moment().then_some(self.snapshot_at),
+            snapshot_at: self.snapshot_at(),
             ended_at: (self.exporter.clock)().max(self.snapshot_at),
         };
         self.log(&closing);

@@ -1,7 +1,9 @@
 //! Where the bytes of an export go. Whatever has a name shows the export under it whole, or not at all.
 
+mod compressed;
 mod file;
 
+pub use compressed::{Compressed, Compression};
 pub use file::{FileError, LocalFile};
 
 use super::stream::{Broken, ExportStream, Summary};
@@ -17,6 +19,15 @@ pub trait Destination: Send {
     ///
     /// They are not kept, so that the export cannot become whole here.
     fn write(&mut self, bytes: &[u8]) -> impl Future<Output = io::Result<()>> + Send;
+
+    /// There are no more bytes: what is kept back is written.
+    ///
+    /// # Errors
+    ///
+    /// As [`Destination::write`].
+    fn finish(&mut self) -> impl Future<Output = io::Result<()>> + Send {
+        async { Ok(()) }
+    }
 
     /// The export is complete, and was this: it is shown under its name.
     ///
@@ -62,5 +73,6 @@ pub async fn transfer(
         }
         progress(export.rows(), export.bytes());
     }
+    destination.finish().await.map_err(TransferError::Unwritten)?;
     Ok(export.summary())
 }

@@ -2,6 +2,7 @@
 
 mod account;
 pub mod destination;
+mod formats;
 mod stream;
 pub mod metrics;
 mod pending_record;
@@ -23,11 +24,11 @@ pub use spool::SpoolLimits;
 pub use stream::{Broken, ExportStream, Summary};
 
 use account::Account;
+use formats::{InFormat, in_format};
 use headcount_format::Format;
-use headcount_format::csv::Csv;
 use headcount_format::masks::Masks;
 use headcount_model::mask::PseudonymKey;
-use headcount_model::plan::{OutputFormat, Plan, Profile};
+use headcount_model::plan::{Plan, Profile};
 use headcount_model::timestamp::Timestamp;
 use headcount_source::{Source, SourceError};
 use headcount_store::StoreError;
@@ -86,6 +87,9 @@ pub enum StartError {
     Store(#[from] StoreError),
     #[error(transparent)]
     Source(#[from] SourceError),
+    /// The format holds at most so many users.
+    #[error("the format holds at most {most} users, and there are more")]
+    TooManyRows { most: u64 },
     #[error("the task that starts exports died")]
     Died,
 }
@@ -137,6 +141,7 @@ impl Exporter {
         terms: Terms,
     ) -> Result<ExportStream, StartError> {
         let slot = self.slot(draft).await?;
+        self.check_room(&plan).await?;
         // In a task of its own, because half a write is none. An account that nobody takes any more is settled.
         let opening = Arc::clone(self).open(draft.hand_on(), Arc::clone(&plan.profile), terms.stall);
         let mut account = tokio::spawn(opening).await.map_err(|_| StartError::Died)??;
@@ -144,7 +149,8 @@ impl Exporter {
         let (progress, parts) = mpsc::channel(PARTS_AHEAD);
         let relay = Relay::new(parts, Arc::clone(&self.spools));
         relay.hold(slot);
-        let scan = tokio::spawn(scan(Arc::clone(self), plan, progress, Arc::clone(&relay)));
+        let about = account.about();
+        let scan = tokio::spawn(scan(Arc::clone(self), plan, about, progress, Arc::clone(&relay)));
         ExportStream::begin(account, relay, scan.abort_handle(), spending).await
     }
 
@@ -182,6 +188,7 @@ impl Exporter {
     /// As an export would fail before its first row.
     pub async fn check(&self, plan: &Plan, draft: &mut PendingRecord) -> Result<(), StartError> {
         let _slot = self.slot(draft).await?;
+        self.check_room(plan).await?;
         Ok(self.source.check(plan).await?)
     }
 
@@ -192,6 +199,7 @@ impl Exporter {
     /// As an export would fail before its first row.
     pub async fn preflight(&self, plan: &Plan, draft: &mut PendingRecord) -> Result<Preflight, StartError> {
         let _slot = self.slot(draft).await?;
+        self.check_room(plan).await?;
         Ok(self.describe(plan).await?)
     }
 
@@ -220,23 +228,34 @@ impl Exporter {
 
 /// Reads the source for a stream in the format of the plan, and frees the slot when that is done and nothing is in memory of it but
 /// the next chunk.
-async fn scan(exporter: Arc<Exporter>, plan: Plan, progress: mpsc::Sender<Progress>, relay: Arc<Relay>) {
-    match plan.format {
-        OutputFormat::Csv(options) => scan_as(Csv(options), &exporter, &plan, progress, &relay).await,
-    }
+async fn scan(
+    exporter: Arc<Exporter>,
+    plan: Plan,
+    about: Vec<(String, String)>,
+    progress: mpsc::Sender<Progress>,
+    relay: Arc<Relay>,
+) {
+    let scanning = Scanning { exporter: &exporter, plan: &plan, progress, relay: &relay };
+    in_format(&plan, about, scanning).await;
     relay.handed_over().await;
     relay.park();
 }
 
-async fn scan_as(
-    format: impl Format,
-    exporter: &Exporter,
-    plan: &Plan,
+struct Scanning<'a> {
+    exporter: &'a Exporter,
+    plan: &'a Plan,
     progress: mpsc::Sender<Progress>,
-    relay: &Relay,
-) {
-    let writers = PartWriters::new(format, exporter.masks(plan), progress.clone());
-    relay.run(exporter.source.scan_in_parts(plan, writers), progress).await;
+    relay: &'a Relay,
+}
+
+impl InFormat for Scanning<'_> {
+    type Output = ();
+
+    async fn run(self, format: impl Format) {
+        let Self { exporter, plan, progress, relay } = self;
+        let writers = PartWriters::new(format, exporter.masks(plan), progress.clone());
+        relay.run(exporter.source.scan_in_parts(plan, writers), progress).await;
+    }
 }
 
 #[cfg(test)]

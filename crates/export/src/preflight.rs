@@ -1,14 +1,14 @@
 //! What an export would be, told before any of it leaves.
 
 use super::Exporter;
-use headcount_format::csv::Csv;
+use super::formats::{InFormat, in_format};
 use headcount_format::{Encoder, Format};
 use headcount_model::mask::Mask;
-use headcount_model::plan::{OutputFormat, Plan, ProfileColumn};
+use headcount_model::plan::{Plan, ProfileColumn};
 use headcount_model::schema::Schema;
 use headcount_model::sensitive::{self, Sensitivity};
-use headcount_model::value::Value;
-use headcount_source::{Closed, RowSink, SourceError};
+use headcount_model::value::{Misfit, Value};
+use headcount_source::{RowSink, SinkError, SourceError};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -71,20 +71,30 @@ impl Exporter {
 
     /// The mean length of the first records of the table, whatever the filters.
     async fn row_bytes(&self, plan: &Plan) -> Result<f64, SourceError> {
-        match plan.format {
-            OutputFormat::Csv(options) => self.row_bytes_as(Csv(options), plan).await,
-        }
+        in_format(plan, Vec::new(), Measuring { exporter: self, plan }).await
     }
+}
 
-    async fn row_bytes_as(&self, format: impl Format, plan: &Plan) -> Result<f64, SourceError> {
+struct Measuring<'a> {
+    exporter: &'a Exporter,
+    plan: &'a Plan,
+}
+
+impl InFormat for Measuring<'_> {
+    type Output = Result<f64, SourceError>;
+
+    async fn run(self, format: impl Format) -> Self::Output {
+        let Self { exporter, plan } = self;
         let sample = Plan { filters: Vec::new(), after: None, limit: Some(SAMPLE), ..plan.clone() };
-        let masks = self.masks(plan);
+        let masks = exporter.masks(plan);
         let measure = move |schema: &Schema| Measure {
             encoder: format.encoder(schema, masks),
             buffer: Vec::new(),
             rows: 0,
         };
-        let measured = self.source.scan(&sample, measure).await?;
+        let mut measured = exporter.source.scan(&sample, measure).await?;
+        let ended = measured.encoder.finish(&mut measured.buffer);
+        ended.map_err(|misfit| SourceError::Failed(misfit.problem))?;
         Ok(measured.buffer.len() as f64 / f64::from(measured.rows.max(1)))
     }
 }
@@ -105,20 +115,21 @@ struct Measure<E> {
 }
 
 impl<E: Encoder> RowSink for Measure<E> {
-    fn row(&mut self, values: &[Value<'_>]) {
-        self.encoder.row(&mut self.buffer, values);
+    fn row(&mut self, values: &[Value<'_>]) -> Result<(), Box<Misfit>> {
+        self.encoder.row(&mut self.buffer, values)?;
         self.rows += 1;
+        Ok(())
     }
 
     fn is_full(&self) -> bool {
         false
     }
 
-    async fn flush(&mut self) -> Result<(), Closed> {
+    async fn flush(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
 
-    async fn finish(self) -> Result<(), Closed> {
+    async fn finish(self) -> Result<(), SinkError> {
         Ok(())
     }
 }

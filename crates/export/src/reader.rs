@@ -47,14 +47,13 @@ impl PartsReader {
             if let Some(part) = &mut self.part {
                 match ready!(part.poll_recv(context)) {
                     Some(Message::Chunk { bytes, rows }) => {
-                        return Poll::Ready(Next::Chunk { bytes: self.after_head(bytes), rows });
+                        return Poll::Ready(self.after_head(bytes, rows));
                     }
                     Some(Message::End) => {
                         self.part = None;
                         // Parts without rows may be long: the beginning of the file does not wait for the others.
                         if !self.head.is_empty() {
-                            let bytes = self.after_head(Bytes::new());
-                            return Poll::Ready(Next::Chunk { bytes, rows: 0 });
+                            return Poll::Ready(self.after_head(Bytes::new(), 0));
                         }
                     }
                     // Its worker failed. What other workers read does not matter any more.
@@ -63,42 +62,55 @@ impl PartsReader {
             } else {
                 match ready!(self.parts.poll_recv(context)) {
                     Some(Progress::Part { assembler, messages }) => {
-                        if let Some(assembler) = assembler {
-                            assembler.head(&mut self.head);
+                        if let Some(mut assembler) = assembler {
+                            if let Err(problem) = assembler.head(&mut self.head) {
+                                return Poll::Ready(unassembled(problem));
+                            }
                             self.assembler = Some(assembler);
                         }
                         self.part = Some(messages);
                     }
-                    Some(Progress::End) => {
-                        self.is_complete = true;
-                        if let Some(bytes) = self.end() {
-                            return Poll::Ready(Next::Chunk { bytes, rows: 0 });
+                    Some(Progress::End) => match self.end() {
+                        Ok(end) => {
+                            self.is_complete = true;
+                            if let Some(bytes) = end {
+                                return Poll::Ready(Next::Chunk { bytes, rows: 0 });
+                            }
                         }
-                    }
+                        Err(problem) => return Poll::Ready(unassembled(problem)),
+                    },
                     None => return Poll::Ready(Next::Verdict(Err(no_verdict()))),
                 }
             }
         }
     }
 
-    /// A fragment, with the beginning of the file if it is the first. That one is small.
-    fn after_head(&mut self, fragment: Bytes) -> Bytes {
+    /// A fragment as it stands in the file, with its beginning if it is the first. That one is small.
+    fn after_head(&mut self, fragment: Bytes, rows: u64) -> Next {
         self.has_begun = true;
+        let fragment = match &mut self.assembler {
+            Some(assembler) if !fragment.is_empty() => assembler.fragment(fragment, rows),
+            _ => Ok(fragment),
+        };
+        let fragment = match fragment {
+            Ok(fragment) => fragment,
+            Err(problem) => return unassembled(problem),
+        };
         if self.head.is_empty() {
-            return fragment;
+            return Next::Chunk { bytes: fragment, rows };
         }
         let mut bytes = std::mem::take(&mut self.head);
         bytes.extend_from_slice(&fragment);
-        bytes.into()
+        Next::Chunk { bytes: bytes.into(), rows }
     }
 
     /// What ends the file, if anything does; an empty piece where nothing came before it, either.
-    fn end(&mut self) -> Option<Bytes> {
-        let mut bytes = Vec::new();
-        if let Some(assembler) = self.assembler.take() {
-            assembler.tail(&mut bytes);
+    fn end(&mut self) -> Result<Option<Bytes>, String> {
+        let mut bytes = std::mem::take(&mut self.head);
+        if let Some(mut assembler) = self.assembler.take() {
+            assembler.tail(&mut bytes)?;
         }
-        (!bytes.is_empty() || !self.has_begun).then(|| bytes.into())
+        Ok((!bytes.is_empty() || !self.has_begun).then(|| bytes.into()))
     }
 
     /// Waits until a scan is over of which a part is not whole.
@@ -106,6 +118,11 @@ impl PartsReader {
         while let Some(Progress::Part { .. }) = ready!(self.parts.poll_recv(context)) {}
         Poll::Ready(no_verdict())
     }
+}
+
+/// The export fails, because its rows make no file.
+fn unassembled(problem: String) -> Next {
+    Next::Verdict(Err(SourceError::Failed(problem)))
 }
 
 pub(super) fn no_verdict() -> SourceError {

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use headcount_format::masks::Masks;
 use headcount_format::{Assembler, Encoder, Format};
 use headcount_model::schema::Schema;
-use headcount_model::value::Value;
-use headcount_source::{Closed, Parts, RowSink};
+use headcount_model::value::{Misfit, Value};
+use headcount_source::{Parts, RowSink, SinkError};
 use parking_lot::Mutex;
 use std::sync::{Arc, Weak};
 use tokio::sync::mpsc;
@@ -60,12 +60,12 @@ impl<F: Format> PartWriters<F> {
         Self { format, schema, masks, progress, buffers, assembler: None }
     }
 
-    async fn writer(&mut self, chunks: usize) -> Result<ChunkWriter<F::Encoder>, Closed> {
+    async fn writer(&mut self, chunks: usize) -> Result<ChunkWriter<F::Encoder>, SinkError> {
         let (sender, messages) = mpsc::channel(chunks);
         let assembler = self.assembler.take();
         let is_first = assembler.is_some();
         let part = Progress::Part { assembler, messages };
-        self.progress.send(part).await.map_err(|_| Closed)?;
+        self.progress.send(part).await.map_err(|_| SinkError::Closed)?;
         let encoder = self.format.encoder(&self.schema, self.masks.clone());
         let buffers = self.buffers.clone();
         let (buffer, full_at) = match is_first {
@@ -84,11 +84,11 @@ impl<F: Format> Parts for PartWriters<F> {
         self.assembler = Some(self.format.assembler(schema));
     }
 
-    async fn only(mut self) -> Result<Self::Sink, Closed> {
+    async fn only(mut self) -> Result<Self::Sink, SinkError> {
         self.writer(CHUNKS_IN_FLIGHT).await
     }
 
-    async fn next(&mut self) -> Result<Self::Sink, Closed> {
+    async fn next(&mut self) -> Result<Self::Sink, SinkError> {
         self.writer(CHUNKS_IN_PART).await
     }
 }
@@ -104,41 +104,45 @@ pub(super) struct ChunkWriter<E> {
 }
 
 impl<E> ChunkWriter<E> {
-    async fn send(&mut self, mut bytes: Bytes) -> Result<(), Closed> {
-        // Counted with their first bytes: a row of which something left has left. All of them begin in the first piece, because
-        // a buffer that is full takes none.
+    async fn send(&mut self, mut bytes: Bytes) -> Result<(), SinkError> {
+        // Counted with their first bytes: a row of which something left has left. All of them are counted with the first piece,
+        // because a buffer that is full takes none.
         let mut rows = std::mem::take(&mut self.rows);
         // Large rows make large chunks. In pieces they fill the channel, which then holds no more of them than of others.
         while bytes.len() > 2 * CHUNK {
             let piece = Message::Chunk { bytes: bytes.split_to(CHUNK), rows: std::mem::take(&mut rows) };
-            self.sender.send(piece).await.map_err(|_| Closed)?;
+            self.sender.send(piece).await.map_err(|_| SinkError::Closed)?;
         }
-        self.sender.send(Message::Chunk { bytes, rows }).await.map_err(|_| Closed)
+        self.sender.send(Message::Chunk { bytes, rows }).await.map_err(|_| SinkError::Closed)
     }
 }
 
 impl<E: Encoder> RowSink for ChunkWriter<E> {
-    fn row(&mut self, values: &[Value<'_>]) {
-        self.encoder.row(&mut self.buffer, values);
+    #[inline]
+    fn row(&mut self, values: &[Value<'_>]) -> Result<(), Box<Misfit>> {
+        self.encoder.row(&mut self.buffer, values)?;
         self.rows += 1;
+        Ok(())
     }
 
     fn is_full(&self) -> bool {
         self.buffer.len() >= self.full_at
     }
 
-    async fn flush(&mut self) -> Result<(), Closed> {
+    async fn flush(&mut self) -> Result<(), SinkError> {
         let full = std::mem::replace(&mut self.buffer, self.buffers.take());
         self.full_at = CHUNK;
         self.send(self.buffers.lent(full)).await
     }
 
-    async fn finish(mut self) -> Result<(), Closed> {
+    async fn finish(mut self) -> Result<(), SinkError> {
+        let ended = self.encoder.finish(&mut self.buffer);
+        ended.map_err(|misfit| SinkError::Failed(misfit.problem))?;
         if !self.buffer.is_empty() {
             let last = std::mem::take(&mut self.buffer);
             self.send(self.buffers.lent(last)).await?;
         }
-        self.sender.send(Message::End).await.map_err(|_| Closed)
+        self.sender.send(Message::End).await.map_err(|_| SinkError::Closed)
     }
 }
 

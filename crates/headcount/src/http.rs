@@ -148,11 +148,13 @@ impl Routes {
 /// Every route, with what all of them share.
 fn router(app: Arc<App>) -> Router {
     let mut exports = Router::new();
-    for profile in &app.config.profiles {
-        let handled = Arc::clone(profile);
+    let profiles = app.config.profiles.iter();
+    for (profile, endpoint) in profiles.flat_map(|profile| profile.endpoints().map(move |at| (profile, at))) {
+        let path = endpoint.path.clone();
+        let handled = exports::Handled { profile: Arc::clone(profile), endpoint };
         let handler =
             async move |app, request| coding::note_status(exports::export(app, handled, request).await);
-        exports = exports.route(&profile.path, get(handler.clone()).post(handler));
+        exports = exports.route(&path, get(handler.clone()).post(handler));
     }
     let exports = exports
         .layer(coding::compression())

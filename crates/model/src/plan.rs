@@ -5,9 +5,9 @@ mod format;
 mod parameters;
 mod profile;
 
-pub use format::{CsvOptions, OutputFormat};
+pub use format::{CsvOptions, Delimiter, FormatName, Formats, OutputFormat};
 pub use parameters::{PARAMETERS, Parameter, ParameterError, ParameterKind, filterable_columns};
-pub use profile::{Profile, ProfileColumn};
+pub use profile::{Endpoint, Profile, ProfileColumn};
 
 use crate::timestamp::Timestamp;
 use sha2::{Digest, Sha256};

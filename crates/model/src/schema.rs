@@ -34,8 +34,8 @@ pub enum DataType {
     Integer,
     /// 64 bits (IEEE 754), some of them printed by the database.
     Float,
-    /// As many digits as the database prints.
-    Decimal,
+    /// As many digits as the database prints, which it may bound.
+    Decimal(Option<Digits>),
     /// UTF-8. What stands in such a column and is no text is exported as it is printed.
     Text,
     Uuid,
@@ -47,6 +47,19 @@ pub enum DataType {
     Json,
     /// Anything else, as the database prints it.
     Printed,
+}
+
+/// The digits of a decimal number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Digits {
+    /// At most so many, 1 to 38: what two numbers of 64 bits hold.
+    pub precision: u8,
+    /// So many of them behind the point.
+    pub scale: u8,
+}
+
+impl Digits {
+    pub const MAX_PRECISION: u8 = 38;
 }
 
 impl Schema {

@@ -22,6 +22,27 @@ pub enum Value<'a> {
     Number(&'a [u8]),
 }
 
+/// Why a row cannot be written in a format.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Misfit {
+    /// Which of its cells is why, if one is.
+    pub column: Option<usize>,
+    /// What is wrong, without what the cell says.
+    pub problem: String,
+}
+
+impl Misfit {
+    /// Of a cell. In a box, because hardly any row is one.
+    pub fn of_cell(column: usize, problem: impl Into<String>) -> Box<Self> {
+        Box::new(Self { column: Some(column), problem: problem.into() })
+    }
+
+    /// Of the file as a whole.
+    pub fn of_file(problem: impl Into<String>) -> Box<Self> {
+        Box::new(Self { column: None, problem: problem.into() })
+    }
+}
+
 /// A text, which is UTF-8, and what one look at it has told of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Text<'a> {

@@ -2,7 +2,7 @@
 
 mod verify;
 
-pub use verify::{Changed, Mark, NoReceipt, Presented, Unfit, Verdict};
+pub use verify::{Changed, Mark, NoReceipt, Packed, Packing, Presented, Unfit, Verdict};
 
 use crate::canonical::{self, InexactNumber};
 use crate::scope::Scope;
@@ -33,6 +33,17 @@ pub struct Receipt {
     /// Not in receipts of records that never held it.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
     pub scope: Option<Scope>,
+    /// Only in the receipt of a file.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub stored: Option<StoredFile>,
+}
+
+/// What lies in a file, after any compression.
+#[derive(Debug, Serialize)]
+pub struct StoredFile {
+    pub file_bytes: u64,
+    /// In hexadecimal.
+    pub file_sha256: String,
 }
 
 /// Everything that is signed.

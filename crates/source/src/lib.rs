@@ -19,7 +19,7 @@ pub use epoch::Unit;
 use headcount_model::database_url::DatabaseUrl;
 use headcount_model::plan::{ParameterError, Plan};
 use headcount_model::schema::Schema;
-use headcount_model::value::Value;
+use headcount_model::value::{Misfit, Value};
 pub use inspection::{Elsewhere, Estimate, Inspection};
 pub use mapping::{Consistency, Expression, Mapping, TimestampEncoding};
 use postgres::PostgresSource;
@@ -42,7 +42,11 @@ const MANY_CELLS: usize = MAX_COLUMNS + 5;
 /// Takes the rows of a scan.
 pub trait RowSink: Send {
     /// Takes one row, in the order of the plan's columns. Works in memory only.
-    fn row(&mut self, values: &[Value<'_>]);
+    ///
+    /// # Errors
+    ///
+    /// The format cannot hold it: the scan should fail.
+    fn row(&mut self, values: &[Value<'_>]) -> Result<(), Box<Misfit>>;
 
     /// Whether [`RowSink::flush`] should be called before the next row.
     fn is_full(&self) -> bool;
@@ -51,15 +55,15 @@ pub trait RowSink: Send {
     ///
     /// # Errors
     ///
-    /// [`Closed`] when nobody reads any more: the scan should stop.
-    fn flush(&mut self) -> impl Future<Output = Result<(), Closed>> + Send;
+    /// [`SinkError::Closed`] when nobody reads any more: the scan should stop.
+    fn flush(&mut self) -> impl Future<Output = Result<(), SinkError>> + Send;
 
     /// Hands on what is left: the rows are all there.
     ///
     /// # Errors
     ///
-    /// [`Closed`] as for [`RowSink::flush`].
-    fn finish(self) -> impl Future<Output = Result<(), Closed>> + Send;
+    /// As [`RowSink::flush`]; and where what is left cannot be written.
+    fn finish(self) -> impl Future<Output = Result<(), SinkError>> + Send;
 }
 
 /// Makes the sinks of a scan that several workers share. What is pushed into them is read in the order in which they were made.
@@ -70,15 +74,20 @@ pub trait Parts: Send + 'static {
     fn begin(&mut self, schema: &Schema);
 
     /// The sink of a scan that is not divided.
-    fn only(self) -> impl Future<Output = Result<Self::Sink, Closed>> + Send;
+    fn only(self) -> impl Future<Output = Result<Self::Sink, SinkError>> + Send;
 
     /// The sink of the part that follows those before it; waits while too many parts are unread.
-    fn next(&mut self) -> impl Future<Output = Result<Self::Sink, Closed>> + Send;
+    fn next(&mut self) -> impl Future<Output = Result<Self::Sink, SinkError>> + Send;
 }
 
-/// The reader of a scan is gone.
+/// Why a sink takes no more rows.
 #[derive(Debug)]
-pub struct Closed;
+pub enum SinkError {
+    /// Nobody reads them.
+    Closed,
+    /// Its format cannot hold those that it has, and why.
+    Failed(String),
+}
 
 /// Why a source cannot give its users. The texts are for the log: they name tables, columns and ids, but never
 /// a password or a user's data.
@@ -100,9 +109,12 @@ pub enum SourceError {
     Closed,
 }
 
-impl From<Closed> for SourceError {
-    fn from(_: Closed) -> Self {
-        Self::Closed
+impl From<SinkError> for SourceError {
+    fn from(error: SinkError) -> Self {
+        match error {
+            SinkError::Closed => Self::Closed,
+            SinkError::Failed(problem) => Self::Failed(problem),
+        }
     }
 }
 

@@ -163,8 +163,10 @@ impl PostgresSource {
             let table = &self.mapping.table;
             return Err(SourceError::Failed(format!("table {table}: id {id} {}", order::PROBLEM)));
         }
-        sink.row(&values[..query.selection.shown()]);
-        Ok(())
+        sink.row(&values[..query.selection.shown()]).map_err(|misfit| match misfit.column {
+            Some(at) => self.value_error(query, &values, row, (at, misfit.problem)),
+            None => SourceError::Failed(misfit.problem),
+        })
     }
 
     pub(super) async fn check(&self, plan: &Plan) -> Result<(), SourceError> {
@@ -271,7 +273,7 @@ impl PostgresSource {
                     expected(column)
                 ))
             })?;
-            types.add(column, column_type, described.type_());
+            types.add(column, column_type, described);
         }
         Ok(types)
     }

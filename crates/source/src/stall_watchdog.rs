@@ -1,9 +1,9 @@
 //! How long a database may give nothing while a scan waits for it. The time that it waits for us does not count: a client may
 //! be as slow as it likes.
 
-use super::{Closed, Parts, RowSink, SourceError};
+use super::{Parts, RowSink, SinkError, SourceError};
 use headcount_model::schema::Schema;
-use headcount_model::value::Value;
+use headcount_model::value::{Misfit, Value};
 use parking_lot::Mutex;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
@@ -109,13 +109,13 @@ impl<P: Parts> Parts for Watched<P> {
         self.parts.begin(schema);
     }
 
-    async fn only(mut self) -> Result<Self::Sink, Closed> {
+    async fn only(mut self) -> Result<Self::Sink, SinkError> {
         self.before_rows = None;
         let sink = self.parts.only().await?;
         Ok(WatchedSink { sink, wait: self.watch.begin(), rows: 0 })
     }
 
-    async fn next(&mut self) -> Result<Self::Sink, Closed> {
+    async fn next(&mut self) -> Result<Self::Sink, SinkError> {
         self.before_rows = None;
         let sink = self.parts.next().await?;
         Ok(WatchedSink { sink, wait: self.watch.begin(), rows: 0 })
@@ -130,11 +130,12 @@ pub(super) struct WatchedSink<S> {
 
 impl<S: RowSink> RowSink for WatchedSink<S> {
     #[inline]
-    fn row(&mut self, values: &[Value<'_>]) {
-        self.sink.row(values);
+    fn row(&mut self, values: &[Value<'_>]) -> Result<(), Box<Misfit>> {
+        self.sink.row(values)?;
         self.rows += 1;
         // A plain write: there is one writer.
         self.wait.rows.store(self.rows, Relaxed);
+        Ok(())
     }
 
     #[inline]
@@ -142,14 +143,14 @@ impl<S: RowSink> RowSink for WatchedSink<S> {
         self.sink.is_full()
     }
 
-    async fn flush(&mut self) -> Result<(), Closed> {
+    async fn flush(&mut self) -> Result<(), SinkError> {
         self.wait.end();
         self.sink.flush().await?;
         self.wait.begin();
         Ok(())
     }
 
-    async fn finish(self) -> Result<(), Closed> {
+    async fn finish(self) -> Result<(), SinkError> {
         self.wait.end();
         self.sink.finish().await
     }

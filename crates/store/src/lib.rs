@@ -27,6 +27,8 @@ use write_lock::{WriteGuard, WriteLock};
 
 /// Long enough for a writer in the queue, short enough for a caller who waits.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+/// How often that is waited for by whoever opens the store.
+const OPENING_TRIES: usize = 6;
 /// How long a store that hangs may keep a request, or all that wait for a transaction: longer than SQLite waits for another
 /// writer, and PostgreSQL for an instance that froze.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -166,7 +168,8 @@ impl Store {
                     return Err(StoreError::Missing(format!("{url} has no tables of it")));
                 }
                 let pool = options.after_connect(|connection, _| Box::pin(lively(connection)));
-                let pool = pool.connect(address).await?;
+                let pool = pool.connect_lazy(address)?;
+                open_session(&pool).await?;
                 migrations::run(&pool).await?;
                 (pool, None)
             }
@@ -214,6 +217,18 @@ impl Store {
     fn is_sqlite(&self) -> bool {
         matches!(self.url, DatabaseUrl::Sqlite(_))
     }
+}
+
+/// Opens the first session of a pool. Who starts waits longer for it than who is answered: a machine that is overloaded, or was just
+/// woken, may take its time.
+async fn open_session(pool: &AnyPool) -> Result<(), sqlx::Error> {
+    for _ in 1..OPENING_TRIES {
+        match pool.acquire().await {
+            Err(sqlx::Error::PoolTimedOut) => {}
+            opened => return opened.map(drop),
+        }
+    }
+    pool.acquire().await.map(drop)
 }
 
 /// Whether nothing is left on a connection of what was before. SQLite may roll a transaction back by itself, as on a full

@@ -4,7 +4,7 @@ use crate::writer::{Message, PartWriters};
 use headcount_format::masks::Masks;
 use headcount_format::{Assembler, Encoder, Format};
 use headcount_model::schema::Schema;
-use headcount_model::value::Value;
+use headcount_model::value::{Misfit, Value};
 use headcount_source::{Parts, RowSink};
 use prometheus_client::metrics::gauge::Gauge;
 use tokio::sync::oneshot;
@@ -115,18 +115,21 @@ impl Format for Framed {
 }
 
 impl Encoder for Dots {
-    fn row(&mut self, fragment: &mut Vec<u8>, _: &[Value<'_>]) {
+    fn row(&mut self, fragment: &mut Vec<u8>, _: &[Value<'_>]) -> Result<(), Box<Misfit>> {
         fragment.push(b'.');
+        Ok(())
     }
 }
 
 impl Assembler for Dots {
-    fn head(&self, out: &mut Vec<u8>) {
+    fn head(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
         out.push(b'[');
+        Ok(())
     }
 
-    fn tail(&self, out: &mut Vec<u8>) {
+    fn tail(&mut self, out: &mut Vec<u8>) -> Result<(), String> {
         out.push(b']');
+        Ok(())
     }
 }
 
@@ -141,7 +144,7 @@ async fn scan(
     for _ in 1..parts {
         let mut sink = writers.next().await?;
         for _ in 0..3 {
-            sink.row(&[]);
+            sink.row(&[]).expect("a row");
             sink.flush().await?;
         }
         sink.finish().await?;

@@ -1,29 +1,28 @@
 //! `export minimal|full`
 
+mod content;
+mod delivery;
 mod parameters;
 
-use super::terminal::{self, tell};
 use super::zone::Zone;
-use super::{
-    Usage, open_exporter, open_source, open_store, print_json, process, profile_named, receipts, verify,
-};
+use super::{Usage, open_exporter, open_source, open_store, print_json, process, profile_named};
 use crate::config::Config;
 use crate::telemetry;
 use anyhow::{Context, bail};
 use clap::Args;
-use headcount_export::destination::{Destination, LocalFile, TransferError, transfer};
-use headcount_export::{ExportStream, Exporter, StartError, Summary, Terms};
+use content::{Ending, parse_compression};
+use delivery::{Delivery, Expectation};
+use headcount_export::destination::Compression;
+use headcount_export::{Exporter, StartError};
 use headcount_files::owner;
-use headcount_model::plan::Plan;
+use headcount_model::plan::{FormatName, Formats, Plan};
 use headcount_model::text::fresh_id;
 use headcount_model::timestamp::Timestamp;
 use headcount_source::SourceError;
-use headcount_store::Store;
 use headcount_store::audit::{self, Outcome};
-use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use parameters::{Parameters, Periods, TIMES, pairs, usage};
-use std::io::{ErrorKind, IsTerminal, Write};
-use std::path::{Path, PathBuf};
+use std::io::IsTerminal;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -33,9 +32,12 @@ pub(super) struct Arguments {
     /// Which: 'minimal' is id, email, name; 'full' is all seven columns; others are declared in the configuration
     #[arg(value_name = "minimal|full|NAME")]
     profile: String,
-    /// Write to FILE, which appears when it is complete [default: stdout]
+    /// Write to FILE, which appears when it is complete; its end says the format, as in users.ndjson.gz [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
+    /// Compress with gzip or zstd [default: what the end of FILE says: .gz or .zst]
+    #[arg(long, value_name = "HOW", value_parser = parse_compression)]
+    compress: Option<Compression>,
     /// The permissions of FILE, and of its receipt [default: 0600]
     #[arg(long, value_name = "MODE", requires = "output", value_parser = parse_mode)]
     mode: Option<u32>,
@@ -58,56 +60,27 @@ pub(super) struct Arguments {
     zone: Zone,
 }
 
-/// How many users there have to be.
-#[derive(Clone, Copy, Debug, Args)]
-struct Expectation {
-    /// Let an export of no users replace a FILE that holds some
-    #[arg(long)]
-    allow_empty: bool,
-    /// Fail, and leave FILE as it was, if there are fewer than N users
-    #[arg(long, value_name = "N")]
-    min_rows: Option<u64>,
-}
-
-impl Expectation {
-    /// Looks at an export that is complete; `None` is stdout.
-    fn check(self, rows: u64, file: Option<&LocalFile>) -> anyhow::Result<()> {
-        let name = file.map(|file| file.name().display().to_string());
-        if let Some(least) = self.min_rows.filter(|least| rows < *least) {
-            let left = name.map_or_else(String::new, |name| format!("; {name} is left as it was"));
-            bail!("the export has {rows} users, and --min-rows wants {least}{left}");
-        }
-        let (Some(file), Some(name)) = (file, name) else { return Ok(()) };
-        // Whatever the format is, one with users is larger than one without.
-        if rows == 0 && !self.allow_empty && file.is_smaller_than_before() {
-            bail!(
-                "the export has no users, and {name} holds more than that: it is left as it was; --allow-empty replaces it"
-            );
-        }
-        Ok(())
-    }
-}
-
 /// Permissions as chmod(1) takes them in octal. Whoever runs the command has to be able to read and replace the file.
 fn parse_mode(text: &str) -> Result<u32, String> {
     let mode = u32::from_str_radix(text, 8).ok().filter(|mode| mode & !0o777 == 0 && mode & 0o600 == 0o600);
     mode.ok_or_else(|| "expected permissions as in 0640 that let the owner read and write".to_owned())
 }
 
-/// Endings of files that are no CSV.
-const OTHER_FORMATS: [&str; 18] = [
-    "xlsx", "xls", "xlsm", "ods", "json", "jsonl", "ndjson", "parquet", "xml", "html", "pdf", "db", "sqlite",
-    "gz", "zst", "bz2", "xz", "zip",
-];
-
-/// Refuses a file whose name says that it is something else than what will be in it.
-fn check_ending(file: &Path) -> Result<(), Usage> {
-    let ending = file.extension().map(|ending| ending.to_string_lossy().to_lowercase());
-    match ending.filter(|ending| OTHER_FORMATS.contains(&ending.as_str())) {
-        Some(ending) => Err(Usage(format!(
-            "{}: an export is CSV, and .{ending} is something else; name the file {}",
-            file.display(),
-            file.with_extension("csv").display()
+/// Refuses to compress what is compressed already, and to write to a terminal what is no text.
+fn check_compression(
+    arguments: &Arguments,
+    format: FormatName,
+    compression: Option<Compression>,
+) -> Result<(), Usage> {
+    let compression = compression.map(Compression::name);
+    if let Some(compression) = compression.filter(|_| !format.is_text()) {
+        let format = format.name();
+        return Err(Usage(format!("a file of {format} is compressed already; leave {compression} out")));
+    }
+    let to_terminal = arguments.output.is_none() && !arguments.preflight && std::io::stdout().is_terminal();
+    match compression.or(Some(format.name()).filter(|_| !format.is_text())).filter(|_| to_terminal) {
+        Some(what) => Err(Usage(format!(
+            "{what} is not for a terminal; write it to a file with --output FILE, or into a pipe"
         ))),
         None => Ok(()),
     }
@@ -121,11 +94,18 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     telemetry::start_logging(config.log_format, "off");
     let profile = profile_named(&config, &arguments.profile)?;
     let clock = arguments.zone.or(config.source.time_zone.clone())?;
+    let ending = arguments.output.as_deref().map(Ending::of).transpose()?.unwrap_or_default();
+    let formats = Formats::any(ending.format.unwrap_or(profile.format));
     let pairs = pairs(&arguments.parameters, &arguments.periods, &clock)?;
     let pairs = pairs.iter().map(|(name, value)| (*name, value.as_str()));
-    let mut plan = Plan::parse(profile, pairs).map_err(|error| usage(&error))?;
+    let mut plan = Plan::parse(profile, formats, pairs).map_err(|error| usage(&error))?;
     plan.preflight = arguments.preflight;
-    arguments.output.as_deref().map(check_ending).transpose()?;
+    let format = plan.format.name();
+    if let Some(file) = &arguments.output {
+        ending.check(file, format, arguments.compress)?;
+    }
+    let compression = arguments.compress.or(ending.compression);
+    check_compression(&arguments, format, compression)?;
     // Caught before anything is begun.
     let mut stopped = std::pin::pin!(process::stop_or_hangup()?);
     // Without one, nothing is made for it.
@@ -141,6 +121,7 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     };
     let delivery = Delivery {
         output: arguments.output,
+        compression,
         receipts: arguments.receipt.then_some(store),
         mode: arguments.mode,
         is_quiet: arguments.quiet,
@@ -170,24 +151,12 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     }
 }
 
-/// Where an export goes, and what is said of it.
-struct Delivery {
-    /// `None`: stdout.
-    output: Option<PathBuf>,
-    /// Where to find the receipt, if one is wanted.
-    receipts: Option<Store>,
-    /// Its permissions, unless it keeps those that the system gives to a temporary file.
-    mode: Option<u32>,
-    is_quiet: bool,
-    expectation: Expectation,
-}
-
 /// Does what the plan asks for.
 async fn perform(exporter: Arc<Exporter>, plan: Plan, delivery: Delivery) -> anyhow::Result<()> {
     if plan.preflight {
         return preflight(&exporter, &plan).await;
     }
-    export(exporter, plan, delivery).await
+    delivery::deliver(exporter, plan, delivery).await
 }
 
 async fn preflight(exporter: &Arc<Exporter>, plan: &Plan) -> anyhow::Result<()> {
@@ -203,67 +172,6 @@ async fn preflight(exporter: &Arc<Exporter>, plan: &Plan) -> anyhow::Result<()> 
             Err(refused(error))
         }
     }
-}
-
-/// Writes the export, and its receipt if one is wanted.
-async fn export(exporter: Arc<Exporter>, plan: Plan, delivery: Delivery) -> anyhow::Result<()> {
-    let Delivery { output, receipts, mode, is_quiet, expectation } = delivery;
-    let file = output.as_deref().map(|name| LocalFile::at(name, mode)).transpose()?;
-    // Both, before any user is read for a file that could not be kept.
-    let receipt = match (receipts, &output) {
-        (Some(store), Some(output)) => Some((store, LocalFile::at(&verify::beside(output), mode)?)),
-        _ => None,
-    };
-    let bar = match is_quiet {
-        true => ProgressBar::hidden(),
-        false => progress_bar(&exporter, &plan, file.is_some()).await,
-    };
-    let mut draft = exporter.draft(audit_request(&exporter, &plan)).await?;
-    draft.admit();
-    let stream = exporter.start(plan, &mut draft, Terms::default()).await.map_err(refused)?;
-    let Some(mut file) = file else {
-        let mut stdout = Stdout(terminal::stdout());
-        let summary = write_out(stream, &mut stdout, &bar).await?;
-        stdout.commit(&summary).await.context("the export cannot be written")?;
-        return expectation.check(summary.rows, None);
-    };
-    let written = write_out(stream, &mut file, &bar).await;
-    let checked = written.and_then(|summary| expectation.check(summary.rows, Some(&file)).map(|()| summary));
-    let summary = match checked {
-        Ok(summary) => summary,
-        Err(error) => {
-            file.abort(&error.to_string()).await;
-            return Err(error);
-        }
-    };
-    let receipt = match receipt {
-        Some((store, file)) => Some(write_receipt(&store, &summary.id, file).await?),
-        None => None,
-    };
-    let wrote = format!("wrote {} users to {}", summary.rows, file.name().display());
-    commit(file, &summary).await?;
-    if !is_quiet {
-        tell!("{wrote}");
-    }
-    if let Some(file) = receipt {
-        let wrote = format!("wrote the receipt of export {} to {}", summary.id, file.name().display());
-        commit(file, &summary).await?;
-        if !is_quiet {
-            tell!("{wrote}");
-        }
-    }
-    Ok(())
-}
-
-async fn write_receipt(store: &Store, id: &str, mut file: LocalFile) -> anyhow::Result<LocalFile> {
-    let receipt = receipts::of_export(store, id).await?;
-    file.write(receipt.as_bytes()).await.context("the receipt cannot be written")?;
-    Ok(file)
-}
-
-async fn commit(file: LocalFile, summary: &Summary) -> anyhow::Result<()> {
-    let name = file.name().to_owned();
-    file.commit(summary).await.with_context(|| format!("{} cannot be written", name.display()))
 }
 
 /// A bad `--after`, or an address that the database cannot hold, only shows there; it is bad usage all the same.
@@ -292,59 +200,4 @@ fn audit_request(exporter: &Exporter, plan: &Plan) -> audit::Request {
         scope: audit::Scope { system_user: Some(owner::this_user()), ..exporter.scope(plan) },
         ..request
     }
-}
-
-/// What a program that reads a pipe gets. It cannot be taken back: whoever reads it has to look at how this command exits.
-struct Stdout<W>(W);
-
-impl<W: Write + Send> Destination for Stdout<W> {
-    async fn write(&mut self, bytes: &[u8]) -> std::io::Result<()> {
-        // A slow reader must hold up neither the runtime nor a signal.
-        tokio::task::block_in_place(|| self.0.write_all(bytes))
-    }
-
-    async fn commit(mut self, _: &Summary) -> std::io::Result<()> {
-        self.0.flush()
-    }
-
-    async fn abort(self, _: &str) {}
-}
-
-/// Writes an export out, and shows how far it is.
-async fn write_out(
-    stream: ExportStream,
-    destination: &mut impl Destination,
-    bar: &ProgressBar,
-) -> anyhow::Result<Summary> {
-    let written = transfer(stream, destination, |rows, bytes| {
-        bar.set_position(rows);
-        bar.set_message(HumanBytes(bytes).to_string());
-    });
-    let summary = written.await.map_err(|error| match error {
-        TransferError::Unwritten(error) if error.kind() == ErrorKind::BrokenPipe => {
-            anyhow::anyhow!("the export is not complete: its reader went away")
-        }
-        error => error.into(),
-    })?;
-    bar.finish_and_clear();
-    Ok(summary)
-}
-
-/// Rows, bytes, rate and, where the number of rows is known, the estimated end; hidden where nobody would see it.
-async fn progress_bar(exporter: &Exporter, plan: &Plan, to_file: bool) -> ProgressBar {
-    let would_mix = !to_file && std::io::stdout().is_terminal();
-    if would_mix || !std::io::stderr().is_terminal() {
-        return ProgressBar::hidden();
-    }
-    let (bar, template) = match exporter.source.estimate(plan).await.ok().and_then(|estimate| estimate.rows) {
-        Some(rows) => (
-            ProgressBar::new(rows),
-            "{bar:30} {human_pos} of about {human_len} users, {msg}, {per_sec}, {eta} left",
-        ),
-        None => (ProgressBar::new_spinner(), "{spinner} {human_pos} users, {msg}, {per_sec}"),
-    };
-    if let Ok(style) = ProgressStyle::with_template(template) {
-        bar.set_style(style);
-    }
-    bar
 }

@@ -5,6 +5,7 @@ use crate::config::Config;
 use crate::service::audit;
 use anyhow::Context;
 use clap::Subcommand;
+use headcount_proof::receipt::{Receipt, StoredFile};
 use headcount_store::Store;
 
 #[derive(Debug, Subcommand)]
@@ -22,7 +23,7 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
     match command {
         Command::Show { id } => {
             let store = existing_store(config).await?;
-            print(&headcount_model::text::visible_json(&of_export(&store, &id).await?))
+            print(&headcount_model::text::visible_json(&of_export(&store, &id, None).await?))
         }
         Command::PublicKey => {
             let store = open_store(config).await?;
@@ -31,11 +32,12 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
     }
 }
 
-/// The receipt of an export, as a line of JSON.
-pub(super) async fn of_export(store: &Store, id: &str) -> anyhow::Result<String> {
+/// The receipt of an export, as a line of JSON; of one that lies in a file also what lies there.
+pub(super) async fn of_export(store: &Store, id: &str, stored: Option<StoredFile>) -> anyhow::Result<String> {
     let record = audit::find(store, id, |_| true).await?;
     let record = record
         .with_context(|| format!("there is no export '{}'; see: headcount audit list", id.escape_debug()))?;
     // Only now: where there is no key yet, one is made.
-    Ok(record.receipt().issue(&receipt_key(store).await?)?)
+    let receipt = Receipt { stored, ..record.receipt() };
+    Ok(receipt.issue(&receipt_key(store).await?)?)
 }

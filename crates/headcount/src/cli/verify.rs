@@ -1,10 +1,10 @@
 //! `verify`: works offline, without configuration and store.
 
 use super::{Usage, print};
-use anyhow::{Context, bail};
+use anyhow::Context;
 use clap::Args;
 use headcount_files::links;
-use headcount_proof::receipt::{Changed, Mark, Presented, Verdict};
+use headcount_proof::receipt::{Changed, Mark, Packed, Presented, Verdict};
 use headcount_proof::signature::PublicKey;
 use std::fs::File;
 use std::io::Read;
@@ -13,7 +13,7 @@ use std::process::ExitCode;
 
 #[derive(Debug, Args)]
 pub(super) struct Arguments {
-    /// The export, not compressed
+    /// The export, as it is or compressed with gzip or zstd
     file: PathBuf,
     /// Its receipt [default: FILE.receipt.json]
     #[arg(long, value_name = "FILE")]
@@ -44,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     let unreadable = || format!("{} cannot be read", arguments.file.display());
     let file = File::open(&arguments.file).with_context(unreadable)?;
     let verdict = receipt.compare(file).with_context(unreadable)?;
-    let (code, said) = said(&verdict, &arguments.file)?;
+    let (code, said) = said(&verdict);
     if key.is_some() {
         print(&format!("{said}; export {}, signed with this key\n", receipt.id()))?;
         return Ok(code.into());
@@ -83,15 +83,16 @@ fn read(path: &Path) -> anyhow::Result<String> {
 }
 
 /// The exit code and what is said of a file.
-fn said(verdict: &Verdict, file: &Path) -> anyhow::Result<(u8, String)> {
-    Ok(match verdict {
-        Verdict::Unchanged { rows, bytes, mark } => {
+fn said(verdict: &Verdict) -> (u8, String) {
+    match verdict {
+        Verdict::Unchanged { rows, bytes, mark, packed } => {
             let mark = match mark {
                 None => "",
                 Some(Mark::Added) => ", but for a byte order mark, which was put in front of it",
                 Some(Mark::Removed) => ", but for its byte order mark, which was taken off",
             };
-            (0, format!("complete and unchanged{mark}: {rows} users, {bytes} bytes"))
+            let packed = packed.map_or_else(String::new, in_packing);
+            (0, format!("complete and unchanged{mark}: {rows} users, {bytes} bytes{packed}"))
         }
         Verdict::Cut { rows, of_rows, bytes, of_bytes } => (
             NOT_COMPLETE,
@@ -113,8 +114,24 @@ fn said(verdict: &Verdict, file: &Path) -> anyhow::Result<(u8, String)> {
         Verdict::Changed(Changed::Content) => {
             (CHANGED, "changed: as long as what was exported, but not the same".to_owned())
         }
-        Verdict::Packed(packed) => {
-            bail!("{} is compressed with {packed}; unpack it, and verify what comes out", file.display())
+        Verdict::Changed(Changed::Damaged(packing)) => (
+            CHANGED,
+            format!(
+                "changed: it begins like a file of {}, and cannot be unpacked to its end",
+                packing.name()
+            ),
+        ),
+    }
+}
+
+/// Which of the digests of a receipt are those of a compressed file.
+fn in_packing(packed: Packed) -> String {
+    let name = packed.packing.name();
+    match packed.is_as_written {
+        None => format!(" within {name} (sha256)"),
+        Some(true) => format!(" within {name}, in the file as it was written (sha256 and file_sha256)"),
+        Some(false) => {
+            format!(" within {name} (sha256), though not in the file that was written (file_sha256)")
         }
-    })
+    }
 }

@@ -5,7 +5,7 @@ use super::file::ExportSection;
 use super::mapping::condition;
 use headcount_model::formula::starts_like_formula;
 use headcount_model::mask::Mask;
-use headcount_model::plan::{Column, Profile, ProfileColumn, filterable_columns};
+use headcount_model::plan::{Column, FormatName, Profile, ProfileColumn, filterable_columns};
 use headcount_source::{MAX_COLUMNS, Mapping};
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,13 +39,18 @@ pub(super) fn profiles(
     Ok(profiles)
 }
 
-/// Sets the file name, the condition, the masks and what may be asked about though it is not shown.
+/// Sets the format, the file name, the condition, the masks and what may be asked about though it is not shown.
 fn complete(
     layers: &Layers<'_>,
     key: &str,
     mut profile: Profile,
     section: ExportSection,
 ) -> anyhow::Result<Profile> {
+    if let Some(format) = section.format {
+        let format = layers.in_file(&format!("{key}.format"), parse_format(&format))?;
+        profile.filename = profile.filename_in(format);
+        profile.format = format;
+    }
     if let Some(filename) = section.filename {
         profile.filename = layers.in_file(&format!("{key}.filename"), check_filename(filename))?;
     }
@@ -59,6 +64,13 @@ fn complete(
     let filters = section.filters.iter().map(|name| filterable(name)).collect();
     profile.filters = layers.in_file(&format!("{key}.filters"), filters)?;
     Ok(profile)
+}
+
+fn parse_format(name: &str) -> Result<FormatName, String> {
+    FormatName::parse(name).ok_or_else(|| {
+        let known: Vec<_> = FormatName::ALL.into_iter().map(FormatName::name).collect();
+        format!("expected one of {}", known.join(", "))
+    })
 }
 
 /// The column of this name, if there is a parameter that asks about it.

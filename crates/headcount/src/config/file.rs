@@ -110,6 +110,7 @@ impl fmt::Debug for StoreSection {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ExportSection {
     pub(super) columns: Option<Vec<toml::Value>>,
+    pub(super) format: Option<String>,
     pub(super) filename: Option<String>,
     #[serde(rename = "where")]
     pub(super) condition: Option<String>,

@@ -6,8 +6,8 @@ use headcount_model::database_url::DatabaseUrl;
 use headcount_model::plan::{Column, Plan, Profile, ProfileColumn};
 use headcount_model::sensitive;
 use headcount_model::timestamp::Timestamp;
-use headcount_model::value::Value;
-use headcount_source::{Closed, Inspection, RowSink, Source, SourceError};
+use headcount_model::value::{Misfit, Value};
+use headcount_source::{Inspection, RowSink, SinkError, Source, SourceError};
 use headcount_store::audit::hidden;
 use std::sync::Arc;
 
@@ -275,23 +275,24 @@ struct Sample {
 }
 
 impl RowSink for Sample {
-    fn row(&mut self, values: &[Value<'_>]) {
+    fn row(&mut self, values: &[Value<'_>]) -> Result<(), Box<Misfit>> {
         for (texts, value) in self.texts.iter_mut().zip(values) {
             if let Value::Text(text) = value {
                 texts.push(String::from_utf8_lossy(text.bytes()).into_owned());
             }
         }
+        Ok(())
     }
 
     fn is_full(&self) -> bool {
         false
     }
 
-    async fn flush(&mut self) -> Result<(), Closed> {
+    async fn flush(&mut self) -> Result<(), SinkError> {
         Ok(())
     }
 
-    async fn finish(self) -> Result<(), Closed> {
+    async fn finish(self) -> Result<(), SinkError> {
         Ok(())
     }
 }

@@ -45,6 +45,10 @@ pub(super) enum ApiError {
     },
     /// Those that it has left are expected to be needed by its running exports.
     RowsClaimed,
+    /// The format holds at most so many users.
+    TooManyRows {
+        most: u64,
+    },
     Busy,
     SourceUnavailable,
     StoreUnavailable,
@@ -75,7 +79,9 @@ impl ApiError {
             Self::HttpVersion => StatusCode::HTTP_VERSION_NOT_SUPPORTED,
             Self::FlagOff(_) | Self::MissingGrant(_) | Self::HiddenColumn { .. } => StatusCode::FORBIDDEN,
             Self::InvalidKey(_) => StatusCode::UNAUTHORIZED,
-            Self::Parameter(_) | Self::Form(_) | Self::Range => StatusCode::BAD_REQUEST,
+            Self::Parameter(_) | Self::Form(_) | Self::Range | Self::TooManyRows { .. } => {
+                StatusCode::BAD_REQUEST
+            }
             Self::TooManyFailedKeys(_)
             | Self::TooManyRequests(_)
             | Self::KeyBusy
@@ -130,6 +136,10 @@ impl ApiError {
                                   expected to need; try again when they have ended"
                     .to_owned()
             }
+            Self::TooManyRows { most } => format!(
+                "A sheet of the format 'xlsx' holds at most {most} users, and there are more: choose fewer, as with limit={most} \
+                 and after, or another format"
+            ),
             Self::Busy => "All export slots are busy; try again later".to_owned(),
             Self::SourceUnavailable => "The users source is not available".to_owned(),
             Self::StoreUnavailable => "The store of keys, flags and audit is not available".to_owned(),
@@ -150,7 +160,7 @@ impl ApiError {
             ) => {
                 format!("bad parameter {name}")
             }
-            Self::Parameter(ParameterError::Format) => "bad parameter format".to_owned(),
+            Self::Parameter(ParameterError::Format(_)) => "bad parameter format".to_owned(),
             Self::Parameter(ParameterError::Unknown { .. }) => "unknown parameter".to_owned(),
             _ => self.metric_reason().replace('_', " "),
         }
@@ -183,6 +193,7 @@ impl ApiError {
             Self::Parameter(_) => "bad_parameter",
             Self::Form(_) => "bad_form",
             Self::Range => "range",
+            Self::TooManyRows { .. } => "too_many_rows",
             Self::TooManyFailedKeys(_) => "too_many_failed_keys",
             Self::TooManyRequests(_) => "too_many_requests",
             Self::KeyBusy => "key_busy",
@@ -276,6 +287,7 @@ impl From<StartError> for ApiError {
             StartError::KeyBusy => Self::KeyBusy,
             StartError::OverBudget { left } => Self::OverBudget { left },
             StartError::Claimed => Self::RowsClaimed,
+            StartError::TooManyRows { most } => Self::TooManyRows { most },
             StartError::Store(error) | StartError::Uncounted(error) => error.into(),
             StartError::Source(SourceError::Parameter(error)) => Self::Parameter(error),
             StartError::Source(

@@ -5,7 +5,7 @@ use super::App;
 use super::access::{Caller, authenticate, is_enabled};
 use super::client;
 use super::error::ApiError;
-use super::headers::{RequestId, attachment};
+use super::headers::{RequestId, accepted, attachment};
 use super::server::Voucher;
 use super::trailers::{self, WithTrailers};
 use axum::Json;
@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, HeaderValue, Method, Version, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use headcount_export::{Allowance, PendingRecord, Stall, Terms};
-use headcount_model::plan::{PARAMETERS, Plan, Profile};
+use headcount_model::plan::{Endpoint, FormatName, Formats, PARAMETERS, Plan, Profile};
 use headcount_model::text::fresh_id;
 use headcount_model::timestamp::Timestamp;
 use headcount_store::audit::{self, Outcome};
@@ -30,39 +30,50 @@ use std::time::Duration;
 const MAX_FORM: usize = 64 * 1024;
 const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// An endpoint, and the export that it gives.
+#[derive(Clone)]
+pub(super) struct Handled {
+    pub(super) profile: Arc<Profile>,
+    pub(super) endpoint: Endpoint,
+}
+
 /// Answers one request to an export endpoint.
-pub(super) async fn export(State(app): State<Arc<App>>, profile: Arc<Profile>, request: Request) -> Response {
-    let mut draft = match app.exporter.draft(audit_request(&app, &profile, &request)).await {
+pub(super) async fn export(State(app): State<Arc<App>>, handled: Handled, request: Request) -> Response {
+    let mut draft = match app.exporter.draft(audit_request(&app, &handled.endpoint, &request)).await {
         Ok(draft) => draft,
         Err(error) => return refuse(&app, None, error.into()).await,
     };
     let is_head = request.method() == Method::HEAD;
     let stall = request.extensions().get::<Stall>().cloned().unwrap_or_default();
     // In boxes: they are large, and a refusal would have to have room for them as long as it waits for its record.
-    let admitted = Box::pin(admit(&app, &profile, request, &mut draft)).await;
+    let admitted = Box::pin(admit(&app, &handled, request, &mut draft)).await;
     let answered = match admitted {
         Ok((plan, allowance)) => {
             let terms = Terms { stall, allowance };
-            Box::pin(answer(&app, &profile, plan, is_head, &mut draft, terms)).await
+            Box::pin(answer(&app, plan, is_head, &mut draft, terms)).await
         }
         Err(error) => Err(error),
     };
-    match answered {
+    let mut response = match answered {
         Ok(response) => response,
         Err(error) => refuse(&app, Some(draft), error).await,
+    };
+    if handled.endpoint.formats.offered.len() > 1 {
+        response.headers_mut().append(header::VARY, HeaderValue::from_static("accept"));
     }
+    response
 }
 
 /// Runs what the plan asks for: an export, or a look at one.
 async fn answer(
     app: &App,
-    profile: &Profile,
     plan: Plan,
     is_head: bool,
     draft: &mut PendingRecord,
     terms: Terms,
 ) -> Result<Response, ApiError> {
-    let (id, media_type) = (draft.request.id.clone(), plan.format.media_type());
+    let (id, format) = (draft.request.id.clone(), plan.format.name());
+    let filename = plan.profile.filename_in(format);
     if plan.preflight {
         let described = app.exporter.preflight(&plan, draft).await?;
         record_look(draft, "preflight").await?;
@@ -75,10 +86,10 @@ async fn answer(
         record_look(draft, "head").await?;
         // Of unknown length, as the export itself would be.
         let nothing = futures_util::stream::empty::<Result<Bytes, Infallible>>();
-        return Ok(download(profile, media_type, &id, Body::from_stream(nothing)));
+        return Ok(download(&filename, format, &id, Body::from_stream(nothing)));
     }
     let stream = app.exporter.start(plan, draft, terms).await?;
-    Ok(download(profile, media_type, &id, Body::new(WithTrailers::new(stream))))
+    Ok(download(&filename, format, &id, Body::new(WithTrailers::new(stream))))
 }
 
 /// Records a request that was answered without an export.
@@ -90,7 +101,7 @@ async fn record_look(draft: &mut PendingRecord, what: &str) -> Result<(), ApiErr
 /// Flag, key, grant, parameters and budget. What is learned on the way goes into the record.
 async fn admit(
     app: &App,
-    profile: &Arc<Profile>,
+    Handled { profile, endpoint }: &Handled,
     request: Request,
     draft: &mut PendingRecord,
 ) -> Result<(Plan, Option<Allowance>), ApiError> {
@@ -113,6 +124,7 @@ async fn admit(
     if request.headers().contains_key(header::RANGE) {
         return Err(ApiError::Range);
     }
+    let formats = wanted(endpoint.formats, request.headers());
     let query = request.uri().query().unwrap_or_default().to_owned();
     let voucher = request.extensions().get::<Voucher>().cloned();
     let form = read_form(request).await?;
@@ -122,12 +134,19 @@ async fn admit(
     }
     let pairs = [decode(query.as_bytes())?, decode(&form)?].concat();
     check_sight(app, profile, &caller, &pairs)?;
-    let plan = Plan::parse(profile, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
+    let plan =
+        Plan::parse(profile, formats, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     draft.request.filters = plan.summary();
     draft.request.columns = plan.column_names();
     draft.request.scope = app.exporter.scope(&plan);
     let allowance = allowance(app, &caller, draft.request.time).await?;
     Ok((plan, allowance))
+}
+
+/// The formats of an endpoint, of which `Accept` may say which is given unasked.
+fn wanted(formats: Formats, headers: &HeaderMap) -> Formats {
+    let accepted = accepted(headers).filter(|format| formats.offered.contains(format));
+    Formats { default: accepted.unwrap_or(formats.default), ..formats }
 }
 
 /// Whether the caller may ask about all that the parameters ask about, whatever their values.
@@ -158,11 +177,11 @@ async fn allowance(app: &App, caller: &Caller, now: Timestamp) -> Result<Option<
     }
 }
 
-fn audit_request(app: &App, profile: &Arc<Profile>, request: &Request) -> audit::Request {
+fn audit_request(app: &App, endpoint: &Endpoint, request: &Request) -> audit::Request {
     let time = Timestamp::now();
     let client = client::address(app, request).to_string();
     let request_id = request.extensions().get::<RequestId>().map(|id| id.as_str().to_owned());
-    audit::Request { request_id, ..audit::Request::new(fresh_id(time), time, profile.path.clone(), client) }
+    audit::Request { request_id, ..audit::Request::new(fresh_id(time), time, endpoint.path.clone(), client) }
 }
 
 /// The body of a `POST`, which holds parameters like a query string does. Nothing else may have one: whoever sends it means it
@@ -230,11 +249,11 @@ pub(super) fn decode(encoded: &[u8]) -> Result<Vec<(String, String)>, ApiError> 
         .collect()
 }
 
-fn download(profile: &Profile, media_type: &'static str, export_id: &str, body: Body) -> Response {
+fn download(filename: &str, format: FormatName, export_id: &str, body: Body) -> Response {
     let mut response = body.into_response();
     let headers = response.headers_mut();
-    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(media_type));
-    headers.insert(header::CONTENT_DISPOSITION, attachment(&profile.filename));
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
+    headers.insert(header::CONTENT_DISPOSITION, attachment(filename));
     headers.insert(header::TRAILER, trailers::ANNOUNCED);
     mark(&mut response, export_id);
     response

@@ -3,11 +3,13 @@
 use axum::extract::Request;
 use axum::http::uri::PathAndQuery;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
+use headcount_model::plan::FormatName;
 use headcount_model::timestamp::Timestamp;
 use std::fmt::Write;
 
 /// The headers of requests that something here reads.
-const READ: [HeaderName; 7] = [
+const READ: [HeaderName; 8] = [
+    header::ACCEPT,
     header::ACCEPT_ENCODING,
     header::AUTHORIZATION,
     header::CONTENT_TYPE,
@@ -60,6 +62,15 @@ impl RequestId {
     pub(super) fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+/// The format that `Accept` asks for, where it names the type of exactly one and nothing else. What lists several, as browsers and
+/// libraries do unasked, asks for none.
+pub(super) fn accepted(headers: &HeaderMap) -> Option<FormatName> {
+    let mut given = headers.get_all(header::ACCEPT).iter();
+    let (Some(only), None) = (given.next(), given.next()) else { return None };
+    let media_type = only.to_str().ok()?.trim();
+    FormatName::ALL.into_iter().find(|format| media_type.eq_ignore_ascii_case(format.media_type()))
 }
 
 /// `Content-Disposition` of a download (RFC 6266), with `filename*` (RFC 8187) where the name is not ASCII.

@@ -9,7 +9,7 @@ use super::{App, probes};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
-use headcount_model::plan::{PARAMETERS, Parameter, ParameterKind, Profile};
+use headcount_model::plan::{Endpoint, FormatName, Formats, PARAMETERS, Parameter, ParameterKind, Profile};
 use serde_json::{Map, Value, json};
 use std::sync::Arc;
 
@@ -33,7 +33,9 @@ pub(super) async fn serve(State(app): State<Arc<App>>) -> Response {
 pub(super) fn document(profiles: &[Arc<Profile>]) -> Value {
     let mut paths = Map::new();
     for profile in profiles {
-        paths.insert(profile.path.clone(), export_path(profile));
+        for endpoint in profile.endpoints() {
+            paths.insert(endpoint.path.clone(), export_path(profile, &endpoint));
+        }
     }
     paths.extend(receipts::paths());
     paths.extend([records::path()]);
@@ -67,7 +69,7 @@ pub(super) fn document(profiles: &[Arc<Profile>]) -> Value {
         "openapi": "3.1.0",
         "info": {
             "title": "Headcount",
-            "description": "The user export service: all the users of an application, streamed as CSV.\n\n\
+            "description": "The user export service: all the users of an application, streamed.\n\n\
                 A complete export ends with the transfer. If anything fails after the first byte, the transfer is broken \
                 off (HTTP/1.1: within a chunk, and the connection is reset; HTTP/2: RST_STREAM): take a download for complete only if your client \
                 reports no error.",
@@ -97,9 +99,10 @@ pub(super) fn document(profiles: &[Arc<Profile>]) -> Value {
     })
 }
 
-fn export_path(profile: &Profile) -> Value {
+fn export_path(profile: &Profile, endpoint: &Endpoint) -> Value {
     // Where ids are masked there is nothing to give as `after`.
     let taken = |parameter: &&Parameter| parameter.name != "after" || profile.takes_after();
+    let schema = |parameter| schema(parameter, profile, endpoint.formats);
     let parameters: Vec<_> = PARAMETERS
         .iter()
         .filter(taken)
@@ -108,7 +111,7 @@ fn export_path(profile: &Profile) -> Value {
                 "name": parameter.name,
                 "in": "query",
                 "description": described(parameter, profile),
-                "schema": schema(parameter, profile),
+                "schema": schema(parameter),
             })
         })
         .collect();
@@ -116,7 +119,7 @@ fn export_path(profile: &Profile) -> Value {
         .iter()
         .filter(taken)
         .map(|parameter| {
-            let mut schema = schema(parameter, profile);
+            let mut schema = schema(parameter);
             schema["description"] = described(parameter, profile).into();
             (parameter.name.to_owned(), schema)
         })
@@ -130,11 +133,11 @@ fn export_path(profile: &Profile) -> Value {
         },
     });
 
-    let mut get = export_operation(profile, "get");
+    let mut get = export_operation(profile, endpoint, "get");
     get["parameters"] = parameters.into();
-    let mut head = export_operation(profile, "head");
+    let mut head = export_operation(profile, endpoint, "head");
     head["parameters"] = get["parameters"].clone();
-    let mut post = export_operation(profile, "post");
+    let mut post = export_operation(profile, endpoint, "post");
     post["requestBody"] = form;
     json!({"get": get, "head": head, "post": post})
 }
@@ -155,7 +158,7 @@ fn described(parameter: &Parameter, profile: &Profile) -> String {
     }
 }
 
-fn export_operation(profile: &Profile, method: &str) -> Value {
+fn export_operation(profile: &Profile, endpoint: &Endpoint, method: &str) -> Value {
     let name = &profile.name;
     let columns = profile.column_names();
     let text_header = |description: &str| json!({"description": description, "schema": {"type": "string"}});
@@ -168,10 +171,7 @@ fn export_operation(profile: &Profile, method: &str) -> Value {
                 "X-Export-Id": text_header("The id of the audit record."),
                 "X-Request-Id": text_header("The id under which the request stands in the log."),
             },
-            "content": {
-                "text/csv": {"schema": {"type": "string"}},
-                "application/json": {"schema": {"$ref": "#/components/schemas/Preflight"}},
-            },
+            "content": content(endpoint.formats),
         },
     });
     for (status, description) in [
@@ -199,8 +199,10 @@ fn export_operation(profile: &Profile, method: &str) -> Value {
         "head" => (format!("Check an export without running it ({name})"), "check"),
         _ => (format!("Export users, parameters as a form ({name})"), "exportByForm"),
     };
+    // A built-in export is there twice.
+    let of_path = if profile.csv_path.is_some_and(|path| path != endpoint.path) { "-profile" } else { "" };
     json!({
-        "operationId": format!("{operation}-{name}"),
+        "operationId": format!("{operation}-{name}{of_path}"),
         "summary": summary,
         "description": format!(
             "Needs the feature flag `{0}` and a key with the grant `{0}`.",
@@ -212,11 +214,40 @@ fn export_operation(profile: &Profile, method: &str) -> Value {
     })
 }
 
+/// What an export is answered with: itself, or what it would be.
+fn content(formats: Formats) -> Value {
+    let preflight = json!({"$ref": "#/components/schemas/Preflight"});
+    let mut content = Map::new();
+    for format in formats.offered {
+        let schema = match format {
+            FormatName::Json => json!({"anyOf": [{"type": "array", "items": {"type": "object"}}, preflight]}),
+            _ => json!({"type": "string"}),
+        };
+        content.insert(format.media_type().to_owned(), json!({"schema": schema}));
+    }
+    content.entry("application/json").or_insert(json!({"schema": preflight}));
+    content.into()
+}
+
+/// A name in any letter case, or nothing.
+fn format_pattern(formats: Formats) -> String {
+    let any_case = |letter: char| format!("[{letter}{}]", letter.to_ascii_uppercase());
+    let names = formats.offered.iter().map(|format| format.name().chars().map(any_case).collect::<String>());
+    format!("^({})?$", names.collect::<Vec<_>>().join("|"))
+}
+
 /// The JSON Schema of a parameter: as narrow as the parser.
-fn schema(parameter: &Parameter, profile: &Profile) -> Value {
+fn schema(parameter: &Parameter, profile: &Profile, formats: Formats) -> Value {
     match parameter.kind {
         ParameterKind::Time => time_schema(),
-        ParameterKind::Format => json!({"type": "string", "pattern": "^([cC][sS][vV])?$", "default": "csv"}),
+        ParameterKind::Format => json!({
+            "type": "string",
+            "pattern": format_pattern(formats),
+            "default": formats.default.name(),
+        }),
+        ParameterKind::Word(words) => json!({"type": "string", "enum": words, "default": words.first()}),
+        // As `model` checks it, without what begins like a formula.
+        ParameterKind::Text => json!({"type": "string", "pattern": "^([A-Za-z][A-Za-z0-9_]{0,15})?$"}),
         ParameterKind::Columns => {
             let names = profile.column_names();
             let several = "Several names are separated by commas.";

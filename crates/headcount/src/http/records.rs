@@ -60,7 +60,7 @@ fn selection(pairs: &[(String, String)]) -> Result<Selection, ParameterError> {
             "since" => selection.since = Some(ParameterError::time(name, value)?),
             "until" => selection.until = Some(ParameterError::time(name, value)?),
             "key" => selection.key = Some(value.clone()),
-            "profile" => selection.endpoints = Profile::endpoints(value).into(),
+            "profile" => selection.endpoints = Profile::recorded_as(value),
             "outcome" => selection.outcome = Some(Ending::parse(value).map_err(invalid)?),
             "limit" => {
                 let limit = value.parse().ok().filter(|limit| (1..=MAX_PAGE).contains(limit));

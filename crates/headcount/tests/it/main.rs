@@ -35,6 +35,7 @@ mod faults_leaving;
 mod faults_source;
 mod faults_store;
 mod flags;
+mod formats;
 mod frameworks;
 mod headers;
 mod hidden_columns;

@@ -132,7 +132,7 @@ fn unknown_names_are_answered_with_the_known_ones(db: Db) {
             }
         }
     }
-    for path in [profile("suport"), profile("full"), profile("SUPPORT"), profile("support/"), profile("")] {
+    for path in [profile("suport"), profile("FULL"), profile("SUPPORT"), profile("support/"), profile("")] {
         assert_eq!(server.get_with(&key, &path).status, 404, "{path}");
     }
     assert_eq!(Answer::to(server.request(Method::DELETE, &profile("support"))).status, 405);

@@ -1,6 +1,7 @@
 //! The parameters of an export and how their texts become a [`Plan`].
 
-use super::{Column, Filter, OutputFormat, Plan, Profile, ProfileColumn, discreet, hashed};
+use super::format::{CsvOptions, Delimiter, FormatName, Formats, OutputFormat, problem_of_null};
+use super::{Column, Filter, Plan, Profile, ProfileColumn, discreet, hashed};
 use crate::formula::unsanitized;
 use crate::timestamp::Timestamp;
 use serde_json::{Map, Value};
@@ -26,6 +27,10 @@ pub struct Parameter {
 pub enum ParameterKind {
     /// The name of a format.
     Format,
+    /// One of these words; the first holds if nothing is said.
+    Word(&'static [&'static str]),
+    /// Any short text.
+    Text,
     /// An address, or an id: any text.
     Address,
     Id,
@@ -45,11 +50,15 @@ pub enum ParameterKind {
 pub const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "format",
-        description: "The format of the export: `csv`, in any letter case",
+        description: "The format of the export, in any letter case",
         kind: ParameterKind::Format,
         column: None,
-        set: |_, _, value| format(value),
-        get: |_| None,
+        // Read before all others, which depend on it.
+        set: |_, _, _| Ok(()),
+        get: |plan| {
+            let name = plan.format.name();
+            (name != FormatName::Csv).then(|| name.name().into())
+        },
     },
     Parameter {
         name: "email",
@@ -151,12 +160,10 @@ pub const PARAMETERS: &[Parameter] = &[
         kind: ParameterKind::Boolean { default: Some(false) },
         column: None,
         set: |plan, name, value| {
-            plan.format.csv().bom = boolean(name, value)?;
+            plan.csv(name)?.bom = boolean(name, value)?;
             Ok(())
         },
-        get: |plan| match plan.format {
-            OutputFormat::Csv(csv) => csv.bom.then_some(Value::Bool(true)),
-        },
+        get: |plan| plan.format.csv()?.bom.then_some(Value::Bool(true)),
     },
     Parameter {
         name: "sanitize",
@@ -164,12 +171,49 @@ pub const PARAMETERS: &[Parameter] = &[
         kind: ParameterKind::Boolean { default: Some(true) },
         column: None,
         set: |plan, name, value| {
-            plan.format.csv().sanitize = boolean(name, value)?;
+            plan.csv(name)?.sanitize = boolean(name, value)?;
             Ok(())
         },
-        get: |plan| match plan.format {
-            OutputFormat::Csv(csv) => (!csv.sanitize).then_some(Value::Bool(false)),
+        get: |plan| (!plan.format.csv()?.sanitize).then_some(Value::Bool(false)),
+    },
+    Parameter {
+        name: "delimiter",
+        description: "What separates the fields of a CSV",
+        kind: ParameterKind::Word(&["comma", "semicolon", "tab"]),
+        column: None,
+        set: |plan, name, value| {
+            plan.csv(name)?.delimiter = delimiter(name, value)?;
+            Ok(())
         },
+        get: |plan| {
+            let delimiter = plan.format.csv()?.delimiter;
+            (delimiter != Delimiter::Comma).then(|| delimiter.name().into())
+        },
+    },
+    Parameter {
+        name: "null",
+        description: "What stands for NULL in a CSV, at most 16 characters; a field that is the same is quoted. Empty if not given",
+        kind: ParameterKind::Text,
+        column: None,
+        set: |plan, name, value| {
+            plan.csv(name)?.null = null(name, value)?;
+            Ok(())
+        },
+        get: |plan| {
+            let null = &plan.format.csv()?.null;
+            (!null.is_empty()).then(|| null.as_str().into())
+        },
+    },
+    Parameter {
+        name: "header",
+        description: "`false` leaves out the names of the columns at the start of a CSV",
+        kind: ParameterKind::Boolean { default: Some(true) },
+        column: None,
+        set: |plan, name, value| {
+            plan.csv(name)?.header = boolean(name, value)?;
+            Ok(())
+        },
+        get: |plan| (!plan.format.csv()?.header).then_some(Value::Bool(false)),
     },
     Parameter {
         name: "preflight",
@@ -187,8 +231,8 @@ pub const PARAMETERS: &[Parameter] = &[
 /// A parameter that cannot be used. Its text is for the caller.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParameterError {
-    #[error("Unsupported format. Only 'csv' is supported.")]
-    Format,
+    #[error("Unsupported format. {} supported.", listed(.0))]
+    Format(&'static [FormatName]),
     #[error("Unknown parameter '{name}'. The parameters are {known}.")]
     Unknown { name: String, known: String },
     #[error("Parameter '{0}' is given more than once.")]
@@ -229,16 +273,20 @@ pub fn filterable_columns() -> impl Iterator<Item = Column> {
 }
 
 impl Plan {
-    /// Makes a plan of decoded name and value pairs, as they come from a query string, a form or a command line.
+    /// Makes a plan of decoded name and value pairs, as they come from a query string, a form or a command line, in one of these
+    /// formats.
     ///
     /// # Errors
     ///
     /// The first pair that is unknown, repeated or has a value that does not fit.
     pub fn parse<'a>(
         profile: &Arc<Profile>,
-        pairs: impl IntoIterator<Item = (&'a str, &'a str)>,
+        formats: Formats,
+        pairs: impl IntoIterator<Item = (&'a str, &'a str), IntoIter: Clone>,
     ) -> Result<Self, ParameterError> {
+        let pairs = pairs.into_iter();
         let mut plan = Self::new(Arc::clone(profile));
+        plan.format = OutputFormat::of(format(formats, pairs.clone())?);
         let mut seen = Vec::new();
         for (name, value) in pairs {
             let Some(parameter) = PARAMETERS.iter().find(|known| known.name == name) else {
@@ -258,7 +306,7 @@ impl Plan {
         if plan.after.is_some() && !profile.takes_after() {
             return Err(ParameterError::invalid("after", "cannot be used here, where ids are masked"));
         }
-        if matches!(plan.format, OutputFormat::Csv(csv) if csv.sanitize) {
+        if plan.format.csv().is_some_and(|csv| csv.sanitize) {
             // A page's last id is given back as it was shown.
             plan.after = plan.after.map(|after| unsanitized(&after).to_owned());
         }
@@ -285,6 +333,14 @@ impl Plan {
     pub fn summary(&self) -> Map<String, Value> {
         let values = PARAMETERS.iter().map(|parameter| (parameter.name.to_owned(), (parameter.get)(self)));
         values.filter_map(|(name, value)| Some((name, value?))).collect()
+    }
+
+    /// What is chosen of CSV.
+    fn csv(&mut self, parameter: &'static str) -> Result<&mut CsvOptions, ParameterError> {
+        let format = self.format.name().name();
+        self.format.csv_mut().ok_or_else(|| {
+            ParameterError::invalid(parameter, format!("is for the format csv, and this export is {format}"))
+        })
     }
 
     fn filter(&mut self, filter: Filter) -> Result<(), ParameterError> {
@@ -318,8 +374,36 @@ fn text(time: Timestamp) -> Value {
     time.to_string().into()
 }
 
-fn format(value: &str) -> Result<(), ParameterError> {
-    if value.is_empty() || value.eq_ignore_ascii_case("csv") { Ok(()) } else { Err(ParameterError::Format) }
+/// The format that is asked for, or the one that is given unasked.
+fn format<'a>(
+    formats: Formats,
+    mut pairs: impl Iterator<Item = (&'a str, &'a str)>,
+) -> Result<FormatName, ParameterError> {
+    let asked = pairs.find(|(name, _)| *name == "format").map_or("", |(_, value)| value);
+    formats.parse(asked).ok_or(ParameterError::Format(formats.offered))
+}
+
+/// The names of formats as the subject of a sentence.
+fn listed(formats: &[FormatName]) -> String {
+    match formats {
+        [only] => format!("Only '{}' is", only.name()),
+        several => {
+            let names: Vec<_> = several.iter().map(|format| format!("'{}'", format.name())).collect();
+            format!("{} are", names.join(", "))
+        }
+    }
+}
+
+fn delimiter(name: &'static str, value: &str) -> Result<Delimiter, ParameterError> {
+    Delimiter::parse(value)
+        .ok_or_else(|| ParameterError::invalid(name, "must be 'comma', 'semicolon' or 'tab'"))
+}
+
+fn null(name: &'static str, value: &str) -> Result<String, ParameterError> {
+    match problem_of_null(value) {
+        Some(problem) => Err(ParameterError::invalid(name, problem)),
+        None => Ok(value.to_owned()),
+    }
 }
 
 fn after(name: &'static str, value: &str) -> Result<String, ParameterError> {
@@ -411,7 +495,9 @@ mod tests {
     use super::*;
 
     fn parse(query: &[(&str, &str)]) -> Result<Plan, String> {
-        Plan::parse(&Arc::new(Profile::full()), query.iter().copied()).map_err(|error| error.to_string())
+        let formats = Formats::any(FormatName::Csv);
+        Plan::parse(&Arc::new(Profile::full()), formats, query.iter().copied())
+            .map_err(|error| error.to_string())
     }
 
     #[test]
@@ -427,14 +513,14 @@ mod tests {
                 }
                 ParameterKind::Count => "1",
                 ParameterKind::Time => "2025-01-08T10:30:00Z",
-                ParameterKind::Format => "CSV",
+                ParameterKind::Format => "NDJSON",
                 ParameterKind::Columns => "email,id",
-                ParameterKind::Address | ParameterKind::Id => "x",
+                ParameterKind::Word(words) => words[1],
+                ParameterKind::Address | ParameterKind::Id | ParameterKind::Text => "x",
             };
             let plan = parse(&[(parameter.name, value)]).expect(parameter.name);
             let told = plan.summary();
-            let expected = usize::from(parameter.kind != ParameterKind::Format);
-            assert!(told.len() == expected && told.keys().all(|name| name == parameter.name), "{told:?}");
+            assert!(told.len() == 1 && told.keys().all(|name| name == parameter.name), "{told:?}");
         }
     }
 
@@ -454,7 +540,7 @@ mod tests {
         for (name, value) in
             [("email", "ada news@example.com"), ("created_after", "2025-01-08T10:30:00 02:00")]
         {
-            let refused = Plan::parse(&Arc::new(Profile::full()), [(name, value)]);
+            let refused = Plan::parse(&Arc::new(Profile::full()), Formats::CSV, [(name, value)]);
             assert!(
                 matches!(refused, Err(ParameterError::Spaced { name: of, .. }) if of == name),
                 "{refused:?}"
@@ -478,9 +564,31 @@ mod tests {
     }
 
     #[test]
+    fn where_there_is_only_csv_nothing_else_is_given() {
+        let parse = |value| Plan::parse(&Arc::new(Profile::full()), Formats::CSV, [("format", value)]);
+        assert!(parse("").is_ok() && parse("cSv").is_ok());
+        let refused = parse("json").map_err(|error| error.to_string());
+        assert_eq!(refused, Err("Unsupported format. Only 'csv' is supported.".to_owned()));
+    }
+
+    #[test]
     fn what_cannot_be_used_is_named() {
         for (query, message) in [
-            (vec![("format", "json")], "Unsupported format. Only 'csv' is supported."),
+            (
+                vec![("format", "xml")],
+                "Unsupported format. 'csv', 'ndjson', 'json', 'parquet', 'xlsx' are supported.",
+            ),
+            (
+                vec![("bom", "true"), ("format", "json")],
+                "Parameter 'bom' is for the format csv, and this export is json.",
+            ),
+            (vec![("delimiter", ";")], "Parameter 'delimiter' must be 'comma', 'semicolon' or 'tab'."),
+            (vec![("null", "-")], "Parameter 'null' must not begin like a formula, as with = + - @."),
+            (vec![("null", "12345678901234567")], "Parameter 'null' must have at most 16 characters."),
+            (
+                vec![("null", "a;b")],
+                "Parameter 'null' must have no comma, semicolon, quote or control character in it.",
+            ),
             (vec![("bom", "1")], "Parameter 'bom' must be 'true' or 'false'."),
             (vec![("bom", "true"), ("bom", "true")], "Parameter 'bom' is given more than once."),
             (vec![("limit", "0")], "Parameter 'limit' must be a whole number from 1 to 9223372036854775807."),

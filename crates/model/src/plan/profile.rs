@@ -1,6 +1,6 @@
 //! A declared set of columns: what one export may show, and what guards it.
 
-use super::Column;
+use super::{Column, FormatName, Formats};
 use crate::mask::Mask;
 
 /// One export: its columns, the name of its file, and what guards it.
@@ -8,18 +8,27 @@ use crate::mask::Mask;
 pub struct Profile {
     /// On the command line, in metrics and in the audit.
     pub name: String,
-    /// Of its endpoint.
-    pub path: String,
+    /// Where it is as CSV and nothing else, beside where all exports are.
+    pub csv_path: Option<&'static str>,
     /// In their default order; never empty, no name twice.
     pub columns: Vec<ProfileColumn>,
     /// Columns that anybody with its grant may ask about, though it does not show them as they are.
     pub filters: Vec<Column>,
     /// SQL, in the database's own dialect, that a user must meet to be in this export; `None`: all are.
     pub condition: Option<String>,
-    /// What a download is called.
+    /// The format that is given unasked, but where there is only CSV.
+    pub format: FormatName,
+    /// What a download in that format is called.
     pub filename: String,
     /// The grant that a key needs for it.
     pub grant: String,
+}
+
+/// Where an export is served.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Endpoint {
+    pub path: String,
+    pub formats: Formats,
 }
 
 /// A column as a profile shows it.
@@ -31,10 +40,8 @@ pub struct ProfileColumn {
     pub mask: Option<Mask>,
 }
 
-/// The path under which every export is.
-const BASE: &str = "/api/v1/users";
-/// The same of those that are declared.
-const DECLARED: &str = "/api/v1/users/exports/profiles/";
+/// The path under which every export is, in all formats.
+const PROFILES: &str = "/api/v1/users/exports/profiles/";
 /// What the audit has before the name of an export by command.
 const COMMAND: &str = "cli export ";
 
@@ -43,10 +50,11 @@ impl Profile {
     pub fn minimal() -> Self {
         Self {
             name: "minimal".to_owned(),
-            path: format!("{BASE}/export"),
+            csv_path: Some("/api/v1/users/export"),
             columns: [Column::ID, Column::EMAIL, Column::NAME].map(ProfileColumn::from).to_vec(),
             filters: Vec::new(),
             condition: None,
+            format: FormatName::Csv,
             filename: "users_export.csv".to_owned(),
             grant: "users:export".to_owned(),
         }
@@ -56,10 +64,11 @@ impl Profile {
     pub fn full() -> Self {
         Self {
             name: "full".to_owned(),
-            path: format!("{BASE}/export-full"),
+            csv_path: Some("/api/v1/users/export-full"),
             columns: Column::CONTRACT.map(ProfileColumn::from).to_vec(),
             filters: Vec::new(),
             condition: None,
+            format: FormatName::Csv,
             filename: "users_full_export.csv".to_owned(),
             grant: "users:export_full".to_owned(),
         }
@@ -69,29 +78,52 @@ impl Profile {
     pub fn declared(name: &str, columns: Vec<ProfileColumn>) -> Self {
         Self {
             name: name.to_owned(),
-            path: format!("{DECLARED}{name}"),
+            csv_path: None,
             columns,
             filters: Vec::new(),
             condition: None,
+            format: FormatName::Csv,
             filename: format!("users_{name}_export.csv"),
             grant: format!("users:export_{name}"),
         }
     }
 
-    /// What the audit calls an export of this name: its endpoint, and its command. It may be one that is declared no more.
-    pub fn endpoints(name: &str) -> [String; 2] {
-        let built_in = [Self::minimal(), Self::full()].into_iter().find(|profile| profile.name == name);
+    /// Where it is served.
+    pub fn endpoints(&self) -> impl Iterator<Item = Endpoint> {
+        let as_csv = self.csv_path.map(|path| Endpoint { path: path.to_owned(), formats: Formats::CSV });
+        let path = format!("{PROFILES}{}", self.name);
+        as_csv.into_iter().chain([Endpoint { path, formats: Formats::any(self.format) }])
+    }
+
+    /// What the audit calls exports of this name: its endpoints, and its command. It may be one that is declared no more.
+    pub fn recorded_as(name: &str) -> Vec<String> {
+        let built_in = Self::built_in().into_iter().find(|profile| profile.name == name);
         let profile = built_in.unwrap_or_else(|| Self::declared(name, Vec::new()));
-        [profile.command(), profile.path]
+        let endpoints = profile.endpoints().map(|endpoint| endpoint.path);
+        endpoints.chain([profile.command()]).collect()
     }
 
     /// The export whose endpoint or command the audit calls so.
     pub fn name_of(endpoint: &str) -> Option<&str> {
-        let built_in = [Self::minimal(), Self::full()].into_iter().find(|profile| profile.path == endpoint);
+        let built_in = Self::built_in().into_iter().find(|profile| profile.csv_path == Some(endpoint));
         match built_in {
             Some(profile) => ["minimal", "full"].into_iter().find(|name| profile.name == *name),
-            None => endpoint.strip_prefix(COMMAND).or_else(|| endpoint.strip_prefix(DECLARED)),
+            None => endpoint.strip_prefix(COMMAND).or_else(|| endpoint.strip_prefix(PROFILES)),
         }
+    }
+
+    fn built_in() -> [Self; 2] {
+        [Self::minimal(), Self::full()]
+    }
+
+    /// What a download in a format is called: the ending is the format's.
+    pub fn filename_in(&self, format: FormatName) -> String {
+        let stem = match self.filename.rsplit_once('.') {
+            _ if format == self.format => return self.filename.clone(),
+            Some((stem, ending)) if FormatName::parse(ending).is_some() => stem,
+            _ => &self.filename,
+        };
+        format!("{stem}.{}", format.name())
     }
 
     /// What the audit calls its command.

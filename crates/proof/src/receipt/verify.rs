@@ -5,7 +5,8 @@ mod measure;
 use super::TYPE;
 use crate::canonical;
 use crate::signature::PublicKey;
-use measure::{MARK, Measure};
+pub use measure::Packing;
+use measure::{Broken, Layout, MARK, Measure};
 use serde::Deserialize;
 use serde_json::Value;
 use std::io::{Read, Result, Seek};
@@ -28,6 +29,9 @@ struct Claims {
     rows: Option<u64>,
     bytes: Option<u64>,
     sha256: Option<String>,
+    #[serde(default)]
+    filters: Value,
+    file_sha256: Option<String>,
     signed_by: Option<String>,
     signature: Option<String>,
 }
@@ -51,18 +55,24 @@ pub enum Unfit {
 /// What a file is, compared with a receipt.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// All of the export, to the byte; but for a byte order mark at its start, if that is said.
-    Unchanged { rows: u64, bytes: u64, mark: Option<Mark> },
+    /// All of the export, to the byte; but for a byte order mark at its start, if that is said. `bytes` are those of the content.
+    Unchanged { rows: u64, bytes: u64, mark: Option<Mark>, packed: Option<Packed> },
     /// Shorter than what was exported: its first users, as far as its length tells.
     Cut { rows: u64, of_rows: u64, bytes: u64, of_bytes: u64 },
     /// Something else than what was exported.
     Changed(Changed),
-    /// Compressed in this way, so that it cannot be compared.
-    Packed(&'static str),
     /// The receipt itself says that the export did not complete, and how it ended.
     Incomplete { outcome: String, rows: Option<u64> },
     /// The receipt is of a request that exported nothing, though it was answered.
     NoExport,
+}
+
+/// The compressed file that an unchanged export is in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Packed {
+    pub packing: Packing,
+    /// Whether it is the file that was written, to the byte; `None` where the receipt is not of a file.
+    pub is_as_written: Option<bool>,
 }
 
 /// What became of a byte order mark.
@@ -81,6 +91,8 @@ pub enum Changed {
     Shorter(u64),
     /// As long, but not the same.
     Content,
+    /// A compressed file that cannot be unpacked to its end, though it is not just cut.
+    Damaged(Packing),
 }
 
 impl Presented {
@@ -138,17 +150,32 @@ impl Presented {
         let (Some(rows), Some(bytes), Some(sha256)) = (*rows, *bytes, sha256) else {
             return Ok(Verdict::NoExport);
         };
-        let found = Measure::of(&mut file)?;
+        let layout = Layout::of(&self.claims.filters);
+        let found = Measure::of(&mut file, layout)?;
+        let (found, packed) = match found.packing() {
+            None => (found, None),
+            Some(packing) => {
+                let unpacked = Measure::unpacked(&mut file, packing, layout)?;
+                let is_as_written = self.claims.file_sha256.as_ref().map(|sha256| *sha256 == found.sha256);
+                (unpacked, Some(Packed { packing, is_as_written }))
+            }
+        };
+        match (found.broken, packed) {
+            (Some(Broken::Damaged), Some(Packed { packing, .. })) => {
+                return Ok(Verdict::Changed(Changed::Damaged(packing)));
+            }
+            (Some(_), _) => return Ok(cut(&found, layout, rows, bytes)),
+            (None, _) => {}
+        }
         if found.bytes == bytes && found.sha256 == *sha256 {
-            return Ok(Verdict::Unchanged { rows, bytes, mark: None });
+            return Ok(Verdict::Unchanged { rows, bytes, mark: None, packed });
         }
-        if let Some(mark) = mark(&mut file, &found, bytes, sha256)? {
-            return Ok(Verdict::Unchanged { rows, bytes, mark: Some(mark) });
+        if packed.is_none()
+            && let Some(mark) = mark(&mut file, &found, bytes, sha256)?
+        {
+            return Ok(Verdict::Unchanged { rows, bytes, mark: Some(mark), packed });
         }
-        Ok(match found.packed() {
-            Some(packed) => Verdict::Packed(packed),
-            None => differing(&found, rows, bytes),
-        })
+        Ok(differing(&found, layout, rows, bytes))
     }
 }
 
@@ -166,19 +193,21 @@ fn mark(file: &mut (impl Read + Seek), found: &Measure, bytes: u64, sha256: &str
 }
 
 /// How a file differs from an export of so many rows and bytes.
-fn differing(found: &Measure, rows: u64, bytes: u64) -> Verdict {
-    // The first record is the header.
-    let found_rows = found.records.saturating_sub(1);
+fn differing(found: &Measure, layout: Layout, rows: u64, bytes: u64) -> Verdict {
     if found.bytes > bytes {
         Verdict::Changed(Changed::Longer(found.bytes - bytes))
     } else if found.bytes == bytes {
         Verdict::Changed(Changed::Content)
-    } else if found.records > rows {
-        // Whatever is cut off an export, the end of its last record is.
+    } else if found.lines >= layout.lines_of(rows) && found.lines > 0 {
+        // Whatever is cut off an export, the end of its last line is.
         Verdict::Changed(Changed::Shorter(bytes - found.bytes))
     } else {
-        Verdict::Cut { rows: found_rows, of_rows: rows, bytes: found.bytes, of_bytes: bytes }
+        cut(found, layout, rows, bytes)
     }
+}
+
+fn cut(found: &Measure, layout: Layout, of_rows: u64, of_bytes: u64) -> Verdict {
+    Verdict::Cut { rows: layout.rows_in(found.lines, of_rows), of_rows, bytes: found.bytes, of_bytes }
 }
 
 #[cfg(test)]

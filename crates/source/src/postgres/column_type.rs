@@ -3,7 +3,8 @@
 use super::data_row::Wire;
 use crate::{Mapping, TimestampEncoding};
 use headcount_model::plan::{Column, Kind, Plan};
-use headcount_model::schema::{DataType, Schema, Stored};
+use headcount_model::schema::{DataType, Digits, Schema, Stored};
+use tokio_postgres::Column as Described;
 use tokio_postgres::types::{Kind as TypeKind, Type};
 
 /// How a column is stored, as far as it matters for SQL and for reading it.
@@ -90,7 +91,8 @@ impl ColumnType {
     }
 
     /// What the cells of a column are once they are read.
-    fn data_type(self, column: &Column, described: &Type) -> DataType {
+    fn data_type(self, column: &Column, described: &Described) -> DataType {
+        let type_name = described.type_().name();
         match self {
             Self::Bool | Self::BoolInt => DataType::Boolean,
             Self::Int => DataType::Integer,
@@ -100,9 +102,9 @@ impl ColumnType {
             }
             Self::Text | Self::CaseInsensitiveText(_) | Self::PaddedText => DataType::Text,
             _ if column.kind() == Kind::Text => DataType::Text,
-            Self::Number if matches!(described.name(), "float4" | "float8") => DataType::Float,
-            Self::Number => DataType::Decimal,
-            Self::AsText | Self::Network => match described.name() {
+            Self::Number if matches!(type_name, "float4" | "float8") => DataType::Float,
+            Self::Number => DataType::Decimal(digits(described.type_modifier())),
+            Self::AsText | Self::Network => match type_name {
                 "date" => DataType::Date,
                 "json" | "jsonb" => DataType::Json,
                 "text" | "varchar" | "bpchar" | "name" | "citext" => DataType::Text,
@@ -129,6 +131,14 @@ impl ColumnType {
     }
 }
 
+/// The digits of `numeric(precision, scale)`, where it says them and they are of use (`numeric.c`, `make_numeric_typmod`).
+fn digits(type_modifier: i32) -> Option<Digits> {
+    let packed = type_modifier.checked_sub(4).filter(|packed| *packed >= 0)?;
+    let (precision, scale) = (packed >> 16 & 0xffff, packed & 0x7ff);
+    let fits = scale <= precision && precision <= i32::from(Digits::MAX_PRECISION);
+    fits.then_some(Digits { precision: precision as u8, scale: scale as u8 })
+}
+
 /// What a column of this kind may be.
 pub(super) fn expected(column: &Column) -> &'static str {
     match column.kind() {
@@ -147,7 +157,7 @@ pub(super) fn expected(column: &Column) -> &'static str {
 pub(super) struct ColumnTypes(Vec<(Column, ColumnType, DataType)>);
 
 impl ColumnTypes {
-    pub(super) fn add(&mut self, column: &Column, column_type: ColumnType, described: &Type) {
+    pub(super) fn add(&mut self, column: &Column, column_type: ColumnType, described: &Described) {
         self.0.push((column.clone(), column_type, column_type.data_type(column, described)));
     }
 
@@ -164,5 +174,22 @@ impl ColumnTypes {
             // Which columns are NOT NULL would be one question more for every export.
             Stored { data_type, is_nullable: *column != Column::ID, is_enforced: true }
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_are_read_where_they_are_bounded() {
+        let modifier = |precision: i32, scale: i32| (precision << 16 | scale & 0x7ff) + 4;
+        assert_eq!(digits(modifier(10, 2)), Some(Digits { precision: 10, scale: 2 }));
+        assert_eq!(digits(modifier(38, 38)), Some(Digits { precision: 38, scale: 38 }));
+        assert_eq!(digits(modifier(39, 0)), None);
+        // A scale may be negative, or greater than the precision, since PostgreSQL 15.
+        assert_eq!(digits(modifier(3, -2)), None);
+        assert_eq!(digits(modifier(2, 5)), None);
+        assert_eq!(digits(-1), None);
     }
 }

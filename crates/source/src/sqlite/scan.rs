@@ -8,7 +8,7 @@ use super::error::{failed, mismatch};
 use super::{Query, read_in_page_order};
 use crate::{FEW_CELLS, MANY_CELLS, RowSink, SourceError};
 use headcount_model::plan::Kind;
-use headcount_model::value::Value;
+use headcount_model::value::{Misfit, Value};
 use parking_lot::Mutex;
 use rusqlite::functions::{Context, FunctionFlags};
 use rusqlite::types::{Null, Value as Bound, ValueRef};
@@ -144,7 +144,7 @@ impl Pusher {
             decode(*kind, query.ids, query.timestamps, cell(at), value)
                 .map_err(|expected| self.misfit(at, expected, &cell))?;
         }
-        sink.row(&values[..query.selection.shown()]);
+        sink.row(&values[..query.selection.shown()]).map_err(|misfit| self.unwritable(*misfit, &cell))?;
         if sink.is_full() {
             self.runtime.block_on(sink.flush())?;
         }
@@ -159,11 +159,30 @@ impl Pusher {
             Kind::Timestamp => time_remedy(cell(at), &query.mapping, column),
             _ => String::new(),
         };
+        self.value_error(at, misfit(cell(at), expected) + &remedy, cell)
+    }
+
+    /// A row that the format cannot hold.
+    #[cold]
+    fn unwritable<'a>(&self, misfit: Misfit, cell: &impl Fn(usize) -> ValueRef<'a>) -> SourceError {
+        match misfit.column {
+            Some(at) => self.value_error(at, misfit.problem, cell),
+            None => SourceError::Failed(misfit.problem),
+        }
+    }
+
+    fn value_error<'a>(
+        &self,
+        at: usize,
+        problem: String,
+        cell: &impl Fn(usize) -> ValueRef<'a>,
+    ) -> SourceError {
+        let query = &*self.query;
         SourceError::Value {
             table: query.mapping.table.to_string(),
-            column: column.to_owned(),
+            column: query.selection.columns()[at].name().to_owned(),
             id: shown_id(cell(query.selection.id_at())),
-            problem: misfit(cell(at), expected) + &remedy,
+            problem,
         }
     }
 }

@@ -94,6 +94,7 @@ impl Record {
             bytes: is_counted.then_some(self.bytes),
             sha256: self.sha256,
             scope: (self.version > 1).then_some(self.scope),
+            stored: None,
         }
     }
 }

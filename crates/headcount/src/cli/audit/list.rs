@@ -85,7 +85,7 @@ fn selection(arguments: &Arguments, clock: &Clock, is_searched: bool) -> Result<
         since,
         until,
         key: arguments.key.clone(),
-        endpoints: arguments.profile.as_deref().map(Profile::endpoints).map(Vec::from).unwrap_or_default(),
+        endpoints: arguments.profile.as_deref().map(Profile::recorded_as).unwrap_or_default(),
         outcome: arguments.outcome,
         // What is looked for in the records themselves the store cannot count.
         limit: arguments.limit.filter(|_| !is_searched),
@@ -226,7 +226,7 @@ fn csv(clock: &Clock, record: &Record, is_first: bool) -> anyhow::Result<Vec<u8>
     let csv = Csv::default();
     let mut row = Vec::new();
     if is_first {
-        csv.header(&mut row, members.iter().map(|(name, _)| name.as_str()));
+        csv.head(&mut row, members.iter().map(|(name, _)| name.as_str()));
     }
     let cells: Vec<_> = members
         .iter()

@@ -3,7 +3,7 @@
 use crate::cli::Usage;
 use clap::{Arg, ArgMatches, Args, Command, Error, FromArgMatches};
 use headcount_model::moment::Clock;
-use headcount_model::plan::{PARAMETERS, Parameter, ParameterError, ParameterKind};
+use headcount_model::plan::{FormatName, PARAMETERS, Parameter, ParameterError, ParameterKind};
 
 /// What a TIME looks like, for the end of the help.
 pub(super) const TIMES: &str = "TIME is a local time (2026-10-01T08:30), one with an offset (2026-10-01T08:30:00Z), a date \
@@ -46,7 +46,16 @@ fn argument(parameter: &'static Parameter) -> Arg {
     let description = parameter.description.replace('`', "");
     let argument = Arg::new(parameter.name).long(parameter.name.replace('_', "-"));
     match parameter.kind {
-        ParameterKind::Format => argument.value_name("FORMAT").help(description),
+        ParameterKind::Format => argument.value_name("FORMAT").help(format!(
+            "{description}: {} [default: what the end of FILE says, else that of the export]",
+            FormatName::ALL.map(FormatName::name).join(", ")
+        )),
+        ParameterKind::Word(words) => argument.value_name("WORD").help(format!(
+            "{description}: {} [default: {}]",
+            words.join(", "),
+            words.first().unwrap_or(&"")
+        )),
+        ParameterKind::Text => argument.value_name("TEXT").help(description),
         ParameterKind::Address => argument.value_name("ADDRESS").help(description),
         ParameterKind::Columns => argument.value_name("NAME,…").help(description),
         ParameterKind::Count => argument.value_name("N").help(description),

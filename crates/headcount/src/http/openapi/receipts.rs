@@ -125,6 +125,7 @@ mod tests {
             bytes: None,
             sha256: None,
             scope: Some(Scope::default()),
+            stored: None,
         };
         let receipt = receipt.issue(&key).expect("a receipt");
         let receipt: Value = serde_json::from_str(&receipt).expect("JSON");

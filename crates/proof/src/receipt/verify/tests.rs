@@ -1,5 +1,5 @@
 use super::*;
-use crate::receipt::Receipt;
+use crate::receipt::{Receipt, StoredFile};
 use crate::scope::Scope;
 use crate::signature::SigningKey;
 use headcount_model::text::hex;
@@ -33,6 +33,7 @@ fn claimed(content: &[u8]) -> Receipt {
         bytes: Some(content.len() as i64),
         sha256: Some(hex(&Sha256::digest(content))),
         scope: Some(Scope::default()),
+        stored: None,
     }
 }
 
@@ -53,7 +54,8 @@ fn marked(content: &str) -> Vec<u8> {
 #[test]
 fn all_of_it_is_unchanged() {
     for content in [EXPORT.as_bytes().to_vec(), marked(EXPORT), b"id\r\n".to_vec()] {
-        let unchanged = Verdict::Unchanged { rows: ROWS, bytes: content.len() as u64, mark: None };
+        let unchanged =
+            Verdict::Unchanged { rows: ROWS, bytes: content.len() as u64, mark: None, packed: None };
         assert_eq!(compare(&receipt(&content), &content), unchanged);
     }
 }
@@ -119,9 +121,69 @@ fn an_editors_mark_and_line_ends_are_named() {
     let lost = (EXPORT.len() - unix.len()) as u64;
     let shorter = Verdict::Changed(Changed::Shorter(lost));
     assert_eq!(compare(&receipt(plain), unix.as_bytes()), shorter);
-    for (magic, name) in [(&b"\x1f\x8b\x08"[..], "gzip"), (b"\x28\xb5\x2f\xfd\x04", "zstd")] {
-        assert_eq!(compare(&receipt(plain), magic), Verdict::Packed(name));
+}
+
+/// A receipt with this member of its filters.
+fn receipt_with(content: &[u8], name: &str, value: &Value) -> Presented {
+    let claimed = Receipt { filters: json!({ name: value }), ..claimed(content) };
+    Presented::parse(&claimed.issue(&key()).expect("a receipt")).expect("a receipt")
+}
+
+#[test]
+fn rows_are_counted_as_the_format_has_them() {
+    let object = "{\"id\":1,\"name\":\"\\n\\\"\"}";
+    let lines = format!("{object}\n").repeat(4);
+    let array = format!("[\n{object},\n{object},\n{object},\n{object}\n]\n");
+    let headless = EXPORT.replacen("id,email,name\r\n", "", 1);
+    for (content, receipt, most) in [
+        (&lines, receipt_with(lines.as_bytes(), "format", &"ndjson".into()), ROWS - 1),
+        (&array, receipt_with(array.as_bytes(), "format", &"json".into()), ROWS),
+        (&headless, receipt_with(headless.as_bytes(), "header", &false.into()), ROWS - 1),
+    ] {
+        let content = content.as_bytes();
+        assert!(matches!(compare(&receipt, content), Verdict::Unchanged { rows: ROWS, .. }));
+        let rows = (0..content.len()).map(|length| match compare(&receipt, &content[..length]) {
+            Verdict::Cut { rows, of_rows: ROWS, .. } => rows,
+            verdict => panic!("{length}: {verdict:?}"),
+        });
+        let rows: Vec<_> = rows.collect();
+        assert!(rows.is_sorted() && rows.last() == Some(&most), "{rows:?}");
     }
+}
+
+fn gzipped(content: &[u8]) -> Vec<u8> {
+    let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::Write::write_all(&mut encoder, content).expect("memory");
+    encoder.finish().expect("memory")
+}
+
+#[test]
+fn what_is_packed_is_read() {
+    let content = EXPORT.as_bytes();
+    let zipped = gzipped(content);
+    let stored = StoredFile { file_bytes: zipped.len() as u64, file_sha256: hex(&Sha256::digest(&zipped)) };
+    let of_file = Receipt { stored: Some(stored), ..claimed(content) }.issue(&key()).expect("a receipt");
+    let of_file = Presented::parse(&of_file).expect("a receipt");
+    let zstd = zstd::encode_all(content, 1).expect("memory");
+    for (receipt, file, packing, is_as_written) in [
+        (&receipt(content), &zipped, Packing::Gzip, None),
+        (&receipt(content), &zstd, Packing::Zstd, None),
+        (&of_file, &zipped, Packing::Gzip, Some(true)),
+        (&of_file, &zstd, Packing::Zstd, Some(false)),
+    ] {
+        let packed = Some(Packed { packing, is_as_written });
+        let bytes = content.len() as u64;
+        assert_eq!(compare(receipt, file), Verdict::Unchanged { rows: ROWS, bytes, mark: None, packed });
+        for length in packing.magic().len()..file.len() {
+            let verdict = compare(receipt, &file[..length]);
+            assert!(matches!(verdict, Verdict::Cut { of_rows: ROWS, .. }), "{length}: {verdict:?}");
+        }
+    }
+    let other = gzipped(EXPORT.replace("ada", "eve").as_bytes());
+    assert_eq!(compare(&of_file, &other), Verdict::Changed(Changed::Content));
+    let mut damaged = zipped;
+    damaged.push(b'x');
+    assert_eq!(compare(&of_file, &damaged), Verdict::Changed(Changed::Damaged(Packing::Gzip)));
 }
 
 #[test]
