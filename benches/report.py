@@ -12,6 +12,7 @@ from typing import Iterator
 
 from benches.compression import Encoded
 from benches.exports import Exports
+from benches.formats import Written
 from benches.health import EXPORTS, Health
 from benches.lab import SOURCES
 from benches.load import SLOTS, Load
@@ -104,6 +105,31 @@ def small(loads: list[Load]) -> Iterator[str]:
         yield line(SOURCES[load.source], load.who, load.what, f"{load.connections}", f"{load.requests}",
                    spread(load.seconds, load.total), f"{load.rate:,.1f}", f"{load.median:.1f} ms",
                    f"{load.p99:.1f} ms", f"{load.errors}")
+    yield ""
+
+
+def formats(rows: list[Written], notes: list[str]) -> Iterator[str]:
+    yield "### Formats"
+    yield ""
+    yield "Full exports into a file: ours by curl. Ours are compared with our CSV in the same turns, the peers with ours. Peak"
+    yield "memory is that of a server that did nothing else."
+    yield ""
+    yield from table("database", "way", "seconds", "beside our CSV", "beside ours", "size", "peak memory")
+    for row in rows:
+        yield line(SOURCES[row.source], row.title if row.is_ours else f"{row.title}, {row.format}", spread(row.seconds, row.median),
+                   f"{row.median / row.csv.median:.2f} ×" if row.csv else "",
+                   f"{row.median / row.ours.median:.2f} ×" if row.ours else "",
+                   f"{row.bytes / 1e6:.1f} MB", f"{row.peak_memory:.1f} MiB" if row.peak_memory else "")
+    yield ""
+    for note in notes:
+        yield note
+        yield ""
+
+
+def format_memory(rows: list[tuple[str, str, int, float]]) -> Iterator[str]:
+    yield from table("database", "format", "users", "peak memory")
+    for source, format, users, memory in rows:
+        yield line(SOURCES[source], format, f"{users:,}", f"{memory:.1f} MiB")
     yield ""
 
 

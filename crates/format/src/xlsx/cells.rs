@@ -14,6 +14,8 @@ const MAX_DIGITS: usize = 15;
 /// 1900-03-01T00:00:00Z in microseconds since 1970. Spreadsheets disagree about the days before it, because Lotus 1-2-3 took 1900 for
 /// a leap year.
 const FIRST_DAY: i64 = -25_508 * DAY;
+/// 9999-12-31T23:59:59.999Z likewise: a double cannot tell what is later from the next day, which spreadsheets do not have.
+const LAST: i64 = (2_958_466 - UNIX_EPOCH) * DAY - 1000;
 /// In microseconds.
 const DAY: i64 = 86_400_000_000;
 /// 1970-01-01 as spreadsheets count days.
@@ -79,6 +81,7 @@ fn append_time(out: &mut Vec<u8>, time: Timestamp) {
     if micros < FIRST_DAY {
         return append_printed(out, &Value::Timestamp(time));
     }
+    let micros = micros.min(LAST);
     let (days, rest) = (micros.div_euclid(DAY) + UNIX_EPOCH, micros.rem_euclid(DAY));
     out.extend_from_slice(b"<c s=\"2\"><v>");
     Value::Int(days).append_to(out);

@@ -84,7 +84,7 @@ fn every_value_has_its_type() {
         (
             DataType::Timestamp,
             time("9999-12-31T23:59:59.999999Z"),
-            "<c s=\"2\"><v>2958465.99999999999</v></c>".to_owned(),
+            "<c s=\"2\"><v>2958465.99999998843</v></c>".to_owned(),
         ),
         (
             DataType::Timestamp,
