@@ -2,7 +2,7 @@
 
 use super::Exporter;
 use super::formats::{InFormat, in_format};
-use headcount_format::{Encoder, Format};
+use headcount_format::{Assembler, Encoder, Format};
 use headcount_model::mask::Mask;
 use headcount_model::plan::{Plan, ProfileColumn};
 use headcount_model::schema::Schema;
@@ -28,7 +28,7 @@ pub struct Preflight {
     pub filters: serde_json::Map<String, serde_json::Value>,
     /// `null` where the database cannot tell in time.
     pub estimated_rows: Option<u64>,
-    /// Uncompressed, from the length of the first rows of the table.
+    /// Of the content, from the length of the first rows of the table.
     pub estimated_bytes: Option<u64>,
     /// Whether the rows are found by an index, rather than by looking at all of them.
     pub uses_index: bool,
@@ -87,16 +87,30 @@ impl InFormat for Measuring<'_> {
         let Self { exporter, plan } = self;
         let sample = Plan { filters: Vec::new(), after: None, limit: Some(SAMPLE), ..plan.clone() };
         let masks = exporter.masks(plan);
-        let measure = move |schema: &Schema| Measure {
-            encoder: format.encoder(schema, masks),
-            buffer: Vec::new(),
-            rows: 0,
+        let measure = move |schema: &Schema| {
+            let empty = length(&mut *format.assembler(schema), Vec::new(), 0);
+            let assembler = format.assembler(schema);
+            Measure { encoder: format.encoder(schema, masks), assembler, empty, buffer: Vec::new(), rows: 0 }
         };
         let mut measured = exporter.source.scan(&sample, measure).await?;
         let ended = measured.encoder.finish(&mut measured.buffer);
         ended.map_err(|misfit| SourceError::Failed(misfit.problem))?;
-        Ok(measured.buffer.len() as f64 / f64::from(measured.rows.max(1)))
+        let Measure { mut assembler, empty, buffer, rows, .. } = measured;
+        let whole = length(&mut *assembler, buffer, rows.into()).map_err(SourceError::Failed)?;
+        let empty = empty.map_err(SourceError::Failed)?;
+        Ok(whole.saturating_sub(empty) as f64 / f64::from(rows.max(1)))
     }
+}
+
+/// Of a file of one fragment.
+fn length(assembler: &mut dyn Assembler, fragment: Vec<u8>, rows: u64) -> Result<usize, String> {
+    let mut file = Vec::new();
+    assembler.head(&mut file)?;
+    if !fragment.is_empty() {
+        file.extend_from_slice(&assembler.fragment(fragment.into(), rows)?);
+    }
+    assembler.tail(&mut file)?;
+    Ok(file.len())
 }
 
 fn described(shown: &ProfileColumn) -> DescribedColumn {
@@ -110,6 +124,9 @@ fn described(shown: &ProfileColumn) -> DescribedColumn {
 /// A sink that keeps the few rows of a sample, for their length.
 struct Measure<E> {
     encoder: E,
+    assembler: Box<dyn Assembler>,
+    /// The length of a file without rows.
+    empty: Result<usize, String>,
     buffer: Vec<u8>,
     rows: u32,
 }

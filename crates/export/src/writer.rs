@@ -79,6 +79,10 @@ impl<F: Format> PartWriters<F> {
 impl<F: Format> Parts for PartWriters<F> {
     type Sink = ChunkWriter<F::Encoder>;
 
+    fn are_large(&self) -> bool {
+        F::WANTS_LARGE_PARTS
+    }
+
     fn begin(&mut self, schema: &Schema) {
         self.schema = schema.clone();
         self.assembler = Some(self.format.assembler(schema));

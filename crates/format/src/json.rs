@@ -240,7 +240,7 @@ mod tests {
     fn schema(columns: &[(&str, DataType)]) -> Schema {
         let field = |(name, data_type): &(&str, DataType)| Field {
             name: (*name).to_owned(),
-            stored: Stored { data_type: *data_type, is_nullable: true, is_enforced: true },
+            stored: Stored { data_type: *data_type, is_nullable: true },
         };
         Schema(columns.iter().map(field).collect())
     }

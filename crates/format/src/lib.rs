@@ -18,6 +18,9 @@ use masks::Masks;
 pub trait Format: Clone + Send + 'static {
     type Encoder: Encoder;
 
+    /// Whether what it makes of a part is better of many rows, which it then keeps in memory.
+    const WANTS_LARGE_PARTS: bool = false;
+
     /// What makes fragments of the rows of one part of the scan. It is asked for in the order of the parts.
     fn encoder(&self, schema: &Schema, masks: Option<Masks>) -> Self::Encoder;
 

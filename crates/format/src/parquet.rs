@@ -2,7 +2,7 @@
 //! Zstandard, and a footer that says where they are.
 //!
 //! Row groups are made where their rows are read, several at a time. What the footer has to know of them waits in memory for the
-//! end: about 1 kB for every 64 k rows and seven columns.
+//! end: a few kB for every 64 k rows and seven columns.
 
 mod columns;
 mod decimal;
@@ -14,11 +14,13 @@ use headcount_model::schema::{DataType, Schema};
 use headcount_model::value::{Misfit, Value};
 use parking_lot::Mutex;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::data_type::FixedLenByteArray;
 use parquet::errors::{ParquetError, Result};
 use parquet::file::metadata::{
     FileMetaData, KeyValue, ParquetMetaData, ParquetMetaDataWriter, RowGroupMetaData, SortingColumn,
 };
 use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterPropertiesPtr};
+use parquet::file::statistics::Statistics;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{SchemaDescriptor, Type, TypePtr};
 use std::sync::Arc;
@@ -31,13 +33,22 @@ const MAGIC: &[u8] = b"PAR1";
 const CREATED_BY: &str = concat!("headcount version ", env!("CARGO_PKG_VERSION"));
 
 /// The format, and what is known of the row groups that were made.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Default)]
 pub struct Parquet {
     /// Key-value metadata of the footer.
     about: Vec<(String, String)>,
     /// Which column the rows are sorted by, ascending.
     sorted_by: Option<usize>,
     parts: Arc<Mutex<Vec<RowGroups>>>,
+    /// Of parts that have ended: to ask the system for memory anew for each is measurable.
+    spare: Arc<Mutex<Vec<Buffers>>>,
+}
+
+/// Where the rows of a row group are collected, and where it is made of them; empty between row groups.
+#[derive(Default)]
+struct Buffers {
+    columns: Vec<Column>,
+    row_group: Vec<u8>,
 }
 
 /// The row groups of a part, with offsets as if the file began with it; and how many bytes they have.
@@ -48,7 +59,8 @@ pub struct ParquetEncoder {
     /// Or why there is none, which the first row group says.
     schema: Result<TypePtr>,
     properties: WriterPropertiesPtr,
-    columns: Vec<Column>,
+    buffers: Buffers,
+    spare: Arc<Mutex<Vec<Buffers>>>,
     rows: usize,
     masks: Option<Masks>,
     row_groups: RowGroups,
@@ -63,7 +75,7 @@ struct ParquetAssembler {
 impl Parquet {
     /// A file with this said about it, sorted by this column of the schema if by any.
     pub fn new(about: Vec<(String, String)>, sorted_by: Option<usize>) -> Self {
-        Self { about, sorted_by, parts: Arc::default() }
+        Self { about, sorted_by, ..Self::default() }
     }
 
     fn properties(&self, schema: &Schema) -> WriterProperties {
@@ -89,13 +101,18 @@ impl Parquet {
 impl Format for Parquet {
     type Encoder = ParquetEncoder;
 
+    /// A row group ends with its part.
+    const WANTS_LARGE_PARTS: bool = true;
+
     fn encoder(&self, schema: &Schema, masks: Option<Masks>) -> ParquetEncoder {
         let row_groups = RowGroups::default();
+        let spare = self.spare.lock().pop();
         self.parts.lock().push(Arc::clone(&row_groups));
         ParquetEncoder {
             schema: file_schema(schema),
             properties: Arc::new(self.properties(schema)),
-            columns: schema.0.iter().map(Column::of).collect(),
+            buffers: spare.unwrap_or_else(|| Buffers::of(schema)),
+            spare: Arc::clone(&self.spare),
             rows: 0,
             masks,
             row_groups,
@@ -105,6 +122,7 @@ impl Format for Parquet {
     fn assembler(&self, schema: &Schema) -> Box<dyn Assembler> {
         // A scan that begins anew has other parts.
         self.parts.lock().clear();
+        self.spare.lock().clear();
         let (about, parts) = (self.about.clone(), Arc::clone(&self.parts));
         Box::new(ParquetAssembler { schema: file_schema(schema), about, parts })
     }
@@ -113,7 +131,7 @@ impl Format for Parquet {
 impl Encoder for ParquetEncoder {
     fn row(&mut self, fragment: &mut Vec<u8>, values: &[Value<'_>]) -> std::result::Result<(), Box<Misfit>> {
         let mut bytes = 0;
-        for (at, (column, value)) in self.columns.iter_mut().zip(values).enumerate() {
+        for (at, (column, value)) in self.buffers.columns.iter_mut().zip(values).enumerate() {
             let pushed = match self.masks.as_mut().and_then(|masks| masks.masked(at, value)) {
                 Some(text) => column.push_text(text),
                 None => column.push(value),
@@ -138,24 +156,45 @@ impl Encoder for ParquetEncoder {
     }
 }
 
+impl Buffers {
+    fn of(schema: &Schema) -> Self {
+        Self { columns: schema.0.iter().map(Column::of).collect(), row_group: Vec::new() }
+    }
+}
+
+impl Drop for ParquetEncoder {
+    fn drop(&mut self) {
+        // One that failed has cells in them.
+        if self.rows == 0 {
+            self.spare.lock().push(std::mem::take(&mut self.buffers));
+        }
+    }
+}
+
 impl ParquetEncoder {
     fn append_row_group(&mut self, fragment: &mut Vec<u8>) -> Result<()> {
         let schema = self.schema.as_ref().map_err(|error| ParquetError::General(error.to_string()))?;
-        let mut writer =
-            SerializedFileWriter::new(Vec::new(), Arc::clone(schema), Arc::clone(&self.properties))?;
+        let mut writer = SerializedFileWriter::new(
+            std::mem::take(&mut self.buffers.row_group),
+            Arc::clone(schema),
+            Arc::clone(&self.properties),
+        )?;
         let mut group = writer.next_row_group()?;
-        for column in &mut self.columns {
+        for column in &mut self.buffers.columns {
             let mut out =
                 group.next_column()?.ok_or_else(|| ParquetError::General("a column is missing".into()))?;
             column.write(out.untyped())?;
             out.close()?;
         }
         let metadata = group.close()?;
-        writer.flush()?;
-        // Without the magic number: this is no file of its own.
-        let bytes = &writer.inner()[MAGIC.len()..];
+        let end = writer.bytes_written();
+        // With a footer, and a magic number before it: but this is no file of its own.
+        self.buffers.row_group = writer.into_inner()?;
+        let bytes = &self.buffers.row_group[MAGIC.len()..end];
         fragment.extend_from_slice(bytes);
-        self.row_groups.lock().push(((*metadata).clone(), bytes.len() as i64));
+        let length = bytes.len() as i64;
+        self.row_groups.lock().push((detached((*metadata).clone())?, length));
+        self.buffers.row_group.clear();
         Ok(())
     }
 }
@@ -187,6 +226,27 @@ impl ParquetAssembler {
         let file = FileMetaData::new(1, rows, Some(CREATED_BY.to_owned()), Some(about), schema, None);
         ParquetMetaDataWriter::new(out, &ParquetMetaData::new(file, row_groups)).finish()
     }
+}
+
+/// The metadata without what it shares with the cells: as statistics of long decimals the writer keeps slices of them, and with a
+/// slice its whole allocation.
+fn detached(metadata: RowGroupMetaData) -> Result<RowGroupMetaData> {
+    let copied = |value: Option<&FixedLenByteArray>| value.map(|value| value.data().to_vec().into());
+    let mut builder = metadata.into_builder();
+    let columns = builder.take_columns().into_iter().map(|column| {
+        let Some(Statistics::FixedLenByteArray(known)) = column.statistics() else { return Ok(column) };
+        let (least, most) = (copied(known.min_opt()), copied(known.max_opt()));
+        let copy = Statistics::fixed_len_byte_array(
+            least,
+            most,
+            known.distinct_count(),
+            known.null_count_opt(),
+            false,
+        );
+        column.into_builder().set_statistics(copy).build()
+    });
+    let columns = columns.collect::<Result<_>>()?;
+    builder.set_column_metadata(columns).build()
 }
 
 /// The metadata of a row group that lies so many bytes further behind than it was made for.

@@ -14,16 +14,13 @@ pub struct Field {
     pub stored: Stored,
 }
 
-/// What stands in a column, as far as it is known before it is read.
+/// What stands in a column, as far as it is known before it is read. A further column of SQLite is only declared: a cell of it may be
+/// a value of any type, which a format that prints cells prints, and one that has types refuses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Stored {
     pub data_type: DataType,
     /// Whether a cell may be NULL. `true` where nobody says that none is.
     pub is_nullable: bool,
-    /// Whether every cell is of the type, because the database lets no other stand there or the scan fails at one. Where it is not
-    /// (a further column of SQLite, whose types are only declared), a cell may be a value of any type: a format that prints
-    /// cells prints it, and one that has types fails at it.
-    pub is_enforced: bool,
 }
 
 /// What a cell is.
@@ -68,7 +65,7 @@ impl Schema {
         let fields = plan.columns.iter().map(|shown| {
             let mut stored = stored(&shown.column);
             if shown.mask.is_some() {
-                (stored.data_type, stored.is_enforced) = (DataType::Text, true);
+                stored.data_type = DataType::Text;
             }
             Field { name: shown.shown_name().to_owned(), stored }
         });

@@ -70,6 +70,11 @@ pub trait RowSink: Send {
 pub trait Parts: Send + 'static {
     type Sink: RowSink + 'static;
 
+    /// Whether parts should be large: 64 k rows or 8 MiB, roughly, instead of a fraction of that.
+    fn are_large(&self) -> bool {
+        false
+    }
+
     /// Takes what the rows will be, before the first sink is made; again where the scan has to begin anew.
     fn begin(&mut self, schema: &Schema);
 

@@ -105,6 +105,10 @@ pub(super) struct Watched<P> {
 impl<P: Parts> Parts for Watched<P> {
     type Sink = WatchedSink<P::Sink>;
 
+    fn are_large(&self) -> bool {
+        self.parts.are_large()
+    }
+
     fn begin(&mut self, schema: &Schema) {
         self.parts.begin(schema);
     }

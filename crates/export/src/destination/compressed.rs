@@ -48,14 +48,17 @@ enum Compressor {
 }
 
 impl Compressor {
+    /// All that comes of these bytes: what cannot be written should be known before the export is recorded as complete.
     fn write(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
         Ok(match self {
             Self::Gzip(encoder) => {
                 encoder.write_all(bytes)?;
+                encoder.flush()?;
                 std::mem::take(encoder.get_mut())
             }
             Self::Zstd(encoder) => {
                 encoder.write_all(bytes)?;
+                encoder.flush()?;
                 std::mem::take(encoder.get_mut())
             }
         })

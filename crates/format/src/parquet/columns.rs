@@ -189,18 +189,20 @@ impl Column {
                 cells.clear();
             }
             (ColumnWriter::ByteArrayColumnWriter(out), Cells::Texts { bytes, ends }) => {
-                // Slices of one allocation.
+                // Slices of one allocation, which is used again.
                 let all = Bytes::from(std::mem::take(bytes));
                 let starts = std::iter::once(0).chain(ends.iter().copied());
                 let cells = starts.zip(&*ends).map(|(start, end)| ByteArray::from(all.slice(start..*end)));
                 out.write_batch(&cells.collect::<Vec<_>>(), levels, None)?;
                 ends.clear();
+                *bytes = emptied(all);
             }
             (ColumnWriter::FixedLenByteArrayColumnWriter(out), Cells::Sixteens(bytes)) => {
                 let all = Bytes::from(std::mem::take(bytes));
                 let slices = (0..all.len() / 16).map(|at| all.slice(at * 16..(at + 1) * 16));
                 let cells = slices.map(|slice| FixedLenByteArray::from(ByteArray::from(slice)));
                 out.write_batch(&cells.collect::<Vec<_>>(), levels, None)?;
+                *bytes = emptied(all);
             }
             _ => return Err(ParquetError::General("a column is of another type than its cells".into())),
         }
@@ -209,6 +211,13 @@ impl Column {
         }
         Ok(())
     }
+}
+
+/// The allocation of bytes that nobody else has any more.
+fn emptied(bytes: Bytes) -> Vec<u8> {
+    let mut bytes = Vec::from(bytes);
+    bytes.clear();
+    bytes
 }
 
 const UNTYPED: &str = "the formats csv, ndjson and json take it";

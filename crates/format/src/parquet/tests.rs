@@ -7,7 +7,7 @@ use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::Field as Cell;
 
 fn field(name: &str, data_type: DataType, is_nullable: bool) -> Field {
-    Field { name: name.to_owned(), stored: Stored { data_type, is_nullable, is_enforced: true } }
+    Field { name: name.to_owned(), stored: Stored { data_type, is_nullable } }
 }
 
 /// A file of parts, each of these many copies of each of its rows.

@@ -41,7 +41,11 @@ impl Cells {
             Value::Bool(true) => out.extend_from_slice(b"<c t=\"b\"><v>1</v></c>"),
             Value::Bool(false) => out.extend_from_slice(b"<c t=\"b\"><v>0</v></c>"),
             _ if self.0.get(at) == Some(&DataType::Text) => append_printed(out, value),
-            Value::Int(int) if int.unsigned_abs() <= MAX_EXACT => append_number(out, value),
+            Value::Int(int) if int.unsigned_abs() <= MAX_EXACT => {
+                out.extend_from_slice(b"<c s=\"4\"><v>");
+                value.append_to(out);
+                out.extend_from_slice(b"</v></c>");
+            }
             Value::Float(float) if float.is_finite() => append_number(out, value),
             Value::Number(text) if is_exact(text) => append_number(out, value),
             Value::Timestamp(time) => append_time(out, time),
@@ -206,9 +210,16 @@ fn append_escaped(out: &mut Vec<u8>, text: &[u8]) {
     }
 }
 
-/// Whether a text begins like `_x000D_`.
+/// Whether a text would begin like `_x000D_`, once what follows is escaped, too.
 fn is_escape(text: &[u8]) -> bool {
-    matches!(text, [b'_', b'x' | b'X', a, b, c, d, b'_', ..] if [a, b, c, d].iter().all(|digit| digit.is_ascii_hexdigit()))
+    let [b'_', b'x' | b'X', digits @ ..] = text else { return false };
+    let Some((digits, rest)) = digits.split_first_chunk::<4>() else { return false };
+    let ends = match rest {
+        [b'_', ..] | [0xef, 0xbf, 0xbe | 0xbf, ..] => true,
+        [byte, ..] => *byte < 0x20 && !matches!(byte, b'\t' | b'\n'),
+        [] => false,
+    };
+    ends && digits.iter().all(u8::is_ascii_hexdigit)
 }
 
 /// `A`, `B`, …, `Z`, `AA` and so on, counted from 1.
@@ -255,7 +266,7 @@ impl Widths {
                 from = at + 1;
             }
         }
-        if !cell.starts_with(b"<c s=") {
+        if !cell.starts_with(b"<c s=\"2\"") && !cell.starts_with(b"<c s=\"3\"") {
             *width = shown.max(*width);
         }
     }

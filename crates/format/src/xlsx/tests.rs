@@ -7,7 +7,7 @@ use zip::ZipArchive;
 fn schema(columns: &[(&str, DataType)]) -> Schema {
     let field = |(name, data_type): &(&str, DataType)| Field {
         name: (*name).to_owned(),
-        stored: Stored { data_type: *data_type, is_nullable: true, is_enforced: true },
+        stored: Stored { data_type: *data_type, is_nullable: true },
     };
     Schema(columns.iter().map(field).collect())
 }
@@ -57,8 +57,8 @@ fn inline(text: &str) -> String {
 fn every_value_has_its_type() {
     let time = |text| Value::Timestamp(Timestamp::parse_rfc3339(text).expect("a time"));
     for (data_type, value, expected) in [
-        (DataType::Integer, Value::Int(-7), "<c><v>-7</v></c>".to_owned()),
-        (DataType::Integer, Value::Int(1 << 53), "<c><v>9007199254740992</v></c>".to_owned()),
+        (DataType::Integer, Value::Int(-7), "<c s=\"4\"><v>-7</v></c>".to_owned()),
+        (DataType::Integer, Value::Int(1 << 53), "<c s=\"4\"><v>9007199254740992</v></c>".to_owned()),
         (DataType::Integer, Value::Int((1 << 53) + 1), inline("9007199254740993")),
         (DataType::Integer, Value::Int(i64::MIN), inline("-9223372036854775808")),
         (DataType::Text, Value::Int(7), inline("7")),
@@ -106,6 +106,8 @@ fn text_is_text_whatever_it_holds() {
         ("a\u{0}b\u{1f}", "a_x0000_b_x001F_"),
         ("a\rb", "a_x000D_b"),
         ("_x000D_", "_x005F_x000D_"),
+        ("_x0041\u{1}", "_x005F_x0041_x0001_"),
+        ("_x0041\r_x0041\ty", "_x005F_x0041_x000D__x0041\ty"),
         ("_X00", "_X00"),
         ("snake_case_name", "snake_case_name"),
         ("\u{fffe}\u{ffff}\u{fffd}", "_xFFFE__xFFFF_\u{fffd}"),
@@ -144,7 +146,7 @@ fn a_sheet_has_its_rows_in_their_order_and_a_filter_over_all() {
     let xml = sheet(file(&schema, &[&[], &[&rows[0], &rows[1]], &[], &[&rows[2]]]));
     let head = "<row><c s=\"1\" t=\"inlineStr\"><is><t>id</t></is></c><c s=\"1\" t=\"inlineStr\"><is><t>e mail</t></is></c></row>";
     let body = format!(
-        "<sheetData>{head}<row><c><v>1</v></c>{}</row><row><c><v>2</v></c><c/></row><row><c><v>3</v></c>{}</row></sheetData>",
+        "<sheetData>{head}<row><c s=\"4\"><v>1</v></c>{}</row><row><c s=\"4\"><v>2</v></c><c/></row><row><c s=\"4\"><v>3</v></c>{}</row></sheetData>",
         inline("a"),
         inline("somebody@example.com")
     );

@@ -46,7 +46,8 @@ const WORKBOOK_RELATIONSHIPS: &str = concat!(
     "</Relationships>"
 );
 
-/// The formats of cells, by their numbers in `cells.rs`: as they are, bold, a time with milliseconds, a date.
+/// The formats of cells, by their numbers in `cells.rs`: as they are, bold, a time with milliseconds, a date, an integer with all
+/// its digits.
 const STYLES: &str = concat!(
     r#"<?xml version="1.0" encoding="UTF-8" standalone="yes"?>"#,
     r#"<styleSheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main">"#,
@@ -58,10 +59,11 @@ const STYLES: &str = concat!(
     r#"<fill><patternFill patternType="gray125"/></fill></fills>"#,
     r#"<borders count="1"><border><left/><right/><top/><bottom/><diagonal/></border></borders>"#,
     r#"<cellStyleXfs count="1"><xf numFmtId="0" fontId="0" fillId="0" borderId="0"/></cellStyleXfs>"#,
-    r#"<cellXfs count="4"><xf numFmtId="0" fontId="0" fillId="0" borderId="0" xfId="0"/>"#,
+    r#"<cellXfs count="5"><xf numFmtId="0" fontId="0" fillId="0" borderId="0" xfId="0"/>"#,
     r#"<xf numFmtId="0" fontId="1" fillId="0" borderId="0" xfId="0" applyFont="1"/>"#,
     r#"<xf numFmtId="164" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/>"#,
-    r#"<xf numFmtId="165" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/></cellXfs>"#,
+    r#"<xf numFmtId="165" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/>"#,
+    r#"<xf numFmtId="1" fontId="0" fillId="0" borderId="0" xfId="0" applyNumberFormat="1"/></cellXfs>"#,
     r#"<cellStyles count="1"><cellStyle name="Normal" xfId="0" builtinId="0"/></cellStyles></styleSheet>"#
 );
 
@@ -82,6 +84,8 @@ pub(super) struct Workbook {
     zip: Option<ZipWriter<StreamWriter<Taken>>>,
     /// What is not compressed yet.
     piece: Vec<u8>,
+    /// Of all parts.
+    xml_bytes: u64,
     /// What is not taken yet.
     written: Taken,
 }
@@ -104,7 +108,7 @@ impl Write for Taken {
 impl Workbook {
     pub(super) fn new() -> Self {
         let written = Taken::default();
-        Self { zip: Some(ZipWriter::new_stream(written.clone())), piece: Vec::new(), written }
+        Self { zip: Some(ZipWriter::new_stream(written.clone())), piece: Vec::new(), xml_bytes: 0, written }
     }
 
     /// Takes what was written since the last time.
@@ -121,11 +125,12 @@ impl Workbook {
             ("xl/_rels/workbook.xml.rels", WORKBOOK_RELATIONSHIPS),
             ("xl/styles.xml", STYLES),
         ] {
-            self.begin_part(name, false)?;
+            self.begin_part(name)?;
             self.write(content.as_bytes())?;
         }
-        // A sheet of many wide rows may have more than 4 GiB.
-        self.begin_part("xl/worksheets/sheet1.xml", true)?;
+        // Not as what may have more than 4 GiB (ZIP64): spreadsheets are said to refuse that where it is not needed, and whether it is
+        // shows at the end only.
+        self.begin_part("xl/worksheets/sheet1.xml")?;
         self.write(SHEET.as_bytes())
     }
 
@@ -156,6 +161,10 @@ impl Workbook {
     }
 
     pub(super) fn write(&mut self, mut xml: &[u8]) -> Result<(), String> {
+        self.xml_bytes += xml.len() as u64;
+        if self.xml_bytes > MAX_XML {
+            return Err(TOO_LARGE.to_owned());
+        }
         while self.piece.len() + xml.len() >= PIECE {
             let (now, later) = xml.split_at(PIECE - self.piece.len());
             self.piece.extend_from_slice(now);
@@ -173,18 +182,21 @@ impl Workbook {
         Ok(())
     }
 
-    fn begin_part(&mut self, name: &str, is_large: bool) -> Result<(), String> {
+    fn begin_part(&mut self, name: &str) -> Result<(), String> {
         // The time of a part is not that of the export: the same users make the same file.
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Deflated)
-            .compression_level(Some(1))
-            .large_file(is_large);
+            .compression_level(Some(1));
         self.compress_rest()?;
         let zip = self.zip.as_mut().ok_or(ENDED)?;
         zip.start_file(name, options).map_err(|error| problem(&error))
     }
 }
 
+/// What a container without ZIP64 holds (APPNOTE.TXT section 4.4.9), before compression.
+const MAX_XML: u64 = u32::MAX as u64;
+const TOO_LARGE: &str =
+    "the sheet of the workbook would have more than 4 GiB; choose fewer users or columns, or another format";
 const ENDED: &str = "the workbook has ended";
 
 fn problem(error: &dyn std::error::Error) -> String {

@@ -96,7 +96,10 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     let clock = arguments.zone.or(config.source.time_zone.clone())?;
     let ending = arguments.output.as_deref().map(Ending::of).transpose()?.unwrap_or_default();
     let formats = Formats::any(ending.format.unwrap_or(profile.format));
-    let pairs = pairs(&arguments.parameters, &arguments.periods, &clock)?;
+    let mut pairs = pairs(&arguments.parameters, &arguments.periods, &clock)?;
+    if ending.has_tabs && pairs.iter().all(|(name, _)| *name != "delimiter") {
+        pairs.push(("delimiter", "tab".to_owned()));
+    }
     let pairs = pairs.iter().map(|(name, value)| (*name, value.as_str()));
     let mut plan = Plan::parse(profile, formats, pairs).map_err(|error| usage(&error))?;
     plan.preflight = arguments.preflight;

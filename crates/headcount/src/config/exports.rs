@@ -52,7 +52,8 @@ fn complete(
         profile.format = format;
     }
     if let Some(filename) = section.filename {
-        profile.filename = layers.in_file(&format!("{key}.filename"), check_filename(filename))?;
+        let filename = check_filename(filename).and_then(|name| check_ending(name, profile.format));
+        profile.filename = layers.in_file(&format!("{key}.filename"), filename)?;
     }
     if let Some(sql) = section.condition {
         profile.condition = Some(layers.in_file(&format!("{key}.where"), condition(sql))?);
@@ -102,6 +103,20 @@ fn check_filename(name: String) -> Result<String, String> {
         Ok(name)
     } else {
         Err("expected a file name without path, quotes or control characters".to_owned())
+    }
+}
+
+/// Refuses a name that ends like a file of another format.
+fn check_ending(name: String, format: FormatName) -> Result<String, String> {
+    let ending = name.rsplit_once('.').and_then(|(_, ending)| FormatName::parse(ending));
+    match ending.filter(|ending| *ending != format) {
+        Some(other) => {
+            let (format, other) = (format.name(), other.name());
+            Err(format!(
+                "expected a name that ends in .{format}, as the format of this export is {format} and not {other}"
+            ))
+        }
+        None => Ok(name),
     }
 }
 

@@ -124,7 +124,7 @@ async fn admit(
     if request.headers().contains_key(header::RANGE) {
         return Err(ApiError::Range);
     }
-    let formats = wanted(endpoint.formats, request.headers());
+    let accepted = accepted(request.headers());
     let query = request.uri().query().unwrap_or_default().to_owned();
     let voucher = request.extensions().get::<Voucher>().cloned();
     let form = read_form(request).await?;
@@ -134,6 +134,7 @@ async fn admit(
     }
     let pairs = [decode(query.as_bytes())?, decode(&form)?].concat();
     check_sight(app, profile, &caller, &pairs)?;
+    let formats = wanted(endpoint.formats, accepted, &pairs);
     let plan =
         Plan::parse(profile, formats, pairs.iter().map(|(name, value)| (name.as_str(), value.as_str())))?;
     draft.request.filters = plan.summary();
@@ -143,9 +144,10 @@ async fn admit(
     Ok((plan, allowance))
 }
 
-/// The formats of an endpoint, of which `Accept` may say which is given unasked.
-fn wanted(formats: Formats, headers: &HeaderMap) -> Formats {
-    let accepted = accepted(headers).filter(|format| formats.offered.contains(format));
+/// The formats of an endpoint, of which `Accept` may say which is given unasked. With a preflight it is about the description.
+fn wanted(formats: Formats, accepted: Option<FormatName>, pairs: &[(String, String)]) -> Formats {
+    let is_preflight = pairs.iter().any(|(name, _)| name == "preflight");
+    let accepted = accepted.filter(|format| !is_preflight && formats.offered.contains(format));
     Formats { default: accepted.unwrap_or(formats.default), ..formats }
 }
 

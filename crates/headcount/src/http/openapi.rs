@@ -19,6 +19,13 @@ const NO_BLANKS: &str = concat!(
     r"\u205f\u2060\u3000\ufeff]+$"
 );
 
+/// What may stand for NULL: nothing that begins like a formula, separates or is a control character. Of what begins with `\` only
+/// what PostgreSQL writes.
+const NULL_TEXT: &str = concat!(
+    r#"^(\\\\N|[^,;"\u0000-\u001f\u007f-\u009f=+@'\uff1d\uff0b\uff0d\uff20\\-]"#,
+    r#"[^,;"\u0000-\u001f\u007f-\u009f]{0,15})?$"#
+);
+
 /// The document as JSON text.
 pub fn text(profiles: &[Arc<Profile>]) -> String {
     // A value made of maps with string keys always serialises.
@@ -221,7 +228,9 @@ fn content(formats: Formats) -> Value {
     for format in formats.offered {
         let schema = match format {
             FormatName::Json => json!({"anyOf": [{"type": "array", "items": {"type": "object"}}, preflight]}),
-            _ => json!({"type": "string"}),
+            text if text.is_text() => json!({"type": "string"}),
+            // Bytes (OpenAPI 3.1.0, section 4.8.14.1).
+            _ => json!({}),
         };
         content.insert(format.media_type().to_owned(), json!({"schema": schema}));
     }
@@ -246,8 +255,7 @@ fn schema(parameter: &Parameter, profile: &Profile, formats: Formats) -> Value {
             "default": formats.default.name(),
         }),
         ParameterKind::Word(words) => json!({"type": "string", "enum": words, "default": words.first()}),
-        // As `model` checks it, without what begins like a formula.
-        ParameterKind::Text => json!({"type": "string", "pattern": "^([A-Za-z][A-Za-z0-9_]{0,15})?$"}),
+        ParameterKind::Text => json!({"type": "string", "pattern": NULL_TEXT}),
         ParameterKind::Columns => {
             let names = profile.column_names();
             let several = "Several names are separated by commas.";

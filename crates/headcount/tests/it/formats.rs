@@ -133,7 +133,7 @@ fn a_workbook_has_rows_of_typed_cells(db: Db) {
     let xml = sheet(get(&server, "xlsx").body);
     let text = |text: &str| format!("<c t=\"inlineStr\"><is><t>{text}</t></is></c>");
     let row = format!(
-        "<row><c><v>3</v></c>{}{}<c/><c s=\"2\"><v>45666</v></c><c t=\"b\"><v>0</v></c><c t=\"b\"><v>0</v></c></row>",
+        "<row><c s=\"4\"><v>3</v></c>{}{}<c/><c s=\"2\"><v>45666</v></c><c t=\"b\"><v>0</v></c><c t=\"b\"><v>0</v></c></row>",
         text("Ada@example.com"),
         text("=HYPERLINK(\"http://example.com\")"),
     );
@@ -158,6 +158,7 @@ fn accept_chooses_if_it_names_one_type_alone(db: Db) {
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "", "text/csv; charset=utf-8"),
         ("image/png", "", "text/csv; charset=utf-8"),
         ("*/*", "", "text/csv; charset=utf-8"),
+        ("application/json", "?preflight=true&bom=true", "application/json"),
     ] {
         let request = server.request(Method::GET, &(full() + query)).bearer_auth(EXPORT_KEY);
         let answer = Answer::to(request.header("accept", accept));
@@ -240,7 +241,7 @@ fn a_csv_is_as_it_is_asked_for(db: Db) {
             assert_eq!(server.get_with(EXPORT_KEY, &format!("{path}?{query}")).csv(), expected, "{query}");
         }
         for (query, words) in [
-            ("delimiter=%3B", "'delimiter' must be 'comma', 'semicolon' or 'tab'"),
+            ("delimiter=%3B", "'delimiter' must be one of comma, semicolon, tab"),
             ("null=%3D1", "'null' must not begin like a formula"),
             ("null=12345678901234567", "'null' must have at most 16 characters"),
             ("null=a%2Cb", "'null' must have no comma"),
@@ -378,11 +379,15 @@ fn the_end_of_a_name_says_format_and_compression(db: Db) {
         (&["--format", "ndjson"], "a.txt", &*ndjson),
         (&["--compress", "gzip"], "b.csv.gz", PEOPLE_FULL),
         (&[], "c.gz", PEOPLE_FULL),
+        (&["--compress", "zstd"], "c.zst", PEOPLE_FULL),
+        (&["--delimiter", "comma"], "a.tsv", PEOPLE_FULL),
     ] {
         let all = [&["export", "full", "-o", file], arguments].concat();
         site.done(&all);
         assert_eq!(String::from_utf8(unpacked(&site.path(file))).unwrap(), expected, "{all:?}");
     }
+    site.done(&["export", "minimal", "--fields", "id,name", "--limit", "2", "-o", "b.tsv.gz"]);
+    assert_eq!(unpacked(&site.path("b.tsv.gz")), b"id\tname\r\n1\tAda Lovelace\r\n2\tHopper, Grace\r\n");
     let packed = site.run(&["export", "full", "--compress", "zstd"]);
     std::fs::write(site.path("stdout.zst"), packed.stdout).unwrap();
     assert_eq!(unpacked(&site.path("stdout.zst")), PEOPLE_FULL.as_bytes());
@@ -399,6 +404,7 @@ fn what_a_name_does_not_fit_is_refused(db: Db) {
             &["-o", "a.csv", "--format", "json"][..],
             "the format is json, and the name ends like a file of csv",
         ),
+        (&["-o", "a.csv", "--compress", "gzip"], "what gzip makes is called a.csv.gz"),
         (&["-o", "a.csv.gz", "--compress", "zstd"], "--compress says zstd, and the name ends with .gz"),
         (&["-o", "a.xls"], ".xls is no format of exports"),
         (&["-o", "a.zip"], ".zip is no format of exports"),
@@ -445,6 +451,15 @@ fn receipts_are_of_content_and_file(db: Db) {
         let (code, said) = verify(file);
         assert!(code == 5 && said.starts_with("changed"), "{file}: {said}");
     }
+    // Another file of the format, which is smaller, is not one that was cut.
+    for file in ["c.parquet", "c.xlsx"] {
+        site.done(&["export", "full", "-o", file, "--receipt"]);
+        let (code, said) = {
+            site.done(&["export", "full", "--limit", "1", "--fields", "id", "-o", file]);
+            verify(file)
+        };
+        assert!(code == 5 && said.contains("shorter, but not cut"), "{file}: {said}");
+    }
     site.done(&["export", "full", "-o", "b.csv.gz", "--receipt"]);
     let content = unpacked(&site.path("b.csv.gz"));
     std::fs::write(site.path("b.csv.gz"), zstd::encode_all(&content[..], 1).unwrap()).unwrap();
@@ -462,8 +477,11 @@ fn a_preflight_is_of_the_format(db: Db) {
         let target = format!("{}?format={format}&preflight=true", full());
         server.get_with(EXPORT_KEY, &target).json()["estimated_bytes"].as_u64().unwrap()
     };
-    let [csv, ndjson, parquet] = ["csv", "ndjson", "parquet"].map(bytes);
-    assert!(parquet < csv && csv < ndjson, "{parquet} {csv} {ndjson}");
+    let estimated = FORMATS.map(bytes);
+    for (format, estimated) in FORMATS.iter().zip(estimated) {
+        let size = get(&server, format).body.len() as u64;
+        assert!((size / 2..size * 2).contains(&estimated), "{format}: {estimated} of {size}");
+    }
 }
 
 /// As many users as a sheet holds, and one more.
@@ -480,6 +498,7 @@ fn a_sheet_that_would_be_too_long_is_refused_before_its_first_byte(db: Db) {
     assert_eq!(site.audit_of(1)[0]["outcome"], "denied");
     let refused = site.run(&["export", "full", "--format", "xlsx", "--fields", "id"]);
     assert!(refused.code == Some(1) && refused.stderr.contains("1048575"), "{}", refused.stderr);
+    assert_eq!(site.audit_of(2)[0]["outcome"], "denied");
     let head = server.request(Method::HEAD, &target).bearer_auth(EXPORT_KEY).send().unwrap();
     assert_eq!(head.status(), 400);
     let page = server.get_with(EXPORT_KEY, &format!("{target}&limit=1048575"));

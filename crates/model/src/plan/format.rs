@@ -122,8 +122,9 @@ pub enum Delimiter {
 
 impl Delimiter {
     pub const ALL: [Self; 3] = [Self::Comma, Self::Semicolon, Self::Tab];
+    pub const NAMES: [&str; 3] = [Self::Comma.name(), Self::Semicolon.name(), Self::Tab.name()];
 
-    pub fn name(self) -> &'static str {
+    pub const fn name(self) -> &'static str {
         match self {
             Self::Comma => "comma",
             Self::Semicolon => "semicolon",

@@ -179,7 +179,7 @@ pub const PARAMETERS: &[Parameter] = &[
     Parameter {
         name: "delimiter",
         description: "What separates the fields of a CSV",
-        kind: ParameterKind::Word(&["comma", "semicolon", "tab"]),
+        kind: ParameterKind::Word(&Delimiter::NAMES),
         column: None,
         set: |plan, name, value| {
             plan.csv(name)?.delimiter = delimiter(name, value)?;
@@ -395,8 +395,9 @@ fn listed(formats: &[FormatName]) -> String {
 }
 
 fn delimiter(name: &'static str, value: &str) -> Result<Delimiter, ParameterError> {
-    Delimiter::parse(value)
-        .ok_or_else(|| ParameterError::invalid(name, "must be 'comma', 'semicolon' or 'tab'"))
+    Delimiter::parse(value).ok_or_else(|| {
+        ParameterError::invalid(name, format!("must be one of {}", Delimiter::NAMES.join(", ")))
+    })
 }
 
 fn null(name: &'static str, value: &str) -> Result<String, ParameterError> {
@@ -582,7 +583,7 @@ mod tests {
                 vec![("bom", "true"), ("format", "json")],
                 "Parameter 'bom' is for the format csv, and this export is json.",
             ),
-            (vec![("delimiter", ";")], "Parameter 'delimiter' must be 'comma', 'semicolon' or 'tab'."),
+            (vec![("delimiter", ";")], "Parameter 'delimiter' must be one of comma, semicolon, tab."),
             (vec![("null", "-")], "Parameter 'null' must not begin like a formula, as with = + - @."),
             (vec![("null", "12345678901234567")], "Parameter 'null' must have at most 16 characters."),
             (

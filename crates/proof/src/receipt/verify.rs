@@ -198,7 +198,7 @@ fn differing(found: &Measure, layout: Layout, rows: u64, bytes: u64) -> Verdict 
         Verdict::Changed(Changed::Longer(found.bytes - bytes))
     } else if found.bytes == bytes {
         Verdict::Changed(Changed::Content)
-    } else if found.lines >= layout.lines_of(rows) && found.lines > 0 {
+    } else if found.has_end || found.lines >= layout.lines_of(rows) && found.lines > 0 {
         // Whatever is cut off an export, the end of its last line is.
         Verdict::Changed(Changed::Shorter(bytes - found.bytes))
     } else {

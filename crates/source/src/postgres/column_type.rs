@@ -172,7 +172,7 @@ impl ColumnTypes {
             let known = self.0.iter().find(|(known, ..)| known == column);
             let data_type = known.map_or(DataType::Printed, |(.., data_type)| *data_type);
             // Which columns are NOT NULL would be one question more for every export.
-            Stored { data_type, is_nullable: *column != Column::ID, is_enforced: true }
+            Stored { data_type, is_nullable: *column != Column::ID }
         })
     }
 }

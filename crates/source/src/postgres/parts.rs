@@ -38,7 +38,8 @@ impl PostgresSource {
             );
         }
         let spare = self.spare_for(plan, &query);
-        let division = if spare.is_empty() { Ok(None) } else { self.divide(&session, &query).await };
+        let division =
+            if spare.is_empty() { Ok(None) } else { self.divide(&session, &query, parts.are_large()).await };
         let (ranges, snapshot) = match division {
             Ok(Some(division)) => division,
             Ok(None) => {
@@ -105,8 +106,9 @@ impl PostgresSource {
         &self,
         session: &Session,
         query: &Query,
+        are_large: bool,
     ) -> Result<Option<(Ranges, Snapshot)>, SourceError> {
-        let Some(ranges) = self.ranges(session, query).await? else { return Ok(None) };
+        let Some(ranges) = self.ranges(session, query, are_large).await? else { return Ok(None) };
         Ok(Some((ranges, Snapshot::exported(session).await?)))
     }
 

@@ -73,11 +73,7 @@ pub(super) fn stored(column: &Column, own: Option<&DeclaredColumn>, ids: IdKind)
         Kind::Bool => DataType::Boolean,
         Kind::AsStored => by_affinity(&declared),
     };
-    Stored {
-        data_type,
-        is_nullable: kind != Kind::Id && !own.is_some_and(|own| own.is_not_null),
-        is_enforced: kind != Kind::AsStored || data_type == DataType::Printed,
-    }
+    Stored { data_type, is_nullable: kind != Kind::Id && !own.is_some_and(|own| own.is_not_null) }
 }
 
 /// The type that SQLite prefers for a column that is declared so (the same page, section 3.1).
@@ -103,16 +99,16 @@ mod tests {
 
     #[test]
     fn a_further_column_is_what_it_is_declared_as_and_not_held_to_it() {
-        for (declared, data_type, is_enforced) in [
-            ("bigint", DataType::Integer, false),
-            ("VARCHAR(20)", DataType::Text, false),
-            ("double precision", DataType::Float, false),
-            ("numeric(10, 2)", DataType::Printed, true),
-            ("", DataType::Printed, true),
-            ("BOOLEAN", DataType::Boolean, true),
-            ("timestamp", DataType::Timestamp, true),
+        for (declared, data_type) in [
+            ("bigint", DataType::Integer),
+            ("VARCHAR(20)", DataType::Text),
+            ("double precision", DataType::Float),
+            ("numeric(10, 2)", DataType::Printed),
+            ("", DataType::Printed),
+            ("BOOLEAN", DataType::Boolean),
+            ("timestamp", DataType::Timestamp),
         ] {
-            let expected = Stored { data_type, is_nullable: true, is_enforced };
+            let expected = Stored { data_type, is_nullable: true };
             assert_eq!(further(declared, false), expected, "{declared}");
         }
         assert!(!further("INT", true).is_nullable);

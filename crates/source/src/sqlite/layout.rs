@@ -108,7 +108,7 @@ fn may_be_real(declared: &str) -> bool {
 /// cannot be read is found by its id, which takes longer than if SQLite had gone from row to row: not for a whole table.
 fn is_good_for_most(layout: &Arc<Layout>, connection: &Connection) -> Result<bool, SourceError> {
     let mut pages = Pages::of(connection)?;
-    let Some(leaves) = Walk::of(layout.root, &mut pages)?.next(&mut pages)? else { return Ok(true) };
+    let Some(leaves) = Walk::of(layout.root, &mut pages, false)?.next(&mut pages)? else { return Ok(true) };
     let mut by_id = connection.prepare_cached(&layout.by_id).map_err(|error| failed(&error))?;
     let mut balance = 0_i64;
     for leaf in leaves.iter().take(SAMPLE) {

@@ -25,7 +25,7 @@ pub(super) fn push_table<S: RowSink>(
     mut sink: S,
 ) -> Result<S, SourceError> {
     let mut pages = Pages::of(connection)?;
-    let mut walk = Walk::of(layout.root, &mut pages)?;
+    let mut walk = Walk::of(layout.root, &mut pages, false)?;
     while let Some(leaves) = walk.next(&mut pages)? {
         sink = push_leaves(connection, query, layout, &leaves, sink)?;
     }

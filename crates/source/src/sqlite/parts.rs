@@ -28,8 +28,9 @@ impl SqliteSource {
     pub(crate) async fn scan_in_parts(&self, plan: &Plan, mut parts: impl Parts) -> Result<(), SourceError> {
         let spare = self.spare_for(plan);
         let (source, asked, further) = (self.clone(), plan.clone(), spare.len());
+        let are_large = parts.are_large();
         let (file, readers, partitioning) =
-            match threads::run(move || source.readers(&asked, further)).await? {
+            match threads::run(move || source.readers(&asked, further, are_large)).await? {
                 Readers::Alone(opened) => {
                     drop(spare);
                     let sink = move |schema: &Schema| -> Result<_, SourceError> {
@@ -77,7 +78,7 @@ impl SqliteSource {
     }
 
     /// So many readers and one, if they are worth it.
-    fn readers(&self, plan: &Plan, further: usize) -> Result<Readers, SourceError> {
+    fn readers(&self, plan: &Plan, further: usize, are_large: bool) -> Result<Readers, SourceError> {
         for _ in 0..ATTEMPTS {
             let opened = self.connect()?;
             if further == 0 {
@@ -93,7 +94,7 @@ impl SqliteSource {
             };
             // All of them, and the one that watched.
             if opened.file.is_what_was_opened(readers.len() + 1) {
-                let partitioning = self.partitioning(&readers[0], plan)?;
+                let partitioning = self.partitioning(&readers[0], plan, are_large)?;
                 return Ok(Readers::Together(opened.file, readers, partitioning));
             }
         }
@@ -146,14 +147,19 @@ impl SqliteSource {
         Ok(varying.map(|function| format!("{function}() can give something else each time")))
     }
 
-    fn partitioning(&self, reader: &Connection, plan: &Plan) -> Result<Partitioning, SourceError> {
+    fn partitioning(
+        &self,
+        reader: &Connection,
+        plan: &Plan,
+        are_large: bool,
+    ) -> Result<Partitioning, SourceError> {
         let query = self.query(reader, plan)?;
         let partitions = match self.layout(reader, plan, &query)? {
             Some(layout) => {
-                let walk = Walk::of(layout.root, &mut Pages::of(reader)?)?;
+                let walk = Walk::of(layout.root, &mut Pages::of(reader)?, are_large)?;
                 Partitions::Leaves(layout, walk)
             }
-            None => Partitions::Ids(Ranges::of(self, plan, &query)),
+            None => Partitions::Ids(Ranges::of(self, plan, &query, are_large)),
         };
         Ok(Partitioning { query: Arc::new(query), partitions })
     }

@@ -7,6 +7,8 @@ use rusqlite::{Connection, OptionalExtension};
 
 /// Rows of a range, roughly: enough that making it costs nothing beside reading it, few enough to wait in memory.
 const ROWS: i64 = 8_192;
+/// The same where parts should be large.
+const LARGE_ROWS: i64 = 8 * ROWS;
 /// Rows whose ids tell how densely the ids of a range lie.
 const PROBE_ROWS: i64 = 256;
 
@@ -16,10 +18,11 @@ pub(super) struct Ranges {
     condition: String,
     /// Where the next one begins; `None` at the end.
     next: Option<i64>,
+    rows: i64,
 }
 
 impl Ranges {
-    pub(super) fn of(source: &SqliteSource, plan: &Plan, query: &Query) -> Self {
+    pub(super) fn of(source: &SqliteSource, plan: &Plan, query: &Query, are_large: bool) -> Self {
         // What is no integer was refused with the query.
         let after = plan.after.as_deref().and_then(|after| after.parse::<i64>().ok());
         let (id, bound) = (source.mapping.sql(&Column::ID), query.bound.len());
@@ -28,6 +31,7 @@ impl Ranges {
             condition: format!("{id} >= ?{} AND {id} <= ?{}", bound + 1, bound + 2),
             // There is a first range even after the last id that can be.
             next: Some(after.map_or(i64::MIN, |after| after.saturating_add(1))),
+            rows: if are_large { LARGE_ROWS } else { ROWS },
         }
     }
 
@@ -49,7 +53,7 @@ impl Ranges {
         };
         let Some(start) = nth(first, 0)? else { return Ok(i64::MAX) };
         let Some(probed) = nth(start, PROBE_ROWS)? else { return Ok(i64::MAX) };
-        let width = (i128::from(probed) - i128::from(start)) * i128::from(ROWS / PROBE_ROWS);
+        let width = (i128::from(probed) - i128::from(start)) * i128::from(self.rows / PROBE_ROWS);
         Ok(i64::try_from(i128::from(start) + width).unwrap_or(i64::MAX))
     }
 }

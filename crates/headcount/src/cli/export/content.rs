@@ -13,6 +13,8 @@ const OTHERS: [&str; 13] =
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ending {
     pub(super) format: Option<FormatName>,
+    /// Whether it is a CSV whose fields are separated by tabs.
+    pub(super) has_tabs: bool,
     pub(super) compression: Option<Compression>,
 }
 
@@ -32,8 +34,12 @@ impl Ending {
                 known.join(", ")
             )));
         }
-        let format = if ending == "jsonl" { Some(FormatName::Ndjson) } else { FormatName::parse(&ending) };
-        Ok(Self { format, compression })
+        let format = match &*ending {
+            "jsonl" => Some(FormatName::Ndjson),
+            "tsv" => Some(FormatName::Csv),
+            other => FormatName::parse(other),
+        };
+        Ok(Self { format, has_tabs: ending == "tsv", compression })
     }
 
     /// Refuses a file that would be called something else than what is in it.
@@ -43,6 +49,11 @@ impl Ending {
         format: FormatName,
         compression: Option<Compression>,
     ) -> Result<(), Usage> {
+        if let (Some(chosen), Some(_), None) = (compression, self.format, self.compression) {
+            let (name, ending) = (chosen.name(), chosen.ending());
+            let file = file.display();
+            return Err(Usage(format!("{file}: what {name} makes is called {file}.{ending}")));
+        }
         let file = file.display();
         if let Some(named) = self.format.filter(|named| *named != format) {
             let (format, named) = (format.name(), named.name());
@@ -86,13 +97,16 @@ mod tests {
 
     #[test]
     fn a_name_says_what_is_in_the_file() {
-        let is = |format, compression| Some(Ending { format, compression });
+        let is = |format, compression| Some(Ending { format, has_tabs: false, compression });
         assert_eq!(ending("users.csv"), is(Some(FormatName::Csv), None));
         assert_eq!(ending("a.b/users.NDJSON.GZ"), is(Some(FormatName::Ndjson), Some(Compression::Gzip)));
         assert_eq!(ending("users.jsonl.zst"), is(Some(FormatName::Ndjson), Some(Compression::Zstd)));
         assert_eq!(ending("users"), is(None, None));
         assert_eq!(ending("users.txt"), is(None, None));
         assert_eq!(ending("users.2026.gz"), is(None, Some(Compression::Gzip)));
+        assert!(
+            ending("users.tsv.gz").is_some_and(|tsv| tsv.has_tabs && tsv.format == Some(FormatName::Csv))
+        );
         assert_eq!(ending("users.xls"), None);
         assert_eq!(ending("users.zip.gz"), None);
     }

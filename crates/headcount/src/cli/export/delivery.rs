@@ -8,11 +8,13 @@ use clap::Args;
 use headcount_export::destination::{
     Compressed, Compression, Destination, LocalFile, TransferError, transfer,
 };
-use headcount_export::{ExportStream, Exporter, Summary, Terms};
+use headcount_export::{ExportStream, Exporter, PendingRecord, StartError, Summary, Terms};
 use headcount_model::plan::Plan;
 use headcount_model::text::hex;
 use headcount_proof::receipt::StoredFile;
+use headcount_source::SourceError;
 use headcount_store::Store;
+use headcount_store::audit::Outcome;
 use indicatif::{HumanBytes, ProgressBar, ProgressStyle};
 use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::PathBuf;
@@ -80,7 +82,13 @@ pub(super) async fn deliver(exporter: Arc<Exporter>, plan: Plan, delivery: Deliv
     let mut destination = Compressed::new(destination, compression)?;
     let mut draft = exporter.draft(audit_request(&exporter, &plan)).await?;
     draft.admit();
-    let stream = exporter.start(plan, &mut draft, Terms::default()).await.map_err(refused)?;
+    let stream = match exporter.start(plan, &mut draft, Terms::default()).await {
+        Ok(stream) => stream,
+        Err(error) => {
+            record_refusal(draft, &error).await;
+            return Err(refused(error));
+        }
+    };
     let written = write_out(stream, &mut destination, &bar).await;
     let file = destination.destination().file();
     let checked = written.and_then(|summary| expectation.check(summary.rows, file).map(|()| summary));
@@ -113,6 +121,19 @@ pub(super) async fn deliver(exporter: Arc<Exporter>, plan: Plan, delivery: Deliv
         }
     }
     Ok(())
+}
+
+/// Records an export that did not begin, unless that is recorded already.
+async fn record_refusal(mut draft: PendingRecord, error: &StartError) {
+    if draft.is_recorded() {
+        return;
+    }
+    let outcome = match error {
+        StartError::TooManyRows { .. } | StartError::Source(SourceError::Parameter(_)) => Outcome::Denied,
+        _ => Outcome::Failed,
+    };
+    // If that fails, the log says so.
+    let _ = draft.close(outcome, Some(error.to_string())).await;
 }
 
 fn file_is_told(output: &Output, is_quiet: bool) -> bool {

@@ -79,6 +79,8 @@ pub(super) struct Measure {
     /// In hexadecimal.
     pub(super) sha256: String,
     start: Vec<u8>,
+    /// Whether its last bytes are those that end a file of the format, as far as a format has such.
+    pub(super) has_end: bool,
     /// How unpacking ended before the end, if it did.
     pub(super) broken: Option<Broken>,
 }
@@ -136,6 +138,9 @@ fn nothing_follows(file: &mut impl BufRead) -> Result<()> {
     if file.fill_buf()?.is_empty() { Ok(()) } else { Err(ErrorKind::InvalidData.into()) }
 }
 
+/// The bytes at the end of a container of a workbook, if nobody has put a comment there (APPNOTE.TXT section 4.3.16).
+const END: usize = 22;
+
 /// What is counted while a file is read.
 struct Measuring {
     format: FormatName,
@@ -145,6 +150,7 @@ struct Measuring {
     is_quoted: bool,
     hasher: Sha256,
     start: Vec<u8>,
+    end: Vec<u8>,
 }
 
 impl Measuring {
@@ -156,6 +162,7 @@ impl Measuring {
             is_quoted: false,
             hasher: Sha256::new(),
             start: Vec::new(),
+            end: Vec::new(),
         }
     }
 
@@ -163,6 +170,8 @@ impl Measuring {
         if self.start.len() < 4 {
             self.start.extend(piece.iter().take(4 - self.start.len()));
         }
+        self.end.extend_from_slice(&piece[piece.len().saturating_sub(END)..]);
+        self.end.drain(..self.end.len().saturating_sub(END));
         self.bytes += piece.len() as u64;
         self.hasher.update(piece);
         match self.format {
@@ -183,8 +192,13 @@ impl Measuring {
     }
 
     fn end(self, broken: Option<Broken>) -> Measure {
+        let has_end = match self.format {
+            FormatName::Parquet => self.end.ends_with(b"PAR1") && self.bytes > 12,
+            FormatName::Xlsx => self.end.starts_with(b"PK\x05\x06"),
+            FormatName::Csv | FormatName::Ndjson | FormatName::Json => false,
+        };
         let sha256 = headcount_model::text::hex(&self.hasher.finalize());
-        Measure { bytes: self.bytes, lines: self.lines, sha256, start: self.start, broken }
+        Measure { bytes: self.bytes, lines: self.lines, sha256, start: self.start, has_end, broken }
     }
 }
 

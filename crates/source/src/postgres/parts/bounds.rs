@@ -17,6 +17,8 @@ use tokio_postgres::types::{ToSql, Type};
 
 /// Rows of a range, roughly: enough that asking for it costs nothing beside reading it, few enough to wait in memory.
 const RANGE_ROWS: f64 = 32_768.0;
+/// The same where parts should be large.
+const LARGE_RANGE_ROWS: f64 = 2.0 * RANGE_ROWS;
 /// A smaller table is read before several connections have come together.
 const WORTH_DIVIDING: f64 = 50_000.0;
 
@@ -111,6 +113,7 @@ impl PostgresSource {
         &self,
         session: &Session,
         query: &Query,
+        are_large: bool,
     ) -> Result<Option<Ranges>, SourceError> {
         let id = Column::ID;
         let own = self.mapping.own_column(&id);
@@ -148,7 +151,8 @@ impl PostgresSource {
         // Where there is NULL after all, it is in no range; what is no UTF-8 is for the scan to tell.
         let kept: Option<Vec<String>> = kept.iter().map(|row| row.try_get(0).ok()).collect();
         let Some(kept) = kept else { return Ok(self.alone("an id is NULL, or no UTF-8")) };
-        Ok(Some(Ranges::new(divided(&kept, rows / RANGE_ROWS, query.id_type))))
+        let range_rows = if are_large { LARGE_RANGE_ROWS } else { RANGE_ROWS };
+        Ok(Some(Ranges::new(divided(&kept, rows / range_rows, query.id_type))))
     }
 }
 
