@@ -40,7 +40,7 @@ class Written:
         return statistics.median(self.seconds)
 
 
-def measure(lab: Lab, sources: list[str], data: Path, users: int, runs: int) -> tuple[list[Written], list[str]]:
+def measure(lab: Lab, sources: list[str], data: Path, users: int, runs: int, with_slow: bool) -> tuple[list[Written], list[str]]:
     result, notes = [], []
     for source in sources:
         with serving(lab, source, data) as server:
@@ -50,7 +50,7 @@ def measure(lab: Lab, sources: list[str], data: Path, users: int, runs: int) -> 
                     continue
                 say(f"timing {SOURCES[source]}, {format}")
                 first = ours(lab, source, format, address)
-                rows = [first, *peers(lab, source, format, data)]
+                rows = [first, *(row for row in peers(lab, source, format, data) if with_slow or not row.slow)]
                 if format != "csv":
                     first.csv = ours(lab, source, "csv", address)
                 take_turns(lab, [*rows, first.csv] if first.csv else rows, runs, notes)
