@@ -38,8 +38,8 @@ impl Cells {
                 return append_date(out, text.bytes());
             }
             Value::Text(text) => return append_text(out, text.bytes()),
-            Value::Bool(true) => out.extend_from_slice(b"<c t=\"b\"><v>1</v></c>"),
-            Value::Bool(false) => out.extend_from_slice(b"<c t=\"b\"><v>0</v></c>"),
+            Value::Bool(true) => out.extend_from_slice(b"<c s=\"5\" t=\"b\"><v>1</v></c>"),
+            Value::Bool(false) => out.extend_from_slice(b"<c s=\"5\" t=\"b\"><v>0</v></c>"),
             _ if self.0.get(at) == Some(&DataType::Text) => append_printed(out, value),
             Value::Int(int) if int.unsigned_abs() <= MAX_EXACT => {
                 out.extend_from_slice(b"<c s=\"4\"><v>");

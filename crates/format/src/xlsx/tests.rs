@@ -62,7 +62,7 @@ fn every_value_has_its_type() {
         (DataType::Integer, Value::Int((1 << 53) + 1), inline("9007199254740993")),
         (DataType::Integer, Value::Int(i64::MIN), inline("-9223372036854775808")),
         (DataType::Text, Value::Int(7), inline("7")),
-        (DataType::Boolean, Value::Bool(true), "<c t=\"b\"><v>1</v></c>".to_owned()),
+        (DataType::Boolean, Value::Bool(true), "<c s=\"5\" t=\"b\"><v>1</v></c>".to_owned()),
         (DataType::Float, Value::Float(0.5), "<c><v>0.5</v></c>".to_owned()),
         (DataType::Float, Value::Float(f64::INFINITY), inline("Infinity")),
         (

@@ -19,11 +19,10 @@ const NO_BLANKS: &str = concat!(
     r"\u205f\u2060\u3000\ufeff]+$"
 );
 
-/// What may stand for NULL: nothing that begins like a formula, separates or is a control character. Of what begins with `\` only
-/// what PostgreSQL writes.
+/// What may stand for NULL: nothing that begins like a formula, is `\.`, or has a separator or a control character in it.
 const NULL_TEXT: &str = concat!(
-    r#"^(\\\\N|[^,;"\u0000-\u001f\u007f-\u009f=+@'\uff1d\uff0b\uff0d\uff20\\-]"#,
-    r#"[^,;"\u0000-\u001f\u007f-\u009f]{0,15})?$"#
+    r#"^(?!'*[=+@\uff1d\uff0b\uff0d\uff20-])(?!\\\.$)"#,
+    r#"[^,;"\u0000-\u001f\u007f-\u009f]{0,16}$"#
 );
 
 /// The document as JSON text.

@@ -133,7 +133,7 @@ fn a_workbook_has_rows_of_typed_cells(db: Db) {
     let xml = sheet(get(&server, "xlsx").body);
     let text = |text: &str| format!("<c t=\"inlineStr\"><is><t>{text}</t></is></c>");
     let row = format!(
-        "<row><c s=\"4\"><v>3</v></c>{}{}<c/><c s=\"2\"><v>45666</v></c><c t=\"b\"><v>0</v></c><c t=\"b\"><v>0</v></c></row>",
+        "<row><c s=\"4\"><v>3</v></c>{}{}<c/><c s=\"2\"><v>45666</v></c><c s=\"5\" t=\"b\"><v>0</v></c><c s=\"5\" t=\"b\"><v>0</v></c></row>",
         text("Ada@example.com"),
         text("=HYPERLINK(\"http://example.com\")"),
     );
