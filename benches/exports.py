@@ -10,7 +10,7 @@ from pathlib import Path
 
 from benches import packages, ways
 from benches.cpu import Cpu
-from benches.lab import SOURCES, Failure, Lab, say
+from benches.lab import SOURCES, Failure, Lab, say, take_turns
 from benches.servers import EXPORTS, FULL, check_download, check_file, curl, serving
 from benches.ways import Row, psql_copy, same_records
 
@@ -51,37 +51,29 @@ def measure(lab: Lab, sources: list[str], data: Path, users: int, runs: int, bes
                     if "peers" in beside:
                         rows += packages.peers(lab, ours, data, stack)
                     say(f"timing {SOURCES[source]}, {export.name}")
-                    take_turns(lab, rows, runs, digest, result.notes)
+                    time_rows(lab, rows, runs, digest, result.notes)
                 result.rows += [row for row in rows if row.seconds]
                 # Not among the others: a second table takes their place in the database's memory.
                 if "exports" in beside and export is FULL:
                     with ways.mapped(lab, ours, data) as rows:
                         say(f"timing {SOURCES[source]}, {export.name}, mapped")
-                        take_turns(lab, rows, runs, digest, result.notes)
+                        time_rows(lab, rows, runs, digest, result.notes)
                     result.rows += rows
     if "peers" in beside:
         result.notes += packages.left_out(lab, users)
     return result
 
 
-def take_turns(lab: Lab, rows: list[Row], runs: int, digest: str, notes: list[str]) -> None:
-    """Times each row, after a warm-up, which ours has had. A peer that fails loses its row; we end the benchmark."""
-    rows = list(rows)
-    for turn in range(runs + 1):
-        for row in list(rows):
-            if row.slow and turn > SLOW_RUNS:
-                continue
-            try:
-                if turn == 0 and row.way != "ours":
-                    warm_up(lab, row, digest)
-                elif turn > 0:
-                    run(lab, row)
-            except Failure as failure:
-                if row.is_ours:
-                    raise
-                notes.append(f"{row.title} ({row.export.name}, {SOURCES[row.source]}) has no row: {failure}")
-                row.seconds.clear()
-                rows.remove(row)
+def time_rows(lab: Lab, rows: list[Row], runs: int, digest: str, notes: list[str]) -> None:
+    """Times each row, after a warm-up, which ours has had."""
+
+    def turn_of(row: Row, turn: int) -> None:
+        if turn > 0:
+            run(lab, row)
+        elif row.way != "ours":
+            warm_up(lab, row, digest)
+
+    take_turns(rows, runs, SLOW_RUNS, notes, turn_of)
 
 
 def warm_up(lab: Lab, row: Row, digest: str) -> None:

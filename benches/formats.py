@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import statistics
 from pathlib import Path
 from typing import Iterator, Optional
 
-from benches.lab import SOURCES, Failure, Lab, say
+from benches.lab import SOURCES, Lab, say, take_turns
 from benches.servers import FULL, curl, serving
 
 PATH = "/api/v1/users/exports/profiles/full?format="
@@ -36,6 +37,10 @@ class Written:
     csv: Optional[Written] = None  # what ours is compared with, in the same turns
 
     @property
+    def what(self) -> str:
+        return self.format
+
+    @property
     def median(self) -> float:
         return statistics.median(self.seconds)
 
@@ -53,7 +58,8 @@ def measure(lab: Lab, sources: list[str], data: Path, users: int, runs: int, wit
                 rows = [first, *(row for row in peers(lab, source, format, data) if with_slow or not row.slow)]
                 if format != "csv":
                     first.csv = ours(lab, source, "csv", address)
-                take_turns(lab, [*rows, first.csv] if first.csv else rows, runs, notes)
+                turns = [*rows, first.csv] if first.csv else rows
+                take_turns(turns, runs, SLOW_RUNS, notes, functools.partial(time_row, lab))
                 for row in rows[1:]:
                     row.ours = first
                 first.peak_memory = peak_memory(lab, source, format, data)
@@ -84,29 +90,15 @@ def peers(lab: Lab, source: str, format: str, data: Path) -> Iterator[Written]:
         yield Written(source, format, "`psql -c 'select row_to_json(…)'`", ["psql", "-XqAt", "-o", file, "-c", query], file)
 
 
-def take_turns(lab: Lab, rows: list[Written], runs: int, notes: list[str]) -> None:
-    """Times each row after a warm-up. A peer that fails loses its row; ours ends the benchmark."""
-    left = list(rows)
-    for turn in range(runs + 1):
-        for row in list(left):
-            if row.slow and turn > SLOW_RUNS:
-                continue
-            row.file.unlink(missing_ok=True)
-            try:
-                seconds, printed = lab.time(*row.command)
-                if row.command[0] == "python":
-                    seconds = json.loads(printed)["seconds"]
-            except Failure as failure:
-                if row.is_ours:
-                    raise
-                notes.append(f"{row.title} ({row.format}, {SOURCES[row.source]}) has no row: {failure}")
-                row.seconds.clear()
-                left.remove(row)
-                continue
-            row.bytes = row.file.stat().st_size
-            if turn > 0 or row.slow:
-                row.seconds.append(seconds)
-            row.file.unlink()
+def time_row(lab: Lab, row: Written, turn: int) -> None:
+    row.file.unlink(missing_ok=True)
+    seconds, printed = lab.time(*row.command)
+    if row.command[0] == "python":
+        seconds = json.loads(printed)["seconds"]
+    row.bytes = row.file.stat().st_size
+    row.file.unlink()
+    if turn > 0 or row.slow:
+        row.seconds.append(seconds)
 
 
 def peak_memory(lab: Lab, source: str, format: str, data: Path) -> float:

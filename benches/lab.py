@@ -118,6 +118,24 @@ class Lab:
                 process.wait()
 
 
+def take_turns(rows: list, runs: int, slow_runs: int, notes: list[str], run: Callable) -> None:
+    """Lets `run` take a row and the number of its turn, of which the first is a warm-up; a slow row has fewer turns.
+    A peer that fails loses its row, with a note why; ours ends the benchmark."""
+    left = list(rows)
+    for turn in range(runs + 1):
+        for row in list(left):
+            if row.slow and turn > slow_runs:
+                continue
+            try:
+                run(row, turn)
+            except Failure as failure:
+                if row.is_ours:
+                    raise
+                notes.append(f"{row.title} ({row.what}, {SOURCES[row.source]}) has no row: {failure}")
+                row.seconds.clear()
+                left.remove(row)
+
+
 @dataclasses.dataclass
 class Background:
     process: subprocess.Popen

@@ -53,6 +53,10 @@ class Row:
         return self.median / self.ours.median
 
     @property
+    def what(self) -> str:
+        return self.export.name
+
+    @property
     def is_ours(self) -> bool:
         return self.way in ("ours", "one thread", "unmapped", "mapped")
 

@@ -3,7 +3,7 @@
 mod compressed;
 mod file;
 
-pub use compressed::{Compressed, Compression};
+pub use compressed::Compressed;
 pub use file::{FileError, LocalFile};
 
 use super::stream::{Broken, ExportStream, Summary};

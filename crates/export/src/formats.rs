@@ -7,8 +7,8 @@ use headcount_format::json::Json;
 use headcount_format::parquet::Parquet;
 use headcount_format::xlsx::{self, Xlsx};
 use headcount_model::plan::{Column, OutputFormat, Plan};
-use headcount_model::value::{Misfit, Value};
-use headcount_source::{RowSink, SinkError};
+use headcount_model::value::Value;
+use headcount_source::Gather;
 
 /// Something that is done in a format, whichever it is.
 pub(super) trait InFormat {
@@ -54,29 +54,11 @@ impl Exporter {
         }
         let counted =
             Plan { columns: vec![Column::ID.into()], limit: Some(most.cast_signed() + 1), ..plan.clone() };
-        let count = self.source.scan(&counted, |_| Count(0)).await?;
-        if count.0 > most { Err(StartError::TooManyRows { most }) } else { Ok(()) }
-    }
-}
-
-/// A sink that counts.
-struct Count(u64);
-
-impl RowSink for Count {
-    fn row(&mut self, _: &[Value<'_>]) -> Result<(), Box<Misfit>> {
-        self.0 += 1;
-        Ok(())
-    }
-
-    fn is_full(&self) -> bool {
-        false
-    }
-
-    async fn flush(&mut self) -> Result<(), SinkError> {
-        Ok(())
-    }
-
-    async fn finish(self) -> Result<(), SinkError> {
-        Ok(())
+        let count = |count: &mut u64, _: &[Value<'_>]| {
+            *count += 1;
+            Ok(())
+        };
+        let counted = self.source.scan(&counted, move |_| Gather::into(0, count)).await?;
+        if counted.gathered > most { Err(StartError::TooManyRows { most }) } else { Ok(()) }
     }
 }

@@ -8,7 +8,7 @@ use headcount_model::plan::{Plan, ProfileColumn};
 use headcount_model::schema::Schema;
 use headcount_model::sensitive::{self, Sensitivity};
 use headcount_model::value::{Misfit, Value};
-use headcount_source::{RowSink, SinkError, SourceError};
+use headcount_source::{Gather, SourceError};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -90,9 +90,10 @@ impl InFormat for Measuring<'_> {
         let measure = move |schema: &Schema| {
             let empty = length(&mut *format.assembler(schema), Vec::new(), 0);
             let assembler = format.assembler(schema);
-            Measure { encoder: format.encoder(schema, masks), assembler, empty, buffer: Vec::new(), rows: 0 }
+            let encoder = format.encoder(schema, masks);
+            Gather::into(Measure { encoder, assembler, empty, buffer: Vec::new(), rows: 0 }, Measure::row)
         };
-        let mut measured = exporter.source.scan(&sample, measure).await?;
+        let mut measured = exporter.source.scan(&sample, measure).await?.gathered;
         let ended = measured.encoder.finish(&mut measured.buffer);
         ended.map_err(|misfit| SourceError::Failed(misfit.problem))?;
         let Measure { mut assembler, empty, buffer, rows, .. } = measured;
@@ -121,7 +122,7 @@ fn described(shown: &ProfileColumn) -> DescribedColumn {
     }
 }
 
-/// A sink that keeps the few rows of a sample, for their length.
+/// The few rows of a sample, for their length.
 struct Measure<E> {
     encoder: E,
     assembler: Box<dyn Assembler>,
@@ -131,22 +132,10 @@ struct Measure<E> {
     rows: u32,
 }
 
-impl<E: Encoder> RowSink for Measure<E> {
+impl<E: Encoder> Measure<E> {
     fn row(&mut self, values: &[Value<'_>]) -> Result<(), Box<Misfit>> {
         self.encoder.row(&mut self.buffer, values)?;
         self.rows += 1;
-        Ok(())
-    }
-
-    fn is_full(&self) -> bool {
-        false
-    }
-
-    async fn flush(&mut self) -> Result<(), SinkError> {
-        Ok(())
-    }
-
-    async fn finish(self) -> Result<(), SinkError> {
         Ok(())
     }
 }

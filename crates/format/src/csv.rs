@@ -105,9 +105,10 @@ impl Csv {
     }
 
     fn masked_record(&self, out: &mut Vec<u8>, values: &[Value<'_>], masks: &mut Masks) {
+        let is_usual = self.is_usual();
         join(out, self.0.delimiter.byte(), values, |out, index, value| match masks.masked(index, value) {
             Some(text) => self.unusual_text(out, text, self.is_quoted(text)),
-            None if self.is_usual() => self.field(out, value),
+            None if is_usual => self.field(out, value),
             None => self.unusual_field(out, value),
         });
     }

@@ -4,7 +4,7 @@ use crate::masks::Masks;
 use crate::{Assembler, Encoder, Format};
 use bytes::Bytes;
 use headcount_model::schema::{DataType, Field, Schema};
-use headcount_model::value::{Misfit, Value};
+use headcount_model::value::{Look, Misfit, Value};
 
 /// The format, as lines or as one array.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -140,7 +140,7 @@ fn append_line(out: &mut Vec<u8>, json: &[u8]) {
 #[inline]
 fn append_string(out: &mut Vec<u8>, text: &[u8]) {
     out.push(b'"');
-    if has_special(text) {
+    if Look::has_escapes(text) {
         append_escaped(out, text);
     } else {
         out.extend_from_slice(text);
@@ -165,32 +165,6 @@ fn append_escaped(out: &mut Vec<u8>, text: &[u8]) {
             _ => out.push(byte),
         }
     }
-}
-
-/// Whether something in a text has to be escaped. Looks at eight bytes at a time: most texts are short.
-#[inline]
-fn has_special(text: &[u8]) -> bool {
-    let mut special = 0;
-    if let Some(last) = text.last_chunk::<8>() {
-        for word in text.as_chunks::<8>().0 {
-            special |= special_in(u64::from_le_bytes(*word));
-        }
-        // The last eight bytes may be looked at twice; that is cheaper than a loop over a rest.
-        special |= special_in(u64::from_le_bytes(*last));
-    } else {
-        for byte in text {
-            special |= special_in(u64::from(*byte) * ONES);
-        }
-    }
-    special & (ONES << 7) != 0
-}
-
-const ONES: u64 = 0x0101_0101_0101_0101;
-
-/// Has a top bit if and only if one of eight bytes is a control character, `"` or `\` (Warren, "Hacker's Delight", section 6-1).
-fn special_in(word: u64) -> u64 {
-    let below = |byte: u8, word: u64| word.wrapping_sub(ONES * u64::from(byte)) & !word;
-    below(0x20, word) | below(1, word ^ (ONES * u64::from(b'"'))) | below(1, word ^ (ONES * u64::from(b'\\')))
 }
 
 /// Nothing but the lines.
@@ -231,39 +205,14 @@ impl Assembler for ArrayAssembler {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{self, schema};
     use headcount_model::mask::{Mask, PseudonymKey};
-    use headcount_model::schema::Stored;
     use headcount_model::timestamp::Timestamp;
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn schema(columns: &[(&str, DataType)]) -> Schema {
-        let field = |(name, data_type): &(&str, DataType)| Field {
-            name: (*name).to_owned(),
-            stored: Stored { data_type: *data_type, is_nullable: true },
-        };
-        Schema(columns.iter().map(field).collect())
-    }
-
-    /// A file of parts of rows.
     fn file(format: Json, schema: &Schema, parts: &[&[&[Value<'_>]]]) -> String {
-        let mut assembler = format.assembler(schema);
-        let mut out = Vec::new();
-        assembler.head(&mut out).expect("a beginning");
-        for rows in parts {
-            let mut encoder = format.encoder(schema, None);
-            let mut fragment = Vec::new();
-            for row in *rows {
-                encoder.row(&mut fragment, row).expect("a row");
-            }
-            encoder.finish(&mut fragment).expect("an end");
-            if !fragment.is_empty() {
-                let fragment = assembler.fragment(fragment.into(), rows.len() as u64);
-                out.extend_from_slice(&fragment.expect("a fragment"));
-            }
-        }
-        assembler.tail(&mut out).expect("an end");
-        String::from_utf8(out).expect("UTF-8")
+        String::from_utf8(testing::file(&format, schema, parts)).expect("UTF-8")
     }
 
     #[test]

@@ -7,6 +7,8 @@ pub mod csv;
 pub mod json;
 pub mod masks;
 pub mod parquet;
+#[cfg(test)]
+mod testing;
 pub mod xlsx;
 
 use bytes::Bytes;

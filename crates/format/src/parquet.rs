@@ -150,9 +150,10 @@ impl Encoder for ParquetEncoder {
         if self.rows == 0 {
             return Ok(());
         }
-        self.rows = 0;
         self.append_row_group(fragment)
-            .map_err(|error| Misfit::of_file(format!("no row group can be made of the rows: {error}")))
+            .map_err(|error| Misfit::of_file(format!("no row group can be made of the rows: {error}")))?;
+        self.rows = 0;
+        Ok(())
     }
 }
 

@@ -79,7 +79,9 @@ impl Format for Xlsx {
 impl Encoder for XlsxEncoder {
     fn row(&mut self, fragment: &mut Vec<u8>, values: &[Value<'_>]) -> Result<(), Box<Misfit>> {
         if self.shared.rows.fetch_add(1, Relaxed) >= MAX_ROWS {
-            return Err(Misfit::of_file(TOO_MANY_ROWS));
+            return Err(Misfit::of_file(format!(
+                "a sheet of XLSX has at most {MAX_ROWS} users; the other formats have no limit"
+            )));
         }
         if fragment.is_empty() && self.sample.as_ref().is_some_and(|sample| sample.rows > 0) {
             // The widths are in the file before the fragment that was measured; another would come too late for them.
@@ -104,8 +106,6 @@ impl Encoder for XlsxEncoder {
         Ok(())
     }
 }
-
-const TOO_MANY_ROWS: &str = "a sheet of XLSX has at most 1048575 users; the other formats have no limit";
 
 impl XlsxEncoder {
     /// Lets the assembler know of a row that was measured.

@@ -239,9 +239,7 @@ impl FromStr for LogFormatText {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = LogFormat::ALL.into_iter().find(|known| known.name() == text);
-        known
-            .map(Self)
-            .ok_or_else(|| format!("expected '{}'", LogFormat::ALL.map(LogFormat::name).join("' or '")))
+        known.map(Self).ok_or_else(|| format!("expected '{}'", LogFormat::NAMES.join("' or '")))
     }
 }
 

@@ -1,6 +1,8 @@
 //! What every room of Headcount knows: values, times, plans, masks, addresses. Touches no database, no socket and no file.
 
 // Where a database is, without its password.
+// How files are compressed.
+pub mod compression;
 pub mod database_url;
 // What a spreadsheet would run.
 pub mod formula;

@@ -13,6 +13,9 @@ macro_rules! named {
             /// All of them.
             pub const ALL: [Self; [$($name),+].len()] = [$(Self::$variant),+];
 
+            /// Their names.
+            pub const NAMES: [&'static str; Self::ALL.len()] = [$($name),+];
+
             /// The name of it.
             pub fn name(self) -> &'static str {
                 match self {

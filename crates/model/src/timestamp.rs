@@ -50,6 +50,17 @@ impl Timestamp {
         self.0
     }
 
+    /// Days since the epoch, and the microseconds since the beginning of this one.
+    #[inline]
+    pub fn days(self) -> (i64, i64) {
+        (self.0.div_euclid(DAY), self.0.rem_euclid(DAY))
+    }
+
+    /// Parses a day as in `2025-01-31`: its first instant.
+    pub fn parse_day(text: &[u8]) -> Option<Self> {
+        Self::parse_database_text(text).filter(|_| text.len() == "2025-01-31".len())
+    }
+
     /// Parses an RFC 3339 `date-time` (section 5.6), offset included. More than six fractional digits are
     /// rounded up, which keeps both `>=` and `<` exact against values of microsecond precision.
     pub fn parse_rfc3339(text: &str) -> Option<Self> {
@@ -65,7 +76,7 @@ impl Timestamp {
     pub fn parse_bound(text: &str) -> Option<Self> {
         match text.len() {
             7 => Self::parse_database_text(format!("{text}-01").as_bytes()),
-            10 => Self::parse_database_text(text.as_bytes()),
+            10 => Self::parse_day(text.as_bytes()),
             _ => Self::parse_rfc3339(text),
         }
     }

@@ -2,7 +2,7 @@
 
 mod verify;
 
-pub use verify::{Changed, Mark, NoReceipt, Packed, Packing, Presented, Unfit, Verdict};
+pub use verify::{Changed, Mark, NoReceipt, Packed, Presented, Unfit, Verdict};
 
 use crate::canonical::{self, InexactNumber};
 use crate::scope::Scope;

@@ -66,6 +66,37 @@ pub trait RowSink: Send {
     fn finish(self) -> impl Future<Output = Result<(), SinkError>> + Send;
 }
 
+/// A sink that keeps what it makes of a few rows.
+pub struct Gather<T, F> {
+    pub gathered: T,
+    take: F,
+}
+
+impl<T, F: FnMut(&mut T, &[Value<'_>]) -> Result<(), Box<Misfit>>> Gather<T, F> {
+    /// Lets `take` add each row to what is gathered, which is this at first.
+    pub fn into(gathered: T, take: F) -> Self {
+        Self { gathered, take }
+    }
+}
+
+impl<T: Send, F: FnMut(&mut T, &[Value<'_>]) -> Result<(), Box<Misfit>> + Send> RowSink for Gather<T, F> {
+    fn row(&mut self, values: &[Value<'_>]) -> Result<(), Box<Misfit>> {
+        (self.take)(&mut self.gathered, values)
+    }
+
+    fn is_full(&self) -> bool {
+        false
+    }
+
+    async fn flush(&mut self) -> Result<(), SinkError> {
+        Ok(())
+    }
+
+    async fn finish(self) -> Result<(), SinkError> {
+        Ok(())
+    }
+}
+
 /// Makes the sinks of a scan that several workers share. What is pushed into them is read in the order in which they were made.
 pub trait Parts: Send + 'static {
     type Sink: RowSink + 'static;

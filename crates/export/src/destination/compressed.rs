@@ -3,44 +3,9 @@
 use super::Destination;
 use crate::stream::Summary;
 use flate2::write::GzEncoder;
+use headcount_model::compression::Compression;
 use sha2::{Digest, Sha256};
 use std::io::{self, Write};
-
-/// How a file is compressed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Compression {
-    /// RFC 1952.
-    Gzip,
-    /// RFC 8878.
-    Zstd,
-}
-
-impl Compression {
-    pub const ALL: [Self; 2] = [Self::Gzip, Self::Zstd];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-        }
-    }
-
-    /// Of the names of files.
-    pub fn ending(self) -> &'static str {
-        match self {
-            Self::Gzip => "gz",
-            Self::Zstd => "zst",
-        }
-    }
-
-    /// Speed before size: a database waits.
-    fn compressor(self) -> io::Result<Compressor> {
-        Ok(match self {
-            Self::Gzip => Compressor::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::fast())),
-            Self::Zstd => Compressor::Zstd(zstd::stream::write::Encoder::new(Vec::new(), 1)?),
-        })
-    }
-}
 
 enum Compressor {
     Gzip(GzEncoder<Vec<u8>>),
@@ -48,20 +13,26 @@ enum Compressor {
 }
 
 impl Compressor {
+    /// Speed before size: a database waits.
+    fn new(compression: Compression) -> io::Result<Self> {
+        Ok(match compression {
+            Compression::Gzip => Self::Gzip(GzEncoder::new(Vec::new(), flate2::Compression::fast())),
+            Compression::Zstd => Self::Zstd(zstd::stream::write::Encoder::new(Vec::new(), 1)?),
+        })
+    }
+
     /// All that comes of these bytes: what cannot be written should be known before the export is recorded as complete.
     fn write(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
-        Ok(match self {
-            Self::Gzip(encoder) => {
-                encoder.write_all(bytes)?;
-                encoder.flush()?;
-                std::mem::take(encoder.get_mut())
-            }
-            Self::Zstd(encoder) => {
-                encoder.write_all(bytes)?;
-                encoder.flush()?;
-                std::mem::take(encoder.get_mut())
-            }
-        })
+        let encoder: &mut dyn Write = match self {
+            Self::Gzip(encoder) => encoder,
+            Self::Zstd(encoder) => encoder,
+        };
+        encoder.write_all(bytes)?;
+        encoder.flush()?;
+        Ok(std::mem::take(match self {
+            Self::Gzip(encoder) => encoder.get_mut(),
+            Self::Zstd(encoder) => encoder.get_mut(),
+        }))
     }
 
     fn finish(self) -> io::Result<Vec<u8>> {
@@ -86,7 +57,7 @@ impl<D: Destination> Compressed<D> {
     ///
     /// There is no memory for it.
     pub fn new(destination: D, compression: Option<Compression>) -> io::Result<Self> {
-        let compressor = compression.map(Compression::compressor).transpose()?;
+        let compressor = compression.map(Compressor::new).transpose()?;
         let written = compression.map(|_| (0, Sha256::new()));
         Ok(Self { destination, compressor, written })
     }

@@ -247,8 +247,6 @@ fn exactly(int: i64) -> std::result::Result<f64, String> {
 
 /// The days since 1970 of a date as in `2025-01-31`.
 fn days(text: &[u8]) -> std::result::Result<i32, String> {
-    const DAY: i64 = 86_400_000_000;
-    let time = Timestamp::parse_database_text(text).filter(|_| text.len() == "2025-01-31".len());
-    let days = time.and_then(|time| i32::try_from(time.micros().div_euclid(DAY)).ok());
+    let days = Timestamp::parse_day(text).and_then(|day| i32::try_from(day.days().0).ok());
     days.ok_or_else(|| format!("this date is infinite or not in the years 0001 to 9999; {UNTYPED}"))
 }

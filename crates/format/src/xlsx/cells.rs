@@ -11,13 +11,11 @@ const MAX_UNITS: usize = 32_767;
 const MAX_EXACT: u64 = 1 << 53;
 /// Digits of a decimal number that Excel keeps.
 const MAX_DIGITS: usize = 15;
-/// 1900-03-01T00:00:00Z in microseconds since 1970. Spreadsheets disagree about the days before it, because Lotus 1-2-3 took 1900 for
-/// a leap year.
-const FIRST_DAY: i64 = -25_508 * DAY;
-/// 9999-12-31T23:59:59.999Z likewise: a double cannot tell what is later from the next day, which spreadsheets do not have.
-const LAST: i64 = (2_958_466 - UNIX_EPOCH) * DAY - 1000;
-/// In microseconds.
-const DAY: i64 = 86_400_000_000;
+/// 1900-03-01 in days since 1970. Spreadsheets disagree about the days before it, because Lotus 1-2-3 took 1900 for a leap year.
+const FIRST_DAY: i64 = 61 - UNIX_EPOCH;
+/// 9999-12-31T23:59:59.999Z in days since 1970 and microseconds of the last: a double cannot tell what is later from the next day,
+/// which spreadsheets do not have.
+const LAST: (i64, i64) = (2_958_465 - UNIX_EPOCH, 86_399_999_000);
 /// 1970-01-01 as spreadsheets count days.
 const UNIX_EPOCH: i64 = 25_569;
 
@@ -81,16 +79,14 @@ fn append_printed(out: &mut Vec<u8>, value: &Value<'_>) {
 
 /// Appends a time as days since 1899-12-30, with eleven digits behind the point: a millionth of a second.
 fn append_time(out: &mut Vec<u8>, time: Timestamp) {
-    let micros = time.micros();
-    if micros < FIRST_DAY {
+    let (days, rest) = time.days().min(LAST);
+    if days < FIRST_DAY {
         return append_printed(out, &Value::Timestamp(time));
     }
-    let micros = micros.min(LAST);
-    let (days, rest) = (micros.div_euclid(DAY) + UNIX_EPOCH, micros.rem_euclid(DAY));
     out.extend_from_slice(b"<c s=\"2\"><v>");
-    Value::Int(days).append_to(out);
+    Value::Int(days + UNIX_EPOCH).append_to(out);
     if rest > 0 {
-        // rest / DAY * 10^11, rounded; less than 10^11 for every rest.
+        // rest / 86,400,000,000 * 10^11, rounded; less than 10^11 for every rest.
         let fraction = (rest * 1000 + 432) / 864;
         let mut digits = *b".00000000000";
         let mut left = fraction.min(99_999_999_999);
@@ -105,12 +101,11 @@ fn append_time(out: &mut Vec<u8>, time: Timestamp) {
 
 /// Appends a date as in `2025-01-31`; as text what spreadsheets do not know.
 fn append_date(out: &mut Vec<u8>, text: &[u8]) -> Result<(), String> {
-    let time = Timestamp::parse_database_text(text).filter(|_| text.len() == "2025-01-31".len());
-    match time.filter(|time| time.micros() >= FIRST_DAY) {
-        Some(time) => {
-            let days = time.micros().div_euclid(DAY) + UNIX_EPOCH;
+    let days = Timestamp::parse_day(text).map(|day| day.days().0);
+    match days.filter(|days| *days >= FIRST_DAY) {
+        Some(days) => {
             out.extend_from_slice(b"<c s=\"3\"><v>");
-            Value::Int(days).append_to(out);
+            Value::Int(days + UNIX_EPOCH).append_to(out);
             out.extend_from_slice(b"</v></c>");
             Ok(())
         }

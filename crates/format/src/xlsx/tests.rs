@@ -1,34 +1,12 @@
 use super::*;
-use headcount_model::schema::{DataType, Field, Stored};
+use crate::testing::{self, schema};
+use headcount_model::schema::DataType;
 use headcount_model::timestamp::Timestamp;
 use std::io::{Cursor, Read};
 use zip::ZipArchive;
 
-fn schema(columns: &[(&str, DataType)]) -> Schema {
-    let field = |(name, data_type): &(&str, DataType)| Field {
-        name: (*name).to_owned(),
-        stored: Stored { data_type: *data_type, is_nullable: true },
-    };
-    Schema(columns.iter().map(field).collect())
-}
-
 fn file(schema: &Schema, parts: &[&[&[Value<'_>]]]) -> Vec<u8> {
-    let format = Xlsx::default();
-    let mut assembler = format.assembler(schema);
-    let mut out = Vec::new();
-    assembler.head(&mut out).expect("a beginning");
-    for rows in parts {
-        let mut encoder = format.encoder(schema, None);
-        let mut fragment = Vec::new();
-        for row in *rows {
-            encoder.row(&mut fragment, row).expect("a row");
-        }
-        if !fragment.is_empty() {
-            out.extend(assembler.fragment(fragment.into(), rows.len() as u64).expect("a fragment"));
-        }
-    }
-    assembler.tail(&mut out).expect("an end");
-    out
+    testing::file(&Xlsx::default(), schema, parts)
 }
 
 fn sheet(file: Vec<u8>) -> String {

@@ -12,9 +12,9 @@ use anyhow::{Context, bail};
 use clap::Args;
 use content::{Ending, parse_compression};
 use delivery::{Delivery, Expectation};
-use headcount_export::destination::Compression;
 use headcount_export::{Exporter, StartError};
 use headcount_files::owner;
+use headcount_model::compression::Compression;
 use headcount_model::plan::{FormatName, Formats, Plan};
 use headcount_model::text::fresh_id;
 use headcount_model::timestamp::Timestamp;
@@ -72,18 +72,20 @@ fn check_compression(
     format: FormatName,
     compression: Option<Compression>,
 ) -> Result<(), Usage> {
-    let compression = compression.map(Compression::name);
-    if let Some(compression) = compression.filter(|_| !format.is_text()) {
-        let format = format.name();
-        return Err(Usage(format!("a file of {format} is compressed already; leave {compression} out")));
+    let (format, is_text) = (format.name(), format.is_text());
+    let not_text = match compression.map(Compression::name) {
+        Some(compression) if !is_text => {
+            return Err(Usage(format!("a file of {format} is compressed already; leave {compression} out")));
+        }
+        None if is_text => return Ok(()),
+        compressed => compressed.unwrap_or(format),
+    };
+    if arguments.output.is_none() && !arguments.preflight && std::io::stdout().is_terminal() {
+        return Err(Usage(format!(
+            "{not_text} is not for a terminal; write it to a file with --output FILE, or into a pipe"
+        )));
     }
-    let to_terminal = arguments.output.is_none() && !arguments.preflight && std::io::stdout().is_terminal();
-    match compression.or(Some(format.name()).filter(|_| !format.is_text())).filter(|_| to_terminal) {
-        Some(what) => Err(Usage(format!(
-            "{what} is not for a terminal; write it to a file with --output FILE, or into a pipe"
-        ))),
-        None => Ok(()),
-    }
+    Ok(())
 }
 
 const STOPPED: &str = "stopped by a signal; the export is not complete";

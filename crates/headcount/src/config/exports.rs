@@ -68,10 +68,7 @@ fn complete(
 }
 
 fn parse_format(name: &str) -> Result<FormatName, String> {
-    FormatName::parse(name).ok_or_else(|| {
-        let known: Vec<_> = FormatName::ALL.into_iter().map(FormatName::name).collect();
-        format!("expected one of {}", known.join(", "))
-    })
+    FormatName::parse(name).ok_or_else(|| format!("expected one of {}", FormatName::NAMES.join(", ")))
 }
 
 /// The column of this name, if there is a parameter that asks about it.

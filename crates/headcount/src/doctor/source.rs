@@ -7,7 +7,7 @@ use headcount_model::plan::{Column, Plan, Profile, ProfileColumn};
 use headcount_model::sensitive;
 use headcount_model::timestamp::Timestamp;
 use headcount_model::value::{Misfit, Value};
-use headcount_source::{Inspection, RowSink, SinkError, Source, SourceError};
+use headcount_source::{Gather, Inspection, Source, SourceError};
 use headcount_store::audit::hidden;
 use std::sync::Arc;
 
@@ -212,9 +212,10 @@ async fn values(config: &Config, source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for profile in &config.profiles {
         let plan = Plan { limit: Some(SAMPLE), ..Plan::new(Arc::clone(profile)) };
-        let sample = Sample { texts: vec![Vec::new(); plan.columns.len()] };
+        let sample =
+            Gather::into(vec![Vec::new(); plan.columns.len()], |texts, values| keep_texts(texts, values));
         match source.scan(&plan, move |_| sample).await {
-            Ok(sample) => credentials(config, &plan, &sample, &mut findings),
+            Ok(sample) => credentials(config, &plan, &sample.gathered, &mut findings),
             Err(error) => {
                 let remedy = match error {
                     SourceError::Value { .. } => "correct the row, or map an expression that copes with it",
@@ -233,9 +234,9 @@ async fn values(config: &Config, source: &Source) -> Vec<Finding> {
 }
 
 /// What a mask hides does not leave. Ids may well look random, and they are there to be shown.
-fn credentials(config: &Config, plan: &Plan, sample: &Sample, findings: &mut Vec<Finding>) {
+fn credentials(config: &Config, plan: &Plan, sample: &[Vec<String>], findings: &mut Vec<Finding>) {
     let leaves = |shown: &ProfileColumn| shown.mask.is_none() && shown.column != Column::ID;
-    for (shown, texts) in plan.columns.iter().zip(&sample.texts).filter(|(shown, _)| leaves(shown)) {
+    for (shown, texts) in plan.columns.iter().zip(sample).filter(|(shown, _)| leaves(shown)) {
         let name = shown.column.name();
         let Some(kind) = sensitive::by_content(texts.iter().map(String::as_str)) else { continue };
         let finding = format!("column {name} holds what looks like {kind}");
@@ -269,30 +270,12 @@ fn unused(config: &Config) -> Option<Finding> {
     })
 }
 
-/// A sink that keeps the texts of a few rows, by column.
-struct Sample {
-    texts: Vec<Vec<String>>,
-}
-
-impl RowSink for Sample {
-    fn row(&mut self, values: &[Value<'_>]) -> Result<(), Box<Misfit>> {
-        for (texts, value) in self.texts.iter_mut().zip(values) {
-            if let Value::Text(text) = value {
-                texts.push(String::from_utf8_lossy(text.bytes()).into_owned());
-            }
+/// Keeps the texts of a row, by column.
+fn keep_texts(texts: &mut [Vec<String>], values: &[Value<'_>]) -> Result<(), Box<Misfit>> {
+    for (texts, value) in texts.iter_mut().zip(values) {
+        if let Value::Text(text) = value {
+            texts.push(String::from_utf8_lossy(text.bytes()).into_owned());
         }
-        Ok(())
     }
-
-    fn is_full(&self) -> bool {
-        false
-    }
-
-    async fn flush(&mut self) -> Result<(), SinkError> {
-        Ok(())
-    }
-
-    async fn finish(self) -> Result<(), SinkError> {
-        Ok(())
-    }
+    Ok(())
 }

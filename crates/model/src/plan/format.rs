@@ -1,32 +1,23 @@
 //! The formats of an export, and what can be chosen of each.
 
 use crate::formula::starts_like_formula;
+use crate::named;
+use serde::Serialize;
 
-/// A format, without what can be chosen of it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum FormatName {
-    #[default]
-    Csv,
-    Ndjson,
-    Json,
-    Parquet,
-    Xlsx,
+named! {
+    /// A format, without what can be chosen of it. Its name stands in parameters, in the configuration and at the end of a file's name.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+    pub enum FormatName {
+        #[default]
+        Csv = "csv",
+        Ndjson = "ndjson",
+        Json = "json",
+        Parquet = "parquet",
+        Xlsx = "xlsx",
+    }
 }
 
 impl FormatName {
-    pub const ALL: [Self; 5] = [Self::Csv, Self::Ndjson, Self::Json, Self::Parquet, Self::Xlsx];
-
-    /// In parameters, in the configuration and at the end of a file's name.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Csv => "csv",
-            Self::Ndjson => "ndjson",
-            Self::Json => "json",
-            Self::Parquet => "parquet",
-            Self::Xlsx => "xlsx",
-        }
-    }
-
     /// Of the content, without parameters: RFC 7111 for CSV, RFC 8259 section 11 for JSON, IANA's registry for Parquet and
     /// workbooks; lines of JSON have one by use alone.
     pub fn media_type(self) -> &'static str {
@@ -111,27 +102,18 @@ pub struct CsvOptions {
     pub header: bool,
 }
 
-/// What separates the fields of a record.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Delimiter {
-    #[default]
-    Comma,
-    Semicolon,
-    Tab,
+named! {
+    /// What separates the fields of a record.
+    #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+    pub enum Delimiter {
+        #[default]
+        Comma = "comma",
+        Semicolon = "semicolon",
+        Tab = "tab",
+    }
 }
 
 impl Delimiter {
-    pub const ALL: [Self; 3] = [Self::Comma, Self::Semicolon, Self::Tab];
-    pub const NAMES: [&str; 3] = [Self::Comma.name(), Self::Semicolon.name(), Self::Tab.name()];
-
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Comma => "comma",
-            Self::Semicolon => "semicolon",
-            Self::Tab => "tab",
-        }
-    }
-
     pub fn byte(self) -> u8 {
         match self {
             Self::Comma => b',',

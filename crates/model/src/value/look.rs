@@ -10,40 +10,53 @@ pub struct Look {
 }
 
 impl Look {
-    /// Looks at eight bytes at a time: fields are too short for a vectorised search to pay for its set-up.
+    /// One look, for both.
     #[inline]
     pub fn at(text: &[u8]) -> Self {
-        const TOP_BITS: u64 = ONES << 7;
         let (mut high, mut marks) = (0, 0);
-        let mut add = |word: u64| {
+        each_word(text, |word| {
             high |= word;
-            marks |= marks_in(word);
-        };
-        if let Some(last) = text.last_chunk::<8>() {
-            for word in text.as_chunks::<8>().0 {
-                add(u64::from_le_bytes(*word));
-            }
-            // The last eight bytes may be looked at twice; that is cheaper than a loop over a rest.
-            add(u64::from_le_bytes(*last));
-        } else {
-            for byte in text {
-                add(u64::from(*byte) * ONES);
-            }
-        }
+            marks |= equal(word, b',') | equal(word, b'"') | equal(word, b'\r') | equal(word, b'\n');
+        });
         Self { has_high: high & TOP_BITS != 0, has_marks: marks & TOP_BITS != 0 }
+    }
+
+    /// Whether a JSON string has to escape something of it (RFC 8259 section 7): a control character, `"` or `\`.
+    #[inline]
+    pub fn has_escapes(text: &[u8]) -> bool {
+        let mut escapes = 0;
+        each_word(text, |word| escapes |= below(word, 0x20) | equal(word, b'"') | equal(word, b'\\'));
+        escapes & TOP_BITS != 0
     }
 }
 
 const ONES: u64 = 0x0101_0101_0101_0101;
+const TOP_BITS: u64 = ONES << 7;
 
-/// Has a top bit if and only if one of eight bytes is a mark: each is XORed to zero where it is equal, and
-/// `(x - 0x01…) & !x & 0x80…` is not zero if and only if a byte of `x` is (Warren, "Hacker's Delight", section 6-1).
-fn marks_in(word: u64) -> u64 {
-    let zeroes = |mark: u8| {
-        let x = word ^ (ONES * u64::from(mark));
-        x.wrapping_sub(ONES) & !x
-    };
-    zeroes(b',') | zeroes(b'"') | zeroes(b'\r') | zeroes(b'\n')
+/// Shows eight bytes at a time: fields are too short for a vectorised search to pay for its set-up.
+#[inline]
+fn each_word(text: &[u8], mut show: impl FnMut(u64)) {
+    if let Some(last) = text.last_chunk::<8>() {
+        for word in text.as_chunks::<8>().0 {
+            show(u64::from_le_bytes(*word));
+        }
+        // The last eight bytes may be looked at twice; that is cheaper than a loop over a rest.
+        show(u64::from_le_bytes(*last));
+    } else {
+        for byte in text {
+            show(u64::from(*byte) * ONES);
+        }
+    }
+}
+
+/// Has a top bit if and only if one of eight bytes is less than `bound`, 128 at most (Warren, "Hacker's Delight", section 6-1).
+fn below(word: u64, bound: u8) -> u64 {
+    word.wrapping_sub(ONES * u64::from(bound)) & !word
+}
+
+/// Has a top bit if and only if one of eight bytes is this one, which makes zeroes of those that are equal.
+fn equal(word: u64, byte: u8) -> u64 {
+    below(word ^ (ONES * u64::from(byte)), 1)
 }
 
 #[cfg(test)]
@@ -59,6 +72,8 @@ mod tests {
                 has_marks: text.iter().any(|byte| b",\"\r\n".contains(byte)),
             };
             prop_assert_eq!(Look::at(&text), expected);
+            let escapes = text.iter().any(|byte| *byte < 0x20 || b"\"\\".contains(byte));
+            prop_assert_eq!(Look::has_escapes(&text), escapes);
         }
     }
 }

@@ -5,7 +5,7 @@ mod measure;
 use super::TYPE;
 use crate::canonical;
 use crate::signature::PublicKey;
-pub use measure::Packing;
+use headcount_model::compression::Compression;
 use measure::{Broken, Layout, MARK, Measure};
 use serde::Deserialize;
 use serde_json::Value;
@@ -70,7 +70,7 @@ pub enum Verdict {
 /// The compressed file that an unchanged export is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Packed {
-    pub packing: Packing,
+    pub packing: Compression,
     /// Whether it is the file that was written, to the byte; `None` where the receipt is not of a file.
     pub is_as_written: Option<bool>,
 }
@@ -92,7 +92,7 @@ pub enum Changed {
     /// As long, but not the same.
     Content,
     /// A compressed file that cannot be unpacked to its end, though it is not just cut.
-    Damaged(Packing),
+    Damaged(Compression),
 }
 
 impl Presented {

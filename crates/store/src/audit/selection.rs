@@ -39,7 +39,7 @@ const RUNNING: &str = "running";
 impl Ending {
     /// Every name that [`Ending::parse`] knows.
     pub fn names() -> Vec<&'static str> {
-        Outcome::ALL.map(Outcome::name).into_iter().chain([RUNNING]).collect()
+        Outcome::NAMES.into_iter().chain([RUNNING]).collect()
     }
 
     /// The ending of this name.

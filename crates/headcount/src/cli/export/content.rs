@@ -1,7 +1,7 @@
 //! What is in the file of an export, by the options and by the end of its name.
 
 use crate::cli::Usage;
-use headcount_export::destination::Compression;
+use headcount_model::compression::Compression;
 use headcount_model::plan::FormatName;
 use std::path::Path;
 
@@ -27,11 +27,10 @@ impl Ending {
         };
         let ending = ending(&file_stem);
         if let Some(other) = OTHERS.iter().find(|other| **other == ending) {
-            let known: Vec<_> = FormatName::ALL.into_iter().map(FormatName::name).collect();
             return Err(Usage(format!(
                 "{}: .{other} is no format of exports; the formats are {}, and .gz or .zst may follow",
                 file.display(),
-                known.join(", ")
+                FormatName::NAMES.join(", ")
             )));
         }
         let format = match &*ending {
@@ -49,11 +48,6 @@ impl Ending {
         format: FormatName,
         compression: Option<Compression>,
     ) -> Result<(), Usage> {
-        if let (Some(chosen), Some(_), None) = (compression, self.format, self.compression) {
-            let (name, ending) = (chosen.name(), chosen.ending());
-            let file = file.display();
-            return Err(Usage(format!("{file}: what {name} makes is called {file}.{ending}")));
-        }
         let file = file.display();
         if let Some(named) = self.format.filter(|named| *named != format) {
             let (format, named) = (format.name(), named.name());
@@ -61,10 +55,16 @@ impl Ending {
                 "{file}: the format is {format}, and the name ends like a file of {named}"
             )));
         }
-        match (self.compression, compression) {
-            (Some(named), Some(chosen)) if named != chosen => {
-                let (chosen, ending) = (chosen.name(), named.ending());
-                Err(Usage(format!("{file}: --compress says {chosen}, and the name ends with .{ending}")))
+        let Some(chosen) = compression else { return Ok(()) };
+        let name = chosen.name();
+        match self.compression {
+            Some(named) if named != chosen => {
+                let ending = named.ending();
+                Err(Usage(format!("{file}: --compress says {name}, and the name ends with .{ending}")))
+            }
+            None if self.format.is_some() => {
+                let ending = chosen.ending();
+                Err(Usage(format!("{file}: what {name} makes is called {file}.{ending}")))
             }
             _ => Ok(()),
         }

@@ -5,10 +5,9 @@ use crate::cli::terminal::{self, tell};
 use crate::cli::{receipts, verify};
 use anyhow::{Context, bail};
 use clap::Args;
-use headcount_export::destination::{
-    Compressed, Compression, Destination, LocalFile, TransferError, transfer,
-};
+use headcount_export::destination::{Compressed, Destination, LocalFile, TransferError, transfer};
 use headcount_export::{ExportStream, Exporter, PendingRecord, StartError, Summary, Terms};
+use headcount_model::compression::Compression;
 use headcount_model::plan::Plan;
 use headcount_model::text::hex;
 use headcount_proof::receipt::StoredFile;
@@ -107,8 +106,8 @@ pub(super) async fn deliver(exporter: Arc<Exporter>, plan: Plan, delivery: Deliv
         }
         None => None,
     };
+    let is_told = output.is_some() && !is_quiet;
     let name = output.map_or_else(|| "stdout".to_owned(), |name| name.display().to_string());
-    let is_told = file_is_told(destination.destination(), is_quiet);
     commit(destination, &name, &summary).await?;
     if is_told {
         tell!("wrote {} users to {name}", summary.rows);
@@ -134,10 +133,6 @@ async fn record_refusal(mut draft: PendingRecord, error: &StartError) {
     };
     // If that fails, the log says so.
     let _ = draft.close(outcome, Some(error.to_string())).await;
-}
-
-fn file_is_told(output: &Output, is_quiet: bool) -> bool {
-    output.file().is_some() && !is_quiet
 }
 
 async fn write_receipt(

@@ -48,7 +48,7 @@ fn argument(parameter: &'static Parameter) -> Arg {
     match parameter.kind {
         ParameterKind::Format => argument.value_name("FORMAT").help(format!(
             "{description}: {} [default: what the end of FILE says, else that of the export]",
-            FormatName::ALL.map(FormatName::name).join(", ")
+            FormatName::NAMES.join(", ")
         )),
         ParameterKind::Word(words) => argument.value_name("WORD").help(format!(
             "{description}: {} [default: {}]",

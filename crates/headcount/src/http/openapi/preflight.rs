@@ -23,8 +23,8 @@ pub(super) fn schema() -> Value {
                     "required": ["name", "sensitivity", "mask"],
                     "properties": {
                         "name": {"type": "string"},
-                        "sensitivity": {"enum": Sensitivity::ALL.map(Sensitivity::name)},
-                        "mask": {"enum": or_null(Mask::ALL.map(Mask::name))},
+                        "sensitivity": {"enum": Sensitivity::NAMES},
+                        "mask": {"enum": or_null(Mask::NAMES)},
                     },
                 },
             },

@@ -85,7 +85,7 @@ pub(super) fn schema() -> Value {
             "snapshot_at": maybe_time("Just before the database's snapshot was taken."),
             "ended_at": maybe_time("When the export ended."),
             "outcome": {
-                "enum": or_null(Outcome::ALL.map(Outcome::name)),
+                "enum": or_null(Outcome::NAMES),
                 "description": "Null while the export runs.",
             },
             "rows": maybe_count("Users."),

@@ -68,7 +68,7 @@ pub(super) fn schema() -> Value {
         "client": text("The client's address, or `cli`."),
         "request_id": maybe_text("The id under which the request stands in the log."),
         "filters": {"type": "object", "description": "The parameters that differ from their default; an address only hashed."},
-        "outcome": {"enum": or_null(Outcome::ALL.map(Outcome::name)), "description": "Null while the export runs."},
+        "outcome": {"enum": or_null(Outcome::NAMES), "description": "Null while the export runs."},
         "reason": maybe_text("Why it ended so."),
         "rows": count("Users."),
         "bytes": count("Of the uncompressed content."),

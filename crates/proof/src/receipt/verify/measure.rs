@@ -1,6 +1,7 @@
 //! A file, measured from its start to its end in one buffer: as it lies there, or unpacked.
 
 use flate2::bufread::GzDecoder;
+use headcount_model::compression::Compression;
 use headcount_model::plan::FormatName;
 use memchr::{memchr_iter, memchr2_iter};
 use serde_json::Value;
@@ -11,30 +12,6 @@ use std::io::{BufRead, BufReader, ErrorKind, Read, Result, Seek, SeekFrom};
 pub(super) const MARK: [u8; 3] = [0xef, 0xbb, 0xbf];
 
 const BUFFER: usize = 128 * 1024;
-
-/// How a file is compressed, which is to be seen at its start.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Packing {
-    Gzip,
-    Zstd,
-}
-
-impl Packing {
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Gzip => "gzip",
-            Self::Zstd => "zstd",
-        }
-    }
-
-    /// The first bytes: RFC 1952 section 2.3.1, RFC 8878 section 3.1.1.
-    pub(super) fn magic(self) -> &'static [u8] {
-        match self {
-            Self::Gzip => &[0x1f, 0x8b],
-            Self::Zstd => &[0x28, 0xb5, 0x2f, 0xfd],
-        }
-    }
-}
 
 /// Where the lines of a file end and what they are, by what its receipt says of the parameters of the export.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,16 +80,20 @@ impl Measure {
     }
 
     /// Reads what is packed in a file.
-    pub(super) fn unpacked(file: &mut (impl Read + Seek), packing: Packing, layout: Layout) -> Result<Self> {
+    pub(super) fn unpacked(
+        file: &mut (impl Read + Seek),
+        packing: Compression,
+        layout: Layout,
+    ) -> Result<Self> {
         file.seek(SeekFrom::Start(0))?;
         let mut measuring = Measuring::new(layout);
         let read = match packing {
-            Packing::Gzip => {
+            Compression::Gzip => {
                 let mut decoder = GzDecoder::new(BufReader::with_capacity(BUFFER, file));
                 read_to_end(&mut decoder, |piece| measuring.add(piece))
                     .and_then(|()| nothing_follows(&mut decoder.into_inner()))
             }
-            Packing::Zstd => zstd::stream::read::Decoder::new(file)
+            Compression::Zstd => zstd::stream::read::Decoder::new(file)
                 .and_then(|decoder| read_to_end(decoder, |piece| measuring.add(piece))),
         };
         let broken = match read {
@@ -129,8 +110,8 @@ impl Measure {
     }
 
     /// How the file is compressed, if it is.
-    pub(super) fn packing(&self) -> Option<Packing> {
-        [Packing::Gzip, Packing::Zstd].into_iter().find(|packing| self.start.starts_with(packing.magic()))
+    pub(super) fn packing(&self) -> Option<Compression> {
+        Compression::ALL.into_iter().find(|packing| self.start.starts_with(packing.magic()))
     }
 }
 

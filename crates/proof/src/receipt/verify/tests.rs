@@ -166,10 +166,10 @@ fn what_is_packed_is_read() {
     let of_file = Presented::parse(&of_file).expect("a receipt");
     let zstd = zstd::encode_all(content, 1).expect("memory");
     for (receipt, file, packing, is_as_written) in [
-        (&receipt(content), &zipped, Packing::Gzip, None),
-        (&receipt(content), &zstd, Packing::Zstd, None),
-        (&of_file, &zipped, Packing::Gzip, Some(true)),
-        (&of_file, &zstd, Packing::Zstd, Some(false)),
+        (&receipt(content), &zipped, Compression::Gzip, None),
+        (&receipt(content), &zstd, Compression::Zstd, None),
+        (&of_file, &zipped, Compression::Gzip, Some(true)),
+        (&of_file, &zstd, Compression::Zstd, Some(false)),
     ] {
         let packed = Some(Packed { packing, is_as_written });
         let bytes = content.len() as u64;
@@ -183,7 +183,7 @@ fn what_is_packed_is_read() {
     assert_eq!(compare(&of_file, &other), Verdict::Changed(Changed::Content));
     let mut damaged = zipped;
     damaged.push(b'x');
-    assert_eq!(compare(&of_file, &damaged), Verdict::Changed(Changed::Damaged(Packing::Gzip)));
+    assert_eq!(compare(&of_file, &damaged), Verdict::Changed(Changed::Damaged(Compression::Gzip)));
 }
 
 #[test]
