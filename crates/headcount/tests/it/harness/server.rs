@@ -183,11 +183,10 @@ impl Server {
             }
             SocketAddr::V6(_) => panic!("the tests use IPv4"),
         };
-        let (ours, theirs) = (at(self.addr), at(client));
+        let ends = format!(" {} {} ", at(self.addr), at(client));
         let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
-        let mut sockets =
-            sockets.lines().map(|line| line.split_whitespace().map(String::from).collect::<Vec<_>>());
-        sockets.find(|fields| fields[1] == ours && fields[2] == theirs)
+        let socket = sockets.lines().find(|line| line.contains(&ends))?;
+        Some(socket.split_whitespace().map(String::from).collect())
     }
 
     /// The most memory that the process ever had, in KiB.
