@@ -1,7 +1,7 @@
 //! What is wrong with a proposal, as far as it shows: in the mapping, and in a few rows read through it.
 
 use super::guess::names;
-use super::{Confidence, Field, Mapped, Origin, Proposal, Subject, TimestampEncoding};
+use super::{Confidence, Field, Mapped, Origin, Proposal, Subject, Suggestion, TimestampEncoding};
 use headcount_model::sensitive;
 use headcount_model::timestamp::Timestamp;
 use headcount_source::catalogue::{Row, Sample};
@@ -76,13 +76,68 @@ pub fn request(proposal: &Proposal, subject: Subject<'_>, limit: u32) -> Sample 
     }
 }
 
-/// What the rows show: cells that an export would refuse, or that are not what their column is for.
-pub fn of_rows(proposal: &Proposal, rows: &[Row]) -> Vec<String> {
-    let warnings = proposal.columns.iter().enumerate().filter_map(|(at, mapped)| {
+/// One field alone, of one row; nothing where it is no expression.
+pub fn request_of(proposal: &Proposal, subject: Subject<'_>, field: Field) -> Option<Sample> {
+    let mapped = proposal.columns.iter().find(|mapped| mapped.field == field)?;
+    let Origin::Sql(sql) = &mapped.from else { return None };
+    Some(Sample { expressions: vec![sql.clone()], order_by: None, ..request(proposal, subject, 1) })
+}
+
+/// Takes an expression out that the database refuses; it stays as something to choose from.
+pub fn take_out(proposal: &mut Proposal, field: Field, error: &str) {
+    for mapped in proposal.columns.iter_mut().filter(|mapped| mapped.field == field) {
+        if let Origin::Sql(sql) = std::mem::replace(&mut mapped.from, Origin::Nothing) {
+            let comment = format!("The database refuses it here ({error}):");
+            mapped.hints.insert(0, Suggestion { comment, sql });
+        }
+        mapped.confidence = Confidence::Low;
+        mapped.reason = "what was found could not be tried".to_owned();
+        mapped.reads.clear();
+        proposal.warnings.push(format!("{}: {error}, so it is empty for everybody", field.name()));
+    }
+}
+
+/// Looks at rows that the mapping gives: cells that an export would refuse, or that are not what their column is for, are warned
+/// of, and nothing is sure that they contradict.
+pub fn look_at(proposal: &mut Proposal, rows: &[Row]) {
+    for (at, mapped) in proposal.columns.iter_mut().enumerate() {
         let cells: Vec<_> = rows.iter().map(|row| row.get(at).and_then(Option::as_deref)).collect();
-        of_cells(mapped, proposal.timestamps, &cells)
-    });
-    warnings.collect()
+        if let Some(warning) = of_cells(mapped, proposal.timestamps, &cells) {
+            mapped.confidence = Confidence::Low;
+            proposal.warnings.push(warning);
+        }
+    }
+}
+
+/// The times of the users who came last, by their ids; nothing where that would take a sort, or where the times have a zone.
+pub fn newest(proposal: &Proposal, subject: Subject<'_>) -> Option<Sample> {
+    let created = proposal.columns.iter().find(|mapped| mapped.field == Field::CreatedAt)?;
+    let Origin::Column(name) = &created.from else { return None };
+    let request = request(proposal, subject, NEWEST);
+    let order_by = request.order_by.as_ref().filter(|_| proposal.without_zone.contains(name))?;
+    Some(Sample { expressions: vec![quote(name)], order_by: Some(format!("{order_by} DESC")), ..request })
+}
+
+const NEWEST: u32 = 20;
+
+/// Times that are still to come were not written in UTC.
+pub fn look_at_the_clock(proposal: &mut Proposal, newest: &[Row], now: Timestamp) {
+    let times =
+        newest.iter().filter_map(|row| Timestamp::parse_database_text(row.first()?.as_ref()?.as_bytes()));
+    let Some(last) = times.max() else { return };
+    let ahead = last.micros() - now.micros();
+    const MINUTE: i64 = 60_000_000;
+    // No zone is further east.
+    if (5 * MINUTE..14 * 60 * MINUTE).contains(&ahead) {
+        let hours = (ahead + 59 * MINUTE) / (60 * MINUTE);
+        proposal.warnings.push(format!(
+            "created_at: the newest of the users is up to {hours} h ahead of the clock, so its times are not in UTC; set source.stored_time_zone \
+             to the zone of the application"
+        ));
+        for mapped in proposal.columns.iter_mut().filter(|mapped| mapped.field == Field::CreatedAt) {
+            mapped.confidence = Confidence::Low;
+        }
+    }
 }
 
 fn of_cells(mapped: &Mapped, timestamps: TimestampEncoding, cells: &[Option<&str>]) -> Option<String> {
@@ -128,8 +183,7 @@ mod tests {
     use super::*;
 
     fn problem(field: Field, cells: &[Option<&str>]) -> Option<String> {
-        let mapped =
-            Mapped { field, from: Origin::Nothing, confidence: Confidence::High, reason: String::new() };
+        let mapped = Mapped::new(field, Origin::Nothing, Confidence::High, String::new());
         of_cells(&mapped, TimestampEncoding::Auto, cells)
     }
 

@@ -24,6 +24,13 @@ pub fn statements(proposal: &Proposal, subject: Subject<'_>, catalogue: &Catalog
         let other = TableName::new(table.schema().map(str::to_owned), (*other).to_owned());
         statements.push_str(&select(&other, columns));
     }
+    for (other, columns) in proposal.columns.iter().flat_map(|mapped| &mapped.reads) {
+        if let Some(schema) = other.schema().filter(|schema| Some(*schema) != table.schema()) {
+            statements
+                .push_str(&format!("GRANT USAGE ON SCHEMA {} TO headcount;\n", visible(&quote(schema))));
+        }
+        statements.push_str(&select(other, &columns.iter().map(String::as_str).collect::<Vec<_>>()));
+    }
     Some(statements)
 }
 

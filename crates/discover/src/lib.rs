@@ -7,6 +7,7 @@ mod fixtures;
 pub mod grants;
 pub mod guess;
 pub mod mask;
+pub mod others;
 pub mod presets;
 pub mod rank;
 pub mod samples;
@@ -16,8 +17,9 @@ mod toml;
 pub mod write;
 
 use headcount_model::sensitive;
-use headcount_source::catalogue::{Column, ColumnKind, Database, Table};
+use headcount_source::catalogue::{Catalogue, Column, ColumnKind, Database, Table};
 use headcount_source::{TableName, TimestampEncoding, quote};
+use others::Others;
 use presets::Preset;
 use samples::Samples;
 
@@ -99,9 +101,20 @@ pub struct Mapped {
     pub from: Origin,
     pub confidence: Confidence,
     pub reason: String,
+    /// What else it could be, for somebody who knows.
+    pub hints: Vec<Suggestion>,
+    /// Columns of other tables that the expression reads.
+    pub reads: Vec<(TableName, Vec<String>)>,
+    /// The column that the expression is, but for what NULL means.
+    but_for_null: Option<String>,
 }
 
 impl Mapped {
+    /// From somewhere, with no doubt and nothing else to say.
+    fn new(field: Field, from: Origin, confidence: Confidence, reason: String) -> Self {
+        Self { field, from, confidence, reason, hints: Vec::new(), reads: Vec::new(), but_for_null: None }
+    }
+
     /// What is selected for it.
     pub fn expression(&self, database: Database) -> String {
         match &self.from {
@@ -112,9 +125,9 @@ impl Mapped {
     }
 }
 
-/// A condition that the reader may want, with what it does.
+/// SQL that the reader may want, with what it does.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Condition {
+pub struct Suggestion {
     pub comment: String,
     pub sql: String,
 }
@@ -139,10 +152,14 @@ pub struct Proposal {
     /// Every field once, in the order of the contract.
     pub columns: Vec<Mapped>,
     pub timestamps: TimestampEncoding,
+    /// Whether the ids have a form of a UUID that is not the one in which UUIDs leave, and should stay as they are.
+    pub id_as_text: bool,
+    /// Mapped columns whose times have no zone.
+    pub without_zone: Vec<String>,
     /// The condition that is part of the configuration.
-    pub condition: Option<Condition>,
+    pub condition: Option<Suggestion>,
     /// Conditions that stand there as comments.
-    pub suggestions: Vec<Condition>,
+    pub suggestions: Vec<Suggestion>,
     pub warnings: Vec<String>,
     pub left_alone: Vec<LeftAlone>,
     /// Further columns that could be exported, in the order of the table.
@@ -162,12 +179,17 @@ pub type Choices = Vec<(Field, String)>;
 /// A table with what its cells look like.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
-    pub database: Database,
+    pub catalogue: &'a Catalogue,
     pub table: &'a Table,
     pub samples: &'a Samples,
+    pub others: &'a Others,
 }
 
 impl<'a> Subject<'a> {
+    fn database(self) -> Database {
+        self.catalogue.database
+    }
+
     /// The columns that a field may come from: readable, and no credentials by name or content.
     pub fn usable(self) -> impl Iterator<Item = &'a Column> {
         self.table
@@ -178,16 +200,34 @@ impl<'a> Subject<'a> {
 
     /// What makes a column a credential.
     pub fn why_sensitive(self, column: &Column) -> Option<String> {
-        // Text that looks random may well be an id.
-        let has_telling_content = column.kind == ColumnKind::Text && !column.in_primary_key;
-        let content =
-            sensitive::by_content(self.samples.filled(&column.name)).filter(|_| has_telling_content);
+        let cells = || self.samples.filled(&column.name);
+        // Text that looks random may well be an id, here or of another table.
+        let is_key = || column.in_primary_key || self.is_reference(column) || self.is_referred_to(column);
+        let is_text = column.kind == ColumnKind::Text;
+        let content = sensitive::by_content(cells()).filter(|_| is_text && !is_key());
         let name = sensitive::by_name(&column.name);
+        let is_called_id = guess::names::rank(&column.name, self.table, guess::names::ID).is_some()
+            || sensitive::words(&column.name)
+                .iter()
+                .any(|word| matches!(word.as_str(), "id" | "uuid" | "guid"));
         match (content, name) {
             (Some(content), _) => Some(content.to_owned()),
             (None, Some(rule)) => Some(format!("named like a credential: {rule}")),
+            (None, None) if is_text && column.is_unique && !is_called_id => {
+                let is_secret = sensitive::is_random(cells()) && !is_key();
+                is_secret.then(|| "random, of each user another, and nothing refers to it".to_owned())
+            }
             (None, None) => None,
         }
+    }
+
+    fn is_reference(self, column: &Column) -> bool {
+        self.table.references.iter().any(|reference| reference.column == column.name)
+    }
+
+    fn is_referred_to(self, column: &Column) -> bool {
+        let mut references = self.catalogue.tables.iter().flat_map(|table| &table.references);
+        references.any(|reference| reference.table == self.table.name && reference.to == column.name)
     }
 
     /// Maps every field: as the preset has it, as somebody chose, or as the names and cells suggest.
@@ -205,12 +245,10 @@ impl<'a> Subject<'a> {
         for field in Field::ALL {
             let chosen = choices.iter().find(|(chosen, _)| *chosen == field);
             let mapped = match (chosen, preset) {
-                (Some((_, column)), _) => Some(Mapped {
-                    field,
-                    from: Origin::Column(column.clone()),
-                    confidence: Confidence::High,
-                    reason: "chosen".to_owned(),
-                }),
+                (Some((_, column)), _) => {
+                    let from = Origin::Column(column.clone());
+                    Some(Mapped::new(field, from, Confidence::High, "chosen".to_owned()))
+                }
                 (None, Some(preset)) => preset.map(field, self)?,
                 (None, None) => guess::field(field, self)?,
             };
@@ -223,13 +261,15 @@ impl<'a> Subject<'a> {
             }
         }
         let mut proposal = Proposal {
-            database: self.database,
+            database: self.database(),
             table: short_name(self.table),
             search_path: self.search_path(preset),
             preset,
             recognised,
             columns,
             timestamps: preset.map_or(TimestampEncoding::Auto, |preset| preset.timestamps),
+            id_as_text: false,
+            without_zone: Vec::new(),
             condition: preset.and_then(|preset| preset.condition(self.table)),
             suggestions: self.suggestions(preset),
             warnings: Vec::new(),
@@ -237,9 +277,23 @@ impl<'a> Subject<'a> {
             further: Vec::new(),
         };
         times::settle(&mut proposal, self);
+        times::note_zones(&mut proposal, self);
+        proposal.id_as_text = self.has_odd_uuids(&proposal);
         proposal.further = self.further(&proposal);
         proposal.warnings.extend(check::of_mapping(&proposal, self));
         Ok(proposal)
+    }
+
+    /// Whether the ids are UUIDs as text without hyphens or in upper case, as SQLite's users write them.
+    fn has_odd_uuids(self, proposal: &Proposal) -> bool {
+        let id = proposal.columns.iter().find(|mapped| mapped.field == Field::Id);
+        let Some(Origin::Column(id)) = id.map(|id| &id.from) else { return false };
+        let is_odd = |cell: &str| {
+            let digits: String = cell.chars().filter(|c| *c != '-').collect();
+            let is_uuid = digits.len() == 32 && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
+            is_uuid && (!cell.contains('-') || cell != cell.to_lowercase())
+        };
+        self.database() == Database::Sqlite && self.samples.filled(id).any(is_odd)
     }
 
     /// The table's schema, where other tables beside it are read that would not be found without it.
@@ -250,7 +304,7 @@ impl<'a> Subject<'a> {
     }
 
     /// The preset's conditions, or, where it has none, those that the names suggest.
-    fn suggestions(self, preset: Option<&Preset>) -> Vec<Condition> {
+    fn suggestions(self, preset: Option<&Preset>) -> Vec<Suggestion> {
         let known = preset.map_or_else(Vec::new, |preset| preset.suggestions(self.table));
         if known.is_empty() { guess::conditions(self) } else { known }
     }
@@ -270,7 +324,7 @@ impl<'a> Subject<'a> {
 }
 
 fn nothing(field: Field, reason: String) -> Mapped {
-    Mapped { field, from: Origin::Nothing, confidence: Confidence::Low, reason }
+    Mapped::new(field, Origin::Nothing, Confidence::Low, reason)
 }
 
 /// Without the schema where that is the one in which PostgreSQL looks by itself, and with this role finds it.

@@ -3,7 +3,7 @@
 mod frameworks;
 mod products;
 
-use super::{Ambiguous, Condition, Confidence, Field, Mapped, Origin, Subject, TimestampEncoding, guess};
+use super::{Ambiguous, Confidence, Field, Mapped, Origin, Subject, Suggestion, TimestampEncoding, guess};
 use headcount_source::catalogue::{Catalogue, Database, Table};
 
 /// A users table that is known.
@@ -51,6 +51,8 @@ enum Source {
     Sql(&'static str),
     /// As in an unknown table.
     Guess,
+    /// The same, but for NULL, which stays what it is.
+    GuessAsIs,
     Nothing,
 }
 
@@ -129,8 +131,14 @@ impl Preset {
                 Source::Column(name) => Origin::Column(name.to_owned()),
                 Source::Sql(sql) => Origin::Sql(sql.to_owned()),
                 Source::Nothing => Origin::Nothing,
-                Source::Guess => match guess::field(field, subject)? {
-                    Some(mapped) => return Ok(Some(mapped)),
+                Source::Guess | Source::GuessAsIs => match guess::field(field, subject)? {
+                    Some(mut mapped) => {
+                        if let (Source::GuessAsIs, Some(column)) = (&rule.from, mapped.but_for_null.take()) {
+                            mapped.from = Origin::Column(column);
+                            mapped.reason = mapped.reason.replace("; NULL counts as no", "");
+                        }
+                        return Ok(Some(mapped));
+                    }
                     None => continue,
                 },
             };
@@ -138,23 +146,23 @@ impl Preset {
                 "" => format!("what {} calls it", self.title),
                 reason => reason.to_owned(),
             };
-            return Ok(Some(Mapped { field, from, confidence: Confidence::High, reason }));
+            return Ok(Some(Mapped::new(field, from, Confidence::High, reason)));
         }
         Ok(None)
     }
 
-    pub(super) fn condition(&self, table: &Table) -> Option<Condition> {
+    pub(super) fn condition(&self, table: &Table) -> Option<Suggestion> {
         self.condition.as_ref().and_then(|remark| remark.of(table))
     }
 
-    pub(super) fn suggestions(&self, table: &Table) -> Vec<Condition> {
+    pub(super) fn suggestions(&self, table: &Table) -> Vec<Suggestion> {
         self.suggestions.iter().filter_map(|remark| remark.of(table)).collect()
     }
 }
 
 impl Remark {
-    fn of(&self, table: &Table) -> Option<Condition> {
-        let condition = || Condition { comment: self.comment.to_owned(), sql: self.sql.to_owned() };
+    fn of(&self, table: &Table) -> Option<Suggestion> {
+        let condition = || Suggestion { comment: self.comment.to_owned(), sql: self.sql.to_owned() };
         has_all(table, self.needs).then(condition)
     }
 }
@@ -190,6 +198,7 @@ const fn nothing(reason: &'static str) -> Rule {
     Rule { needs: &[], from: Source::Nothing, reason }
 }
 
+const GUESS_AS_IS: Rule = Rule { needs: &[], from: Source::GuessAsIs, reason: "" };
 const GUESS: Rule = Rule { needs: &[], from: Source::Guess, reason: "" };
 
 #[cfg(test)]

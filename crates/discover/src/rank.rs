@@ -1,8 +1,9 @@
 //! Which table has the users, where no preset knows: every table is given points for looking like one.
 
-use super::guess::{self, names};
+use super::guess::{self, identity, names};
+use super::others::Others;
 use super::samples::Samples;
-use super::{Field, Subject};
+use super::{Field, Origin, Subject};
 use headcount_model::sensitive;
 use headcount_source::catalogue::{Catalogue, Table};
 
@@ -33,24 +34,66 @@ pub fn contenders<'a>(candidates: &[Candidate<'a>]) -> Vec<Candidate<'a>> {
     candidates.iter().take_while(|candidate| best - candidate.score <= MARGIN).cloned().collect()
 }
 
+/// Why tables that would look like users cannot be exported, best first, and what to do.
+pub fn unusable(catalogue: &Catalogue) -> Vec<String> {
+    let mut tables: Vec<_> = catalogue
+        .tables
+        .iter()
+        .filter(|table| !table.is_view && has_login(catalogue, table))
+        .map(|table| (table_name(table.name.name()), table))
+        .filter(|(points, _)| *points > 0)
+        .collect();
+    tables.sort_by_key(|(points, _)| -points);
+    let (samples, others) = (Samples::default(), Others::default());
+    let why = |table| identity::why_no_id(Subject { catalogue, table, samples: &samples, others: &others });
+    tables.into_iter().filter_map(|(_, table)| why(table)).collect()
+}
+
+/// Why no column of a table can be the id, and what to do; nothing if one can.
+pub fn why_no_id(subject: Subject<'_>) -> Option<String> {
+    identity::why_no_id(subject)
+}
+
+/// Whether a table has something by which somebody signs in, or a name that leaves no doubt.
+fn has_login(catalogue: &Catalogue, table: &Table) -> bool {
+    let (samples, others) = (Samples::default(), Others::default());
+    let subject = Subject { catalogue, table, samples: &samples, others: &others };
+    let has_name =
+        |list: &[&str]| table.columns.iter().any(|column| names::rank(&column.name, table, list).is_some());
+    let has_email = guess::field(Field::Email, subject).map_or(true, |found| found.is_some());
+    has_email || has_name(LOGINS) || has_password(table) || is_called_users(table)
+}
+
+const LOGINS: &[&str] = &["username", "login", "loginname", "logon"];
+
+fn has_password(table: &Table) -> bool {
+    let is_password = |rule| matches!(rule, "password" | "passwd" | "pwd" | "hash");
+    table.columns.iter().any(|column| sensitive::by_name(&column.name).is_some_and(is_password))
+}
+
+fn is_called_users(table: &Table) -> bool {
+    let words = sensitive::words(table.name.name());
+    matches!(words.concat().as_str(), "users" | "user")
+}
+
 /// The points of a table; `None` if it cannot be exported, or has nothing by which somebody signs in.
 fn score<'a>(catalogue: &'a Catalogue, table: &'a Table) -> Option<Candidate<'a>> {
-    let samples = Samples::default();
-    let subject = Subject { database: catalogue.database, table, samples: &samples };
+    let (samples, others) = (Samples::default(), Others::default());
+    let subject = Subject { catalogue, table, samples: &samples, others: &others };
     // Two addresses are as good as one here.
-    let has = |field| guess::field(field, subject).map_or(true, |found| found.is_some());
+    let has = |field| {
+        guess::field(field, subject)
+            .map_or(true, |found| found.is_some_and(|found| found.from != Origin::Nothing))
+    };
     if table.is_view || !has(Field::Id) {
         return None;
     }
     let has_name =
         |list: &[&str]| table.columns.iter().any(|column| names::rank(&column.name, table, list).is_some());
-    let is_password = |rule| matches!(rule, "password" | "passwd" | "pwd" | "hash");
-    let has_password =
-        table.columns.iter().any(|column| sensitive::by_name(&column.name).is_some_and(is_password));
-    let (has_email, has_login) = (has(Field::Email), has_name(&["username", "login", "loginname", "logon"]));
-    if !has_email && !has_login && !has_password {
+    if !has_login(catalogue, table) {
         return None;
     }
+    let (has_email, has_login, has_password) = (has(Field::Email), has_name(LOGINS), has_password(table));
     let has_unique_email = has_email
         && table
             .columns
@@ -66,7 +109,7 @@ fn score<'a>(catalogue: &'a Catalogue, table: &'a Table) -> Option<Candidate<'a>
         (if has(Field::CreatedAt) { 5 } else { 0 }, "times of creation"),
         (if has(Field::UpdatedAt) { 2 } else { 0 }, "times of change"),
         (if has(Field::IsActive) { 4 } else { 0 }, "a flag for the active"),
-        (if has(Field::IsAdmin) { 4 } else { 0 }, "a flag for administrators"),
+        (if guess::has_own_admin(subject) { 4 } else { 0 }, "a flag for administrators"),
         (if has_name(names::LAST_SEEN) { 5 } else { 0 }, "last logins"),
         (
             i32::try_from(table.referenced_by).unwrap_or(10).saturating_mul(3).min(10),
@@ -125,7 +168,18 @@ const PERSONS: [&str; 22] = [
     "players",
     "staff",
 ];
-const SUBSETS: [&str; 16] = [
+const SUBSETS: [&str; 27] = [
+    "register",
+    "registration",
+    "registrations",
+    "registering",
+    "invite",
+    "invitation",
+    "invites",
+    "signup",
+    "waiting",
+    "unconfirmed",
+    "temporary",
     "admin",
     "admins",
     "staff",

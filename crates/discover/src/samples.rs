@@ -1,6 +1,7 @@
 //! The cells that a proposal may look at.
 
-use headcount_source::catalogue::{ColumnKind, Database, Row, Sample, Table};
+use super::guess::names;
+use headcount_source::catalogue::{Column, ColumnKind, Database, Row, Sample, Table};
 use std::collections::BTreeSet;
 
 /// Rows that one sample takes.
@@ -9,38 +10,85 @@ pub const ROWS: u32 = 50;
 /// More different values than this are no status and no role.
 const FEW: usize = 12;
 
-/// The first characters of a few cells of each column.
-#[derive(Clone, Debug, Default)]
-pub struct Samples {
-    columns: Vec<(String, Vec<Option<String>>)>,
+/// A question for cells of some columns of a table.
+#[derive(Clone, Debug)]
+pub struct Request {
+    columns: Vec<String>,
+    /// What to ask the database.
+    pub sample: Sample,
 }
 
-impl Samples {
-    /// What to ask the database for: every column that can be read and shown as text.
-    pub fn request(database: Database, table: &Table) -> Sample {
-        let columns = Self::sampled(database, table);
-        Sample {
+impl Request {
+    /// Every column that can be read and shown as text.
+    pub fn of_table(database: Database, table: &Table) -> Self {
+        // PostgreSQL's other types (bytes, documents, vectors) are large and never mapped, but for lists of roles.
+        let is_shown = |column: &&Column| {
+            let is_list = matches!(column.type_name.as_str(), "_text" | "_varchar" | "json" | "jsonb");
+            let is_role = names::rank(&column.name, table, names::ROLE).is_some();
+            column.is_readable
+                && (database == Database::Sqlite || column.kind != ColumnKind::Other || is_list && is_role)
+        };
+        let columns = table.columns.iter().filter(is_shown).map(|column| column.name.clone());
+        Self::of_columns(database, table, columns.collect(), ROWS)
+    }
+
+    /// These columns, of at most so many rows.
+    pub fn of_columns(database: Database, table: &Table, columns: Vec<String>, rows: u32) -> Self {
+        let sample = Sample {
             table: table.name.clone(),
             expressions: columns.iter().map(|column| database.excerpt(column)).collect(),
             condition: None,
             order_by: None,
-            limit: ROWS,
+            limit: rows,
+            search_path: None,
+        };
+        Self { columns, sample }
+    }
+
+    /// Whether a table has a row: one row of nothing, or none.
+    pub fn existence(table: &Table) -> Sample {
+        Sample {
+            table: table.name.clone(),
+            expressions: vec!["1".to_owned()],
+            condition: None,
+            order_by: None,
+            limit: 1,
             search_path: None,
         }
     }
 
-    /// The answer to [`Samples::request`].
-    pub fn of(database: Database, table: &Table, rows: &[Row]) -> Self {
-        let columns = Self::sampled(database, table).into_iter().enumerate();
+    /// The answer.
+    pub fn answered(&self, rows: &[Row]) -> Samples {
         let cells = |at: usize| rows.iter().map(|row| row.get(at).cloned().flatten()).collect();
-        Self { columns: columns.map(|(at, column)| (column.to_owned(), cells(at))).collect() }
+        let columns = self.columns.iter().enumerate();
+        Samples {
+            columns: columns.map(|(at, column)| (column.clone(), cells(at))).collect(),
+            rows: rows.len(),
+        }
+    }
+}
+
+/// The first characters of a few cells of each column.
+#[derive(Clone, Debug, Default)]
+pub struct Samples {
+    columns: Vec<(String, Vec<Option<String>>)>,
+    rows: usize,
+}
+
+impl Samples {
+    /// Whether there is no row at all.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
     }
 
-    fn sampled(database: Database, table: &Table) -> Vec<&str> {
-        // PostgreSQL's other types (bytes, documents, vectors) are large and never mapped.
-        let is_shown = |kind| database == Database::Sqlite || kind != ColumnKind::Other;
-        let columns = table.columns.iter().filter(|column| column.is_readable && is_shown(column.kind));
-        columns.map(|column| column.name.as_str()).collect()
+    /// Whether a column has a cell that is neither NULL nor empty.
+    pub fn is_filled(&self, column: &str) -> bool {
+        self.filled(column).next().is_some()
+    }
+
+    /// Whether a cell of a column is NULL.
+    pub fn has_nulls(&self, column: &str) -> bool {
+        self.cells(column).iter().any(Option::is_none)
     }
 
     /// The cells of a column that are neither NULL nor empty.
@@ -74,13 +122,17 @@ impl Samples {
         self.filled(column).filter_map(|cell| cell.parse().ok()).collect()
     }
 
-    fn cells(&self, column: &str) -> &[Option<String>] {
+    /// The cells of a column, NULL as `None`; none where it was not asked for.
+    pub fn cells(&self, column: &str) -> &[Option<String>] {
         self.columns.iter().find(|(name, _)| name == column).map_or(&[], |(_, cells)| cells)
     }
 
     #[cfg(test)]
     pub(crate) fn with(mut self, column: &str, cells: &[&str]) -> Self {
-        self.columns.push((column.to_owned(), cells.iter().map(|cell| Some((*cell).to_owned())).collect()));
+        let cells: Vec<_> =
+            cells.iter().map(|cell| Some((*cell).to_owned()).filter(|cell| cell != "NULL")).collect();
+        self.rows = self.rows.max(cells.len());
+        self.columns.push((column.to_owned(), cells));
         self
     }
 }

@@ -1,7 +1,8 @@
 //! What integers mean as times, decided from a few of them.
 
+use super::guess::times::has_zone;
 use super::{Field, Origin, Proposal, Subject, TimestampEncoding};
-use headcount_source::catalogue::ColumnKind;
+use headcount_source::catalogue::{Column, ColumnKind, Database};
 use headcount_source::{Unit, quote};
 
 /// Whether the cells of this column are integers, whatever its type: SQLite lets a `DATETIME` hold them.
@@ -13,6 +14,31 @@ pub(super) fn holds_integers(subject: Subject<'_>, column: &str, kind: ColumnKin
             cells.peek().is_some() && cells.all(|cell| cell.parse::<i64>().is_ok())
         }
         _ => false,
+    }
+}
+
+/// Says of every mapped column whose times have no zone what they are taken for.
+pub(super) fn note_zones(proposal: &mut Proposal, subject: Subject<'_>) {
+    for mapped in &mut proposal.columns {
+        let Origin::Column(name) = &mapped.from else { continue };
+        let is_time = matches!(mapped.field, Field::CreatedAt | Field::UpdatedAt);
+        if !is_time || !subject.table.column(name).is_some_and(|column| lacks_zone(subject, column)) {
+            continue;
+        }
+        proposal.without_zone.push(name.clone());
+        if !mapped.reason.contains("no zone") {
+            mapped.reason.push_str("; no zone, taken for UTC");
+        }
+    }
+}
+
+fn lacks_zone(subject: Subject<'_>, column: &Column) -> bool {
+    let mut cells = subject.samples.filled(&column.name).peekable();
+    match subject.catalogue.database {
+        Database::Postgres => column.type_name == "timestamp",
+        Database::Sqlite => {
+            cells.peek().is_some() && !cells.any(|cell| has_zone(cell) || cell.parse::<f64>().is_ok())
+        }
     }
 }
 

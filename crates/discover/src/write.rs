@@ -1,7 +1,7 @@
 //! The configuration file, as a newcomer would like to find it.
 
 use super::toml::{comment, string};
-use super::{Condition, Confidence, Mapped, Origin, Proposal};
+use super::{Confidence, Field, Mapped, Origin, Proposal, Suggestion};
 use headcount_model::sensitive;
 use headcount_source::catalogue::Database;
 
@@ -51,6 +51,7 @@ pub fn configuration(proposal: &Proposal, address: &Address, data_dir: &str, opt
          error). Times of the database's own types need nothing.",
     ));
     text.push_str(&format!("timestamps = {}\n", string(proposal.timestamps.name())));
+    text.push_str(&time_zone(proposal));
     text.push_str(
         "\n[source.columns]\n# NAME = \"COLUMN\", or NAME = { sql = \"EXPRESSION\" }. The seven names are what exports \
          consist of.\n",
@@ -58,9 +59,24 @@ pub fn configuration(proposal: &Proposal, address: &Address, data_dir: &str, opt
     text.push_str(&left_alone(proposal));
     for mapped in &proposal.columns {
         text.push_str(&comment(&reason(mapped)));
-        text.push_str(&format!("{} = {}\n", mapped.field.name(), value(mapped, proposal.database)));
+        text.push_str(&format!("{} = {}\n", mapped.field.name(), value(mapped, proposal)));
+        for hint in &mapped.hints {
+            text.push_str(&comment(&hint.comment));
+            text.push_str(&format!("#{} = {{ sql = {} }}\n", mapped.field.name(), string(&hint.sql)));
+        }
     }
     text + &further(proposal)
+}
+
+/// In which zone the times are that do not say so.
+fn time_zone(proposal: &Proposal) -> String {
+    if proposal.without_zone.is_empty() {
+        return String::new();
+    }
+    let columns = proposal.without_zone.join(" and ");
+    comment(&format!(
+        "{columns}: times without a zone, which are taken for UTC. If the application writes the time of another zone:"
+    )) + "#stored_time_zone = \"Europe/Berlin\"\n"
 }
 
 /// What else the table has, ready to be declared.
@@ -142,7 +158,7 @@ fn url(database: Database, address: &Address) -> String {
 }
 
 fn conditions(proposal: &Proposal) -> String {
-    let line = |prefix: &str, condition: &Condition| {
+    let line = |prefix: &str, condition: &Suggestion| {
         let mut said = condition.comment.clone();
         if !prefix.is_empty() && proposal.database == Database::Postgres {
             said.push_str(" The role in the URL needs SELECT on the columns in it, too.");
@@ -183,10 +199,15 @@ fn reason(mapped: &Mapped) -> String {
     }
 }
 
-fn value(mapped: &Mapped, database: Database) -> String {
+fn value(mapped: &Mapped, proposal: &Proposal) -> String {
     match &mapped.from {
+        Origin::Column(name) if mapped.field == Field::Id && proposal.id_as_text => {
+            format!("{{ column = {}, as = \"text\" }}", string(name))
+        }
         Origin::Column(name) => string(name),
-        Origin::Sql(_) | Origin::Nothing => format!("{{ sql = {} }}", string(&mapped.expression(database))),
+        Origin::Sql(_) | Origin::Nothing => {
+            format!("{{ sql = {} }}", string(&mapped.expression(proposal.database)))
+        }
     }
 }
 
@@ -194,6 +215,7 @@ fn value(mapped: &Mapped, database: Database) -> String {
 mod tests {
     use super::*;
     use crate::fixtures::{catalogue, table};
+    use crate::others::Others;
     use crate::samples::Samples;
     use crate::{Choices, Subject, grants};
 
@@ -209,8 +231,13 @@ mod tests {
     fn proposal(name: &str, columns: &[&str]) -> (Proposal, String) {
         let catalogue = catalogue(vec![table(name, columns)]);
         let samples = Samples::default();
-        let subject =
-            Subject { database: Database::Postgres, table: &catalogue.tables[0], samples: &samples };
+        let others = Others::default();
+        let subject = Subject {
+            catalogue: &catalogue,
+            table: &catalogue.tables[0],
+            samples: &samples,
+            others: &others,
+        };
         let proposal = subject.propose(None, "a\nb = 1".to_owned(), &Choices::new()).expect("no ambiguity");
         let grants = grants::statements(&proposal, subject, &catalogue).expect("PostgreSQL");
         (proposal, grants)

@@ -30,10 +30,10 @@ pub struct Preflight {
     pub estimated_rows: Option<u64>,
     /// Of the content, from the length of the first rows of the table.
     pub estimated_bytes: Option<u64>,
-    /// Whether the rows are found by an index, rather than by looking at all of them.
-    pub uses_index: bool,
-    /// Whether the database has to sort them, so that the first comes only after all are read.
-    pub sorts: bool,
+    /// Whether the rows are found by an index, rather than by looking at all of them; `null` where the database does not tell.
+    pub uses_index: Option<bool>,
+    /// Whether the database has to sort them, so that the first comes only after all are read; `null` where it does not tell.
+    pub sorts: Option<bool>,
 }
 
 /// A column of it.

@@ -5,6 +5,7 @@ mod check;
 mod demo;
 mod export;
 mod flags;
+mod grants;
 mod init;
 mod keys;
 mod process;
@@ -96,6 +97,8 @@ enum Command {
         #[arg(long)]
         json: bool,
     },
+    /// Print the GRANTs that a PostgreSQL role needs for the exports as they are configured, and no more
+    Grants(grants::Arguments),
     /// Print the OpenAPI document
     Openapi,
 }
@@ -187,6 +190,7 @@ fn run_configured(
             Command::Receipts(command) => receipts::run(&config, command).await,
             Command::Users(command) => users::run(&config, &command),
             Command::Check { json } => check::run(&config, json).await,
+            Command::Grants(arguments) => grants::run(&config, &arguments).await,
             Command::Openapi => print(&crate::http::openapi::text(&config.profiles)),
             Command::Init(_) | Command::Verify(_) => Ok(()),
         }

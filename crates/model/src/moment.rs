@@ -22,6 +22,15 @@ pub fn zone(name: &str) -> Result<TimeZone, String> {
     })
 }
 
+/// The instant at which clocks of a zone show what `local` is in UTC; `None` outside the years 0000 to 9999. What they show twice is
+/// the second time, and what they leave out is as much later: PostgreSQL's `AT TIME ZONE` has it so.
+pub fn of_zone(local: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
+    let local = jiff::Timestamp::from_microsecond(local.micros()).ok()?;
+    let shown = TimeZone::UTC.to_datetime(local);
+    let instant = zone.to_ambiguous_timestamp(shown).later().ok()?;
+    Timestamp::from_micros(instant.as_microsecond())
+}
+
 impl Clock {
     /// The moment that a text means: with an offset, as in RFC 3339 (section 5.6), or local; a date, a month or a year means its
     /// first moment, and `30d` or `-30d` one that long ago.

@@ -4,12 +4,12 @@ mod content;
 mod personal;
 mod sql;
 
-pub use content::by_content;
+pub use content::{by_content, is_random};
 pub use personal::{Sensitivity, sensitivity};
 pub use sql::{called, identifiers, is_balanced, takes_whole_row};
 
 /// Words that make a name a credential's, with the rule that a finding names.
-const RULES: [(&str, &str); 52] = [
+const RULES: [(&str, &str); 55] = [
     ("password", "password"),
     ("passphrase", "password"),
     ("passcode", "password"),
@@ -62,10 +62,13 @@ const RULES: [(&str, &str); 52] = [
     ("clave", "password"),
     ("haslo", "password"),
     ("secretquestion", "recovery"),
+    ("serverkey", "private_key"),
+    ("storedkey", "private_key"),
+    ("uniquifier", "session"),
 ];
 
 /// Two words that only together are a credential's.
-const PAIRS: [(&str, &str, &str); 31] = [
+const PAIRS: [(&str, &str, &str); 33] = [
     ("api", "key", "api_key"),
     ("access", "key", "api_key"),
     ("auth", "key", "api_key"),
@@ -97,6 +100,8 @@ const PAIRS: [(&str, &str, &str); 31] = [
     ("security", "stamp", "session"),
     ("secret", "question", "recovery"),
     ("private", "pem", "private_key"),
+    ("server", "key", "private_key"),
+    ("stored", "key", "private_key"),
 ];
 
 /// Words that stand beside a credential's in names written without a separator, as in `authtoken`.
@@ -159,7 +164,9 @@ pub fn by_name(name: &str) -> Option<&'static str> {
             PAIRS.iter().find(|(first, second, _)| pair[0] == *first && singular(&pair[1]) == *second);
         found.map(|(.., rule)| *rule)
     });
-    pair.or_else(|| words.iter().find_map(|word| rule_of(word)))
+    // `twitter_oauth` is what OAuth gave; `oauth_provider` says who, and `is_oauth` whether.
+    let is_oauth = matches!(&words[..], [first, .., last] if last == "oauth" && !matches!(first.as_str(), "is" | "has" | "uses"));
+    pair.or_else(|| words.iter().find_map(|word| rule_of(word))).or(is_oauth.then_some("token"))
 }
 
 /// The words of a name in lower case: `passwordHash`, `password-hash` and `PASSWORD_HASH` are `password` and `hash`.

@@ -93,6 +93,12 @@ impl Timestamp {
         Self::from_micros(parsed.micros)
     }
 
+    /// As [`Timestamp::parse_database_text`], and whether the text is a time of day that does not say of which zone.
+    pub fn parse_zoneless_text(text: &[u8]) -> Option<(Self, bool)> {
+        let parsed = Parsed::from_text(text).filter(|parsed| parsed.offset.abs() <= MAX_OFFSET)?;
+        Some((Self::from_micros(parsed.micros)?, parsed.lacks_zone))
+    }
+
     /// Whether a text is, byte for byte, what [`Timestamp::append_to`] would print for it. Such a text can be copied
     /// as it is, at a tenth of the cost of parsing and printing it.
     #[inline]
@@ -206,6 +212,8 @@ struct Parsed {
     micros: i64,
     /// In seconds.
     offset: i64,
+    /// A day alone has none and needs none.
+    lacks_zone: bool,
     has_finer_digits: bool,
     is_rfc3339: bool,
 }
@@ -224,12 +232,19 @@ impl Parsed {
         let midnight = days_from_civil(year, month as u32, day as u32) * DAY;
 
         let Some((separator, time)) = text[10..].split_first() else {
-            return Some(Self { micros: midnight, offset: 0, has_finer_digits: false, is_rfc3339: false });
+            return Some(Self {
+                micros: midnight,
+                offset: 0,
+                lacks_zone: false,
+                has_finer_digits: false,
+                is_rfc3339: false,
+            });
         };
         if !matches!(separator, b'T' | b't' | b' ') {
             return None;
         }
         let mut time = TimeOfDay::from_text(time)?;
+        let lacks_zone = time.rest.is_empty();
         let (offset, has_full_offset) = match time.rest {
             b"" => (0, false),
             b"Z" | b"z" => (0, true),
@@ -244,6 +259,7 @@ impl Parsed {
         Some(Self {
             micros: midnight + of_day - offset * SECOND,
             offset,
+            lacks_zone,
             has_finer_digits: time.has_finer_digits,
             is_rfc3339: time.has_seconds && has_full_offset,
         })

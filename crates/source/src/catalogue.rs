@@ -21,6 +21,8 @@ pub struct Catalogue {
     pub database: Database,
     /// The database's name on its server; `None` for a file.
     pub name: Option<String>,
+    /// The time zone in which the server's `now()` fills a column without one (`TimeZone`); `None` for a file.
+    pub time_zone: Option<String>,
     pub tables: Vec<Table>,
 }
 
@@ -34,11 +36,22 @@ pub struct Table {
     pub rows: Option<u64>,
     /// How many other tables refer to it with a foreign key.
     pub referenced_by: usize,
+    /// Its own foreign keys of one column.
+    pub references: Vec<Reference>,
     /// Whether row security is on (PostgreSQL), so that a role may not see every row.
     pub has_row_security: bool,
     /// Whether its name means it without its schema.
     pub is_found_by_name: bool,
     pub columns: Vec<Column>,
+}
+
+/// A foreign key of one column.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reference {
+    pub column: String,
+    /// What it refers to.
+    pub table: TableName,
+    pub to: String,
 }
 
 /// A column, as declared.
@@ -51,6 +64,8 @@ pub struct Column {
     /// The values of an enumerated type, in their order.
     pub labels: Vec<String>,
     pub is_nullable: bool,
+    /// The expression that fills it where an `INSERT` names no value.
+    pub default: Option<String>,
     /// Whether it is the primary key or a part of it.
     pub in_primary_key: bool,
     /// Whether no two rows can share its value.

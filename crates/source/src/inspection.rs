@@ -10,10 +10,15 @@ pub struct Estimate {
     /// Users that it would give: from the statistics of PostgreSQL; counted by SQLite, which has none. `None` where
     /// counting takes too long, or the statistics cannot be trusted within a factor of two.
     pub rows: Option<u64>,
-    /// Whether the rows are found by an index, rather than by looking at all of them.
-    pub uses_index: bool,
+    /// Whether the rows are found by an index, rather than by looking at all of them; `None` where the server does not explain.
+    pub uses_index: Option<bool>,
     /// Whether they have to be sorted, because no index has the order of the ids: nothing leaves before all are read.
-    pub sorts: bool,
+    pub sorts: Option<bool>,
+}
+
+impl Estimate {
+    /// Of a server that tells nothing.
+    pub const UNKNOWN: Self = Self { rows: None, uses_index: None, sorts: None };
 }
 
 /// What an administrator should know about a source.

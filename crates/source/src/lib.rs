@@ -320,6 +320,18 @@ impl Source {
         }
     }
 
+    /// All statements that a role of this name needs to read what a plan reads; none where there are no roles.
+    ///
+    /// # Errors
+    ///
+    /// The database cannot be reached, or what the plan names is not there.
+    pub async fn grants(&self, plan: &Plan, role: &str) -> Result<Vec<String>, SourceError> {
+        match &self.engine {
+            Engine::Sqlite(_) => Ok(Vec::new()),
+            Engine::Postgres(source) => in_time(self.stall, source.grants(plan, role)).await,
+        }
+    }
+
     /// What the plan would cost, without running it.
     ///
     /// # Errors

@@ -2,8 +2,10 @@
 
 use super::table::quote;
 use super::{TableName, query};
+use headcount_model::moment;
 use headcount_model::plan::{Column, Plan};
 use headcount_model::timestamp::Timestamp;
+use jiff::tz::TimeZone;
 
 /// The users table, and what in it each column is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +16,10 @@ pub struct Mapping {
     /// SQL that a row must meet to be a user at all.
     pub filter: Option<String>,
     pub timestamps: TimestampEncoding,
+    /// The zone of times that do not say theirs; `None`: UTC.
+    pub zone: Option<TimeZone>,
+    /// Whether ids that SQLite holds as text stay as they are written, even where they are UUIDs.
+    pub has_text_ids: bool,
     /// The schemas in which PostgreSQL looks names up; `None`: those of the role's own path in which nobody else can create.
     pub search_path: Option<Vec<String>>,
     pub consistency: Consistency,
@@ -110,8 +116,18 @@ impl Mapping {
             columns: Vec::new(),
             filter: None,
             timestamps: TimestampEncoding::default(),
+            zone: None,
+            has_text_ids: false,
             search_path: None,
             consistency: Consistency::default(),
+        }
+    }
+
+    /// The time that a text stands for: ISO 8601, in the table's zone where it does not say one.
+    pub(super) fn time_of_text(&self, text: &[u8]) -> Option<Timestamp> {
+        match (Timestamp::parse_zoneless_text(text)?, &self.zone) {
+            ((local, true), Some(zone)) => moment::of_zone(local, zone),
+            ((time, _), _) => Some(time),
         }
     }
 

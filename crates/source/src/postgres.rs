@@ -152,7 +152,7 @@ impl PostgresSource {
         sink: &mut S,
     ) -> Result<(), SourceError> {
         let mut values = [Value::Null; CELLS];
-        data_row::read(row, &query.wires, self.mapping.timestamps, &mut values)
+        data_row::read(row, &query.wires, &self.mapping, &mut values)
             .map_err(|misfit| self.value_error(query, &values, row, misfit))?;
         if matches!(values[query.selection.id_at()], Value::Null) {
             let misfit = (query.selection.id_at(), "NULL is not an id".to_owned());
@@ -173,8 +173,17 @@ impl PostgresSource {
         let mut session = self.connector.open().await?;
         let query = self.prepare(&mut session, plan).await?;
         // Parsing the statement checks names and privileges; nothing is run.
-        query.explain(session.client(), "FORMAT TEXT").await?;
-        session.finish().await;
+        match query.explain(session.client(), "FORMAT TEXT").await {
+            Ok(_) => session.finish().await,
+            Err(error) if error::is_unknown_to_server(&error) => {
+                drop(session);
+                session = self.connector.open().await?;
+                let query = self.prepare(&mut session, plan).await?;
+                query.try_without_rows(session.client()).await.map_err(|error| mismatch(&error))?;
+                session.finish().await;
+            }
+            Err(error) => return Err(mismatch(&error)),
+        }
         Ok(())
     }
 
@@ -431,10 +440,18 @@ impl Query {
     }
 
     /// How the server would run it.
-    async fn explain(&self, client: &Client, options: &str) -> Result<Vec<Row>, SourceError> {
-        let sql = format!("EXPLAIN ({options}) {}", self.statement.rows());
+    async fn explain(&self, client: &Client, options: &str) -> Result<Vec<Row>, tokio_postgres::Error> {
+        self.ask(client, &format!("EXPLAIN ({options}) {}", self.statement.rows())).await
+    }
+
+    /// Lets the server run it, and give none of its rows.
+    async fn try_without_rows(&self, client: &Client) -> Result<Vec<Row>, tokio_postgres::Error> {
+        self.ask(client, &format!("SELECT 1 FROM ({}) AS users LIMIT 0", self.statement.rows())).await
+    }
+
+    async fn ask(&self, client: &Client, sql: &str) -> Result<Vec<Row>, tokio_postgres::Error> {
         let texts: Vec<(&(dyn ToSql + Sync), Type)> =
             self.texts.iter().map(|text| (text as &(dyn ToSql + Sync), Type::TEXT)).collect();
-        client.query_typed(&sql, &texts).await.map_err(|error| mismatch(&error))
+        client.query_typed(sql, &texts).await
     }
 }

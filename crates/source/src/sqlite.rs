@@ -21,7 +21,7 @@ mod tree;
 mod varying;
 
 use super::query::{self, Selection, Statement};
-use super::{IdKind, Mapping, ReaderPermits, RowSink, SourceError, TimestampEncoding};
+use super::{IdKind, Mapping, ReaderPermits, RowSink, SourceError};
 use declared::DeclaredColumn;
 use dialect::{SqliteDialect, add_micros_function};
 pub(super) use error::{error_text, unreadable_text};
@@ -183,20 +183,9 @@ impl SqliteSource {
             let schema = Schema::of(plan, |column| declared::stored(column, of(column), ids.kind));
             let kinds = selection.columns().iter().map(kind).collect();
             let statement = Statement::of(plan, &selection, mapping, &mut dialect)?;
-            let (bound, timestamps, mapping) = (dialect.bound, mapping.timestamps, mapping.clone());
+            let (bound, mapping) = (dialect.bound, mapping.clone());
             let declared = Arc::clone(&declared);
-            Ok(Query {
-                schema,
-                declared,
-                mapping,
-                statement,
-                bound,
-                selection,
-                kinds,
-                ids,
-                timestamps,
-                is_varying,
-            })
+            Ok(Query { schema, declared, mapping, statement, bound, selection, kinds, ids, is_varying })
         })
     }
 
@@ -254,6 +243,7 @@ impl SqliteSource {
         let (stored, length, is_upper_case) = first.unwrap_or_default();
         let is_uuid = declared.contains("UUID") || declared == "CHAR(32)" || stored == "blob";
         let kind = match stored.as_str() {
+            "text" if self.mapping.has_text_ids => IdKind::Text,
             _ if is_uuid => IdKind::Uuid,
             "integer" => IdKind::Integer,
             _ => IdKind::Text,
@@ -290,7 +280,7 @@ struct Query {
     schema: Schema,
     /// All columns of the table, in its order.
     declared: Arc<Vec<DeclaredColumn>>,
-    /// For error texts.
+    /// For error texts, and for what its times mean.
     mapping: Mapping,
     statement: Statement,
     bound: Vec<Bound>,
@@ -298,7 +288,6 @@ struct Query {
     /// What each selected column is read as.
     kinds: Vec<Kind>,
     ids: Ids,
-    timestamps: TimestampEncoding,
     /// Whether its expressions or its condition read the clock or the like.
     is_varying: bool,
 }

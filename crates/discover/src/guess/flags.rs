@@ -1,138 +1,163 @@
-//! Whether somebody is active or an administrator, from flags, times and words.
+//! Columns that say yes or no: as booleans, as integers, as words, or as times that are there or not.
 
-use super::{Found, names};
-use crate::{Confidence, Subject};
+use super::words;
+use crate::Subject;
 use headcount_model::timestamp::Timestamp;
 use headcount_source::catalogue::{Column, ColumnKind, Database};
 use headcount_source::quote;
 use std::collections::BTreeSet;
 
-const TRUE_WORDS: [&str; 6] = ["1", "on", "t", "true", "y", "yes"];
-const FALSE_WORDS: [&str; 6] = ["0", "f", "false", "n", "no", "off"];
-
-pub(super) fn is_active(subject: Subject<'_>) -> Option<Found> {
-    in_order(subject, names::ACTIVE, as_flag)
-        .or_else(|| {
-            in_order(subject, names::STATUS, |subject, column| as_word(subject, column, names::ACTIVE_VALUES))
-        })
-        .or_else(|| in_order(subject, names::INACTIVE, as_inverted_flag))
-        .or_else(|| in_order(subject, names::INACTIVE_TIMES, as_absent_time))
+/// What a column says of everybody, in SQL that is never NULL.
+pub(super) struct Sign<'a> {
+    pub(super) column: &'a Column,
+    pub(super) sql: String,
+    /// Whether the column says it as it is.
+    pub(super) is_plain: bool,
+    /// Whether it says it, but for what NULL means.
+    pub(super) is_but_for_null: bool,
+    pub(super) is_sure: bool,
+    /// What it says of those for whom it is true, beside others: `is_active`, `not blocked`.
+    pub(super) says: String,
+    /// How that is known.
+    pub(super) by: String,
 }
 
-pub(super) fn is_admin(subject: Subject<'_>) -> Option<Found> {
-    in_order(subject, names::ADMIN, as_flag).or_else(|| {
-        in_order(subject, names::ROLE, |subject, column| as_word(subject, column, names::ADMIN_VALUES))
-    })
-}
-
-/// The first column of a list, in its order, that `read` can make something of.
-fn in_order(
-    subject: Subject<'_>,
-    list: &[&str],
-    read: impl Fn(Subject<'_>, &Column) -> Option<Found>,
-) -> Option<Found> {
-    let ranked =
-        subject.usable().filter_map(|column| Some((names::rank(&column.name, subject.table, list)?, column)));
-    let mut ranked: Vec<_> = ranked.collect();
-    ranked.sort_by_key(|(rank, _)| *rank);
-    ranked.into_iter().find_map(|(_, column)| read(subject, column))
-}
-
-/// A boolean as it is: a `boolean`, an integer 0 or 1, or a word that says so.
-fn as_flag(subject: Subject<'_>, column: &Column) -> Option<Found> {
+/// A flag as it is: a `boolean`, an integer 0 or 1, or a word that says so. NULL counts as no.
+pub(super) fn yes<'a>(subject: Subject<'a>, column: &'a Column) -> Option<Sign<'a>> {
+    let quoted = quote(&column.name);
+    let may_be_null = may_be_null(subject, column);
+    let sign = |sql: String, is_plain, is_sure, by: &str| Sign {
+        column,
+        sql,
+        is_plain,
+        is_but_for_null: matches!(column.kind, ColumnKind::Bool | ColumnKind::Integer),
+        is_sure,
+        says: column.name.clone(),
+        by: if may_be_null { format!("{by}; NULL counts as no") } else { by.to_owned() },
+    };
     match column.kind {
-        ColumnKind::Bool => Some(Found::column(column, Confidence::High, "its name and type")),
-        ColumnKind::Integer => match is_zero_or_one(subject, column)? {
-            true => Some(Found::column(column, Confidence::High, "its name, and 0 and 1 as cells")),
-            false => {
-                Some(Found::column(column, Confidence::Medium, "its name; there are no cells to look at"))
-            }
-        },
+        ColumnKind::Bool if has_letters(subject, column) => {
+            Some(sign(format!("coalesce({quoted}, 'f') IN ('t', 1)"), false, true, "its name and type"))
+        }
+        ColumnKind::Bool if may_be_null => {
+            let no = if subject.database() == Database::Sqlite { "0" } else { "false" };
+            Some(sign(format!("coalesce({quoted}, {no})"), false, true, "its name and type"))
+        }
+        ColumnKind::Bool => Some(sign(quoted, true, true, "its name and type")),
+        ColumnKind::Integer => {
+            let is_filled = is_zero_or_one(subject, column)?;
+            let by = if is_filled {
+                "its name, and 0 and 1 as cells"
+            } else {
+                "its name; there are no cells to look at"
+            };
+            Some(match may_be_null {
+                true => sign(format!("coalesce({quoted}, 0) = 1"), false, is_filled, by),
+                false => sign(quoted, true, is_filled, by),
+            })
+        }
         ColumnKind::Text | ColumnKind::Enum => holds_flag_words(subject, column).then(|| {
-            let sql = format!("lower({}) IN ({})", as_text(subject, column), list(TRUE_WORDS));
-            Found::sql(sql, Confidence::Medium, "its name, and words for yes and no as cells")
+            let text = format!("lower(coalesce({}, ''))", as_text(subject, column));
+            let sql = format!("{text} IN ({})", list(words::TRUE));
+            sign(sql, false, false, "its name, and words for yes and no as cells")
         }),
         _ => None,
     }
 }
 
-/// A boolean that says the opposite; NULL is taken for "no".
-fn as_inverted_flag(subject: Subject<'_>, column: &Column) -> Option<Found> {
+/// The opposite of a flag: NULL counts as no, which makes somebody active.
+pub(super) fn no<'a>(subject: Subject<'a>, column: &'a Column) -> Option<Sign<'a>> {
     let quoted = quote(&column.name);
-    let reason = format!("active unless {}", column.name);
-    let sql = match column.kind {
-        ColumnKind::Bool if !column.is_nullable => format!("NOT {quoted}"),
-        ColumnKind::Bool => format!("NOT coalesce({quoted}, false)"),
+    let (sql, is_sure) = match column.kind {
+        ColumnKind::Bool if has_letters(subject, column) => {
+            (format!("coalesce({quoted}, 'f') IN ('f', 0)"), true)
+        }
+        ColumnKind::Bool if !column.is_nullable => (format!("NOT {quoted}"), true),
+        ColumnKind::Bool => {
+            let no = if subject.database() == Database::Sqlite { "0" } else { "false" };
+            (format!("NOT coalesce({quoted}, {no})"), true)
+        }
         ColumnKind::Integer => {
             is_zero_or_one(subject, column)?;
-            format!("coalesce({quoted}, 0) = 0")
+            (format!("coalesce({quoted}, 0) = 0"), true)
         }
         ColumnKind::Text | ColumnKind::Enum if holds_flag_words(subject, column) => {
             let text = as_text(subject, column);
-            let sql = format!("lower(coalesce({text}, '')) NOT IN ({})", list(TRUE_WORDS));
-            let reason = format!("{reason}, with words for yes and no as cells");
-            return Some(Found::sql(sql, Confidence::Medium, reason));
+            (format!("lower(coalesce({text}, '')) NOT IN ({})", list(words::TRUE)), false)
         }
         _ => return None,
     };
-    Some(Found::sql(sql, Confidence::High, reason))
+    let by = if is_sure { "its name and type" } else { "its name, and words for yes and no as cells" };
+    Some(Sign {
+        column,
+        sql,
+        is_plain: false,
+        is_but_for_null: false,
+        is_sure,
+        says: format!("not {}", column.name),
+        by: by.to_owned(),
+    })
 }
 
-/// A time at which somebody stopped being active.
-fn as_absent_time(subject: Subject<'_>, column: &Column) -> Option<Found> {
+/// A time that is not there yet, or 0.
+pub(super) fn never<'a>(subject: Subject<'a>, column: &'a Column, is_flag_name: bool) -> Option<Sign<'a>> {
     let quoted = quote(&column.name);
     let sql = match column.kind {
         ColumnKind::Timestamp | ColumnKind::Date => format!("{quoted} IS NULL"),
         ColumnKind::Integer => format!("coalesce({quoted}, 0) = 0"),
-        ColumnKind::Text if may_hold_times(subject, column) => format!("coalesce({quoted}, '') = ''"),
+        ColumnKind::Text if may_hold_times(subject, column, is_flag_name) => {
+            format!("coalesce({quoted}, '') = ''")
+        }
         _ => return None,
     };
-    Some(Found::sql(sql, Confidence::Medium, format!("active while there is no {}", column.name)))
+    Some(of_time(column, sql, "no"))
+}
+
+/// A time that is there.
+pub(super) fn once<'a>(subject: Subject<'a>, column: &'a Column) -> Option<Sign<'a>> {
+    let quoted = quote(&column.name);
+    let sql = match column.kind {
+        ColumnKind::Timestamp | ColumnKind::Date => format!("{quoted} IS NOT NULL"),
+        ColumnKind::Text if may_hold_times(subject, column, false) => format!("coalesce({quoted}, '') <> ''"),
+        _ => return None,
+    };
+    Some(of_time(column, sql, "a"))
+}
+
+fn of_time<'a>(column: &'a Column, sql: String, article: &str) -> Sign<'a> {
+    let (says, by) = (format!("{article} {}", column.name), "its name and type".to_owned());
+    Sign { column, sql, is_plain: false, is_but_for_null: false, is_sure: false, says, by }
 }
 
 /// Whether the cells of a text column are times, or there are none and its name is no flag's: in a flag, `N` would be
 /// taken for a time.
-fn may_hold_times(subject: Subject<'_>, column: &Column) -> bool {
+fn may_hold_times(subject: Subject<'_>, column: &Column, is_flag_name: bool) -> bool {
     let mut cells = subject.samples.filled(&column.name).peekable();
     match cells.peek() {
         Some(_) => cells.all(|cell| Timestamp::parse_database_text(cell.as_bytes()).is_some()),
-        None => names::rank(&column.name, subject.table, names::INACTIVE).is_none(),
+        None => !is_flag_name,
     }
 }
 
-/// A word out of a few, such as a status or a role, one of which is among those wanted.
-fn as_word(subject: Subject<'_>, column: &Column, wanted: &[&str]) -> Option<Found> {
-    if !matches!(column.kind, ColumnKind::Text | ColumnKind::Enum) {
-        return None;
-    }
-    let is_wanted = |value: &&str| wanted.contains(&names::joined(value).as_str());
-    let values = values(subject, column);
-    let found: Vec<_> = values.iter().copied().filter(is_wanted).collect();
-    let condition = match found[..] {
-        [] => return None,
-        [value] => format!("= {}", literal(value)),
-        _ => format!("IN ({})", list(&found)),
-    };
-    let sql = format!("{} {condition}", as_text(subject, column));
-    let (confidence, reason) = match column.kind {
-        ColumnKind::Enum => (Confidence::High, "its name, and the values of its type"),
-        _ => (Confidence::Medium, "its name, and the words in the sample"),
-    };
-    Some(Found::sql(sql, confidence, reason))
+/// Whether a row may have no value: one has none, or nothing fills the column that an `INSERT` leaves out.
+pub(super) fn may_be_null(subject: Subject<'_>, column: &Column) -> bool {
+    column.is_nullable && (column.default.is_none() || subject.samples.has_nulls(&column.name))
+}
+
+/// Whether a SQLite table holds `t` and `f`, as Rails wrote them before 5.2: alone they are booleans, in an expression they are 0.
+fn has_letters(subject: Subject<'_>, column: &Column) -> bool {
+    subject.database() == Database::Sqlite
+        && subject.samples.filled(&column.name).any(|cell| matches!(cell, "t" | "f"))
 }
 
 /// Whether words for yes and no are all there is, and there are any.
 fn holds_flag_words(subject: Subject<'_>, column: &Column) -> bool {
-    let is_flag = |value: &&str| {
-        let value = value.to_lowercase();
-        TRUE_WORDS.contains(&value.as_str()) || FALSE_WORDS.contains(&value.as_str())
-    };
     let values = values(subject, column);
-    !values.is_empty() && values.iter().all(is_flag)
+    !values.is_empty() && values.iter().all(|value| words::is_flag(value))
 }
 
 /// The values that a column may have: those of its type, or the few in the sample.
-fn values<'a>(subject: Subject<'a>, column: &'a Column) -> BTreeSet<&'a str> {
+pub(super) fn values<'a>(subject: Subject<'a>, column: &'a Column) -> BTreeSet<&'a str> {
     match column.kind {
         ColumnKind::Enum => column.labels.iter().map(String::as_str).collect(),
         _ => subject.samples.few_values(&column.name),
@@ -140,26 +165,34 @@ fn values<'a>(subject: Subject<'a>, column: &'a Column) -> BTreeSet<&'a str> {
 }
 
 /// Whether 0 and 1 are all there is; `Some(false)` if there is nothing, `None` if there is something else.
-fn is_zero_or_one(subject: Subject<'_>, column: &Column) -> Option<bool> {
+pub(super) fn is_zero_or_one(subject: Subject<'_>, column: &Column) -> Option<bool> {
     let mut cells = subject.samples.filled(&column.name).peekable();
     let is_filled = cells.peek().is_some();
     cells.all(|cell| matches!(cell, "0" | "1")).then_some(is_filled)
 }
 
 /// A column as text that compares with a literal, which a domain over an enumerated type does not.
-fn as_text(subject: Subject<'_>, column: &Column) -> String {
+pub(super) fn as_text(subject: Subject<'_>, column: &Column) -> String {
     let quoted = quote(&column.name);
-    match (subject.database, column.kind) {
+    match (subject.database(), column.kind) {
         (Database::Postgres, ColumnKind::Enum) => format!("{quoted}::text"),
         _ => quoted,
     }
 }
 
-fn list<S: AsRef<str>>(values: impl IntoIterator<Item = S>) -> String {
+/// `= 'a'`, or `IN ('a', 'b')`.
+pub(super) fn one_of<S: AsRef<str>>(values: &[S]) -> String {
+    match values {
+        [value] => format!("= {}", literal(value.as_ref())),
+        _ => format!("IN ({})", list(values.iter().map(AsRef::as_ref))),
+    }
+}
+
+pub(super) fn list<S: AsRef<str>>(values: impl IntoIterator<Item = S>) -> String {
     values.into_iter().map(|value| literal(value.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 /// A string literal (ISO/IEC 9075-2). PostgreSQL reads backslashes in it as they are.
-fn literal(value: &str) -> String {
+pub(super) fn literal(value: &str) -> String {
     format!("'{}'", value.replace('\'', "''"))
 }

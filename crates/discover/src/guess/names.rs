@@ -37,102 +37,79 @@ pub(super) const LOGIN_NAME: &[&str] = &[
 pub(super) const LOGIN: &[&str] =
     &["login", "username", "loginname", "logon", "account", "accountname", "user", "uname", "userid", "id"];
 
+/// What happens when a user comes to be, best first. `time_rank` takes off the words that only say that it is a time.
 pub(super) const CREATED: &[&str] = &[
-    "createdat",
     "created",
-    "createdon",
-    "createddate",
-    "createddatetime",
-    "createdtime",
-    "createdtimestamp",
-    "createdutc",
-    "createdunix",
-    "createdts",
-    "datecreated",
-    "timecreated",
-    "creationdate",
-    "creationtime",
-    "creationtimestamp",
-    "createat",
-    "createdate",
-    "createtime",
+    "create",
     "creation",
-    "joinedat",
-    "joined",
-    "joinedon",
-    "datejoined",
-    "joindate",
-    "joineddate",
-    "joiningdate",
-    "registeredat",
     "registered",
-    "registeredon",
-    "registrationdate",
-    "registrationtime",
     "registration",
-    "dateregistered",
-    "registerdate",
-    "regdate",
-    "regtime",
-    "signupat",
-    "signedupat",
+    "register",
+    "reg",
+    "joined",
+    "join",
+    "joining",
     "signedup",
-    "signupdate",
-    "signuptime",
     "signup",
     "membersince",
+    "member",
     "since",
-    "insertedat",
     "inserted",
-    "insertdate",
-    "addedat",
+    "insert",
     "added",
-    "addedon",
-    "dateadded",
-    "ctime",
-    "crdate",
-    "memberdate",
+    "add",
+    "entered",
+    "cr",
+    "c",
 ];
+/// What happens when it is changed.
 pub(super) const UPDATED: &[&str] = &[
-    "updatedat",
     "updated",
-    "updatedon",
-    "updateddate",
-    "updateddatetime",
-    "updatedtime",
-    "updatedtimestamp",
-    "updatedutc",
-    "updatedunix",
-    "updatedts",
-    "dateupdated",
-    "updateat",
-    "updatedate",
-    "updatetime",
-    "modifiedat",
+    "update",
     "modified",
-    "modifiedon",
-    "modifieddate",
-    "modifiedtime",
-    "datemodified",
-    "timemodified",
-    "modificationdate",
-    "modificationtime",
+    "modification",
+    "modify",
     "lastmodified",
-    "lastmodifiedat",
-    "lastmodifieddate",
-    "lastmodifiedon",
     "lastupdated",
-    "lastupdatedat",
     "lastupdate",
-    "lastupdateddate",
-    "changedat",
     "changed",
-    "changedon",
+    "change",
     "lastchanged",
     "lastchange",
-    "editedat",
     "edited",
-    "mtime",
+    "edit",
+    "lastedited",
+    "written",
+    "write",
+    "touched",
+    "mod",
+    "upd",
+    "m",
+];
+/// Words beside them that say that it is a time, and how it is written.
+const OF_A_TIME: [&str; 17] = [
+    "at",
+    "on",
+    "date",
+    "time",
+    "datetime",
+    "timestamp",
+    "ts",
+    "dt",
+    "utc",
+    "gmt",
+    "unix",
+    "epoch",
+    "ms",
+    "millis",
+    "local",
+    "stamp",
+    "tz",
+];
+/// What says that something happened only beside such a word.
+const NEEDS_A_TIME: [&str; 14] = [
+    "c", "m", "cr", "mod", "reg", "add", "upd", "edit", "member", "register", "join", "change", "insert",
+    "write",
 ];
 
 /// When somebody was last there.
@@ -152,8 +129,32 @@ pub(crate) const LAST_SEEN: &[&str] = &[
     "logincount",
 ];
 
-pub(super) const ACTIVE: &[&str] =
-    &["isactive", "active", "isenabled", "enabled", "activeflag", "isactiveflag", "accountenabled", "enable"];
+pub(super) const ACTIVE: &[&str] = &[
+    "isactive",
+    "active",
+    "isenabled",
+    "enabled",
+    "activeflag",
+    "isactiveflag",
+    "accountenabled",
+    "enable",
+    "activated",
+    "isactivated",
+];
+/// What an administrator, or the user with a mail, has to do before somebody is active. An address that is confirmed is named so,
+/// and makes nobody active.
+pub(super) const CONFIRMED: &[&str] = &[
+    "confirmed",
+    "isconfirmed",
+    "approved",
+    "isapproved",
+    "confirmedat",
+    "approvedat",
+    "activatedat",
+    "activatedon",
+    "accountconfirmed",
+    "accountapproved",
+];
 pub(super) const INACTIVE: &[&str] = &[
     "isdisabled",
     "disabled",
@@ -175,8 +176,20 @@ pub(super) const INACTIVE: &[&str] = &[
     "archived",
     "isremoved",
     "removed",
+    "isfrozen",
+    "frozen",
+    "isclosed",
+    "closed",
+    "iserased",
+    "erased",
+    "ispending",
+    "pending",
     "accountdisabled",
+    "accountlocked",
     "deletedflag",
+    "prohibitlogin",
+    "nologin",
+    "logindisabled",
 ];
 pub(crate) const DELETED_TIMES: &[&str] = &[
     "deletedat",
@@ -184,6 +197,7 @@ pub(crate) const DELETED_TIMES: &[&str] = &[
     "deleteddate",
     "datedeleted",
     "deleteat",
+    "deletiondate",
     "deleted",
     "removedat",
     "archivedat",
@@ -198,6 +212,7 @@ pub(super) const INACTIVE_TIMES: &[&str] = &[
     "deleteddate",
     "datedeleted",
     "deleteat",
+    "deletiondate",
     "deleted",
     "bannedat",
     "suspendedat",
@@ -206,11 +221,21 @@ pub(super) const INACTIVE_TIMES: &[&str] = &[
     "removedat",
     "lockedat",
     "discardedat",
+    "erasedat",
+    "closedat",
     "terminatedat",
 ];
-pub(super) const STATUS: &[&str] =
-    &["status", "state", "accountstatus", "accountstate", "statusname", "statuscode"];
-pub(super) const ACTIVE_VALUES: &[&str] = &["active", "enabled", "activated"];
+pub(super) const STATUS: &[&str] = &[
+    "status",
+    "state",
+    "accountstatus",
+    "accountstate",
+    "statusname",
+    "statuscode",
+    "userstatus",
+    "userstate",
+    "activestatus",
+];
 
 pub(super) const ADMIN: &[&str] = &[
     "isadmin",
@@ -224,27 +249,123 @@ pub(super) const ADMIN: &[&str] = &[
     "issysadmin",
     "sysadmin",
     "adminflag",
+    "adminaccess",
     "isroot",
     "issuper",
+    "isowner",
     "isstaff",
     "staff",
 ];
-pub(super) const ROLE: &[&str] = &[
+pub(crate) const ROLE: &[&str] = &[
     "role",
+    "roles",
     "rolename",
+    "globalrole",
     "usertype",
     "accounttype",
     "type",
+    "kind",
     "usergroup",
-    "accesslevel",
-    "permission",
     "group",
+    "groups",
+    "groupname",
+    "accesslevel",
+    "userlevel",
+    "level",
+    "rank",
+    "permission",
+    "permissions",
+    "privileges",
+    "rights",
 ];
-pub(super) const ADMIN_VALUES: &[&str] =
-    &["admin", "administrator", "superadmin", "superadministrator", "superuser", "sysadmin", "root"];
+/// What a role is called in a table of roles.
+pub(super) const ROLE_NAME: &[&str] = &[
+    "code",
+    "slug",
+    "name",
+    "key",
+    "rolename",
+    "groupname",
+    "title",
+    "type",
+    "kind",
+    "label",
+    "displayname",
+];
+/// What a table calls a reference to a user.
+pub(super) const USER_REFERENCE: &[&str] =
+    &["user", "userid", "uid", "usernum", "account", "accountid", "member", "memberid", "person", "personid"];
+/// What a table calls a reference to a role.
+pub(super) const ROLE_REFERENCE: &[&str] = &[
+    "role",
+    "roleid",
+    "group",
+    "groupid",
+    "usergroup",
+    "usergroupid",
+    "permission",
+    "permissionid",
+    "policy",
+    "policyid",
+];
+
+/// Who made a table of users a member of it, and is nobody's account.
+pub(super) const SYSTEM_USERS: &[&str] = &[
+    "guest",
+    "anonymous",
+    "anon",
+    "nobody",
+    "system",
+    "default",
+    "bot",
+    "root",
+    "daemon",
+    "publicuser",
+    "portaluser",
+    "templateuser",
+    "unknown",
+    "odoobot",
+    "robot",
+    "service",
+];
+/// Flags of those.
+pub(super) const BOT_FLAGS: &[&str] = &[
+    "isbot",
+    "bot",
+    "issystem",
+    "system",
+    "isservice",
+    "isserviceaccount",
+    "isanonymous",
+    "isguest",
+    "isrobot",
+    "isexternal",
+];
 
 /// Words that make a column with an address in its name something else, or somebody else's address.
-const NOT_THE_ADDRESS: [&str; 44] = [
+const NOT_THE_ADDRESS: [&str; 66] = [
+    "host",
+    "server",
+    "port",
+    "box",
+    "list",
+    "quota",
+    "alias",
+    "recovery",
+    "dummy",
+    "signature",
+    "provider",
+    "format",
+    "visibility",
+    "id",
+    "ids",
+    "hidden",
+    "public",
+    "bounce",
+    "bouncing",
+    "digest",
+    "setting",
+    "settings",
     "verified",
     "verification",
     "confirmed",
@@ -290,6 +411,8 @@ const NOT_THE_ADDRESS: [&str; 44] = [
     "status",
     "type",
 ];
+/// Words for the address that mail goes to; before all, where another is only shown.
+const REAL_ADDRESS: [&str; 2] = ["delivery", "real"];
 const MAIN_ADDRESS: [&str; 6] = ["primary", "main", "login", "default", "account", "user"];
 
 /// A name without separators and case: `emailAddress` and `EMAIL_ADDRESS` are `emailaddress`.
@@ -309,6 +432,29 @@ pub(crate) fn rank(name: &str, table: &Table, list: &[&str]) -> Option<usize> {
     })
 }
 
+/// Where what a name of a time says happened stands in a list: `created_at`, `dateCreated` and `creation_ts` all say `created`.
+pub(crate) fn time_rank(name: &str, table: &Table, list: &[&str]) -> Option<usize> {
+    let place = |words: &[String]| {
+        let said: Vec<_> = words.iter().filter(|word| !OF_A_TIME.contains(&word.as_str())).collect();
+        let has_more = said.len() < words.len();
+        let joined: String = said.into_iter().map(String::as_str).collect();
+        let position = |stem: &str| list.iter().position(|known| *known == stem);
+        // Written together, as in "ctime" and "datecreated".
+        let glued = || {
+            let stems =
+                OF_A_TIME.iter().flat_map(|word| [joined.strip_suffix(word), joined.strip_prefix(word)]);
+            stems.flatten().find_map(position)
+        };
+        let alone = position(&joined).filter(|_| has_more || !NEEDS_A_TIME.contains(&joined.as_str()));
+        alone.or_else(glued)
+    };
+    let words = sensitive::words(name);
+    place(&words).or_else(|| {
+        let (first, rest) = words.split_first().filter(|(_, rest)| !rest.is_empty())?;
+        is_owner(first, table).then(|| place(rest)).flatten()
+    })
+}
+
 /// How well a name fits an address: the less, the better.
 pub(crate) fn email_rank(name: &str, table: &Table) -> Option<usize> {
     let mut words = sensitive::words(name);
@@ -317,7 +463,7 @@ pub(crate) fn email_rank(name: &str, table: &Table) -> Option<usize> {
     }
     let joined = words.concat();
     if ["email", "mail", "emailaddress", "mailaddress", "emailaddr", "emailid"].contains(&joined.as_str()) {
-        return Some(0);
+        return Some(1);
     }
     let is_address = |word: &String| matches!(word.as_str(), "email" | "mail");
     // "e_mail" is split in two.
@@ -325,7 +471,8 @@ pub(crate) fn email_rank(name: &str, table: &Table) -> Option<usize> {
     if !names_address || words.iter().any(|word| NOT_THE_ADDRESS.contains(&word.as_str())) {
         return None;
     }
-    Some(if words.iter().any(|word| MAIN_ADDRESS.contains(&word.as_str())) { 1 } else { 2 })
+    let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
+    Some(if has(&REAL_ADDRESS) { 0 } else { 3 - usize::from(has(&MAIN_ADDRESS)) })
 }
 
 /// Whether a word only says whose column it is, as `user` in `user_email`.

@@ -1,10 +1,17 @@
-use crate::fixtures::table;
+use crate::fixtures::{catalogue, table};
+use crate::others::Others;
 use crate::samples::Samples;
 use crate::{Ambiguous, Choices, Confidence, Field, Origin, Proposal, Subject, TimestampEncoding};
-use headcount_source::catalogue::{Database, Table};
+use headcount_source::catalogue::{Catalogue, Database, Table};
 
 fn propose_on(database: Database, table: &Table, samples: &Samples) -> Result<Proposal, Ambiguous> {
-    Subject { database, table, samples }.propose(None, String::new(), &Choices::new())
+    let catalogue = Catalogue { database, ..catalogue(Vec::new()) };
+    let others = Others::default();
+    Subject { catalogue: &catalogue, table, samples, others: &others }.propose(
+        None,
+        String::new(),
+        &Choices::new(),
+    )
 }
 
 fn propose(columns: &[&str], samples: &Samples) -> Proposal {
@@ -63,7 +70,8 @@ fn an_id_is_a_key_or_nothing() {
         (&["key pk text", "id int"][..], "key"),
         (&["a pk int", "b pk int", "uuid uuid unique"], "uuid"),
         (&["a pk int", "b pk int", "id int"], "-"),
-        (&["id int unique null"], "-"),
+        (&["id int unique null"], "id"),
+        (&["name text unique null", "creation_ts int"], "name"),
         (&["created time pk"], "-"),
     ] {
         assert_eq!(shown(&propose(columns, &none), Field::Id), expected, "{columns:?}");
@@ -100,7 +108,8 @@ fn addresses() {
 fn two_addresses_that_are_equally_good_are_a_question() {
     let users = table("users", &["id pk int", "work_email text", "home_email text"]);
     let samples = Samples::default();
-    let subject = Subject { database: Database::Postgres, table: &users, samples: &samples };
+    let (catalogue, others) = (catalogue(Vec::new()), Others::default());
+    let subject = Subject { catalogue: &catalogue, table: &users, samples: &samples, others: &others };
     let ambiguous = subject.propose(None, String::new(), &Choices::new()).expect_err("a question");
     assert_eq!(ambiguous.columns, ["work_email", "home_email"]);
     let choice = vec![(Field::Email, "home_email".to_owned())];
@@ -179,7 +188,7 @@ fn times_have_to_be_times() {
     for (columns, expected) in [
         (&["created int", "signup int"][..], "nullif(\"signup\", 0)"),
         (&["created_by int", "created_on time"], "created_on"),
-        (&["joined text"], "\"joined\"::timestamptz"),
+        (&["joined text"], "nullif(\"joined\", '')::timestamptz"),
         (&["since text"], "-"),
         (&["inserted_at time"], "inserted_at"),
     ] {
@@ -227,10 +236,18 @@ fn the_active() {
         .with("status", &["active", "blocked"])
         .with("state", &["new", "old"]);
     for (columns, expected) in [
-        (&["enabled int", "status text"][..], "enabled"),
+        (&["enabled int", "status text"][..], "\"enabled\" = 1 AND \"status\" = 'active'"),
         (&["isactive int", "deleted_at time null"], "\"deleted_at\" IS NULL"),
-        (&["active text"], "lower(\"active\") IN ('1', 'on', 't', 'true', 'y', 'yes')"),
-        (&["status text", "banned bool"], "\"status\" = 'active'"),
+        (&["active text"], "lower(coalesce(\"active\", '')) IN ('1', 'on', 't', 'true', 'y', 'yes')"),
+        (&["status text", "banned bool"], "\"status\" = 'active' AND NOT \"banned\""),
+        (&["is_active bool", "blocked bool null"], "\"is_active\" AND NOT coalesce(\"blocked\", false)"),
+        (&["isActive bool", "deletedAt time null"], "\"isActive\" AND \"deletedAt\" IS NULL"),
+        (
+            &["confirmed_at time null", "deleted_at time null", "disabled bool"],
+            "NOT \"disabled\" AND \"deleted_at\" IS NULL AND \"confirmed_at\" IS NOT NULL",
+        ),
+        (&["is_active bool null"], "coalesce(\"is_active\", false)"),
+        (&["is_active bool null default=true"], "is_active"),
         (&["state text", "is_banned bool"], "NOT \"is_banned\""),
         (&["disabled bool null"], "NOT coalesce(\"disabled\", false)"),
         (&["blocked int"], "coalesce(\"blocked\", 0) = 0"),
@@ -269,12 +286,18 @@ fn text_that_says_who_is_gone() {
 
 #[test]
 fn administrators() {
-    let samples =
-        Samples::default().with("role", &["user", "admin", "super_admin"]).with("type", &["a'b", "x"]);
+    let samples = Samples::default()
+        .with("role", &["user", "admin", "super_admin"])
+        .with("type", &["a'b", "x"])
+        .with("roles", &["user,admin", "user"]);
     for (columns, expected) in [
         (&["is_staff bool", "is_superuser bool"][..], "is_superuser"),
         (&["role text"], "\"role\" IN ('admin', 'super_admin')"),
-        (&["role enum=member,owner"], "-"),
+        (&["role enum=member,owner"], "\"role\"::text = 'owner'"),
+        (&["role enum=member,guest"], "-"),
+        (&["role text null"], "coalesce(\"role\", '') IN ('admin', 'super_admin')"),
+        (&["is_admin bool null"], "coalesce(\"is_admin\", false)"),
+        (&["roles text"], "'admin' = ANY (string_to_array(replace(coalesce(\"roles\", ''), ' ', ''), ','))"),
         (&["userType enum=USER,ADMIN"], "\"userType\"::text = 'ADMIN'"),
         (&["type text", "administrative_area text"], "-"),
     ] {
@@ -294,8 +317,240 @@ fn credentials_are_never_mapped() {
     assert_eq!(left, [("name", "bcrypt"), ("api_key", "named like a credential: api_key")]);
 
     let users = table("users", &["id pk int", "password text"]);
-    let subject = Subject { database: Database::Postgres, table: &users, samples: &samples };
+    let (catalogue, others) = (catalogue(Vec::new()), Others::default());
+    let subject = Subject { catalogue: &catalogue, table: &users, samples: &samples, others: &others };
     let choice = vec![(Field::Name, "password".to_owned())];
     let proposal = subject.propose(None, String::new(), &choice).expect("no ambiguity");
     assert_eq!(shown(&proposal, Field::Name), "-");
+}
+
+/// What `is_admin` becomes in the first of these tables, where others have these roles.
+fn admin_by(tables: Vec<Table>, roles: &[(&str, &str, &[&str])]) -> (String, Proposal) {
+    let catalogue = catalogue(tables);
+    let mut others = Others::default();
+    for (name, column, cells) in roles {
+        let table = catalogue.tables.iter().find(|table| table.name.name() == *name).expect("a table");
+        others.add(table, Samples::default().with(column, cells));
+    }
+    let samples = Samples::default();
+    let subject =
+        Subject { catalogue: &catalogue, table: &catalogue.tables[0], samples: &samples, others: &others };
+    let proposal = subject.propose(None, String::new(), &Choices::new()).expect("no ambiguity");
+    (shown(&proposal, Field::IsAdmin), proposal)
+}
+
+#[test]
+fn administrators_by_a_table_between() {
+    let tables = || {
+        vec![
+            table("ab_user", &["id pk int", "email text"]),
+            table("ab_role", &["id pk int", "name text unique"]),
+            table(
+                "ab_user_role",
+                &["id pk int", "user_id int null ->ab_user.id", "role_id int null ->ab_role.id"],
+            ),
+            table("teams", &["id pk int", "name text", "owner_id int ->ab_user.id"]),
+        ]
+    };
+    let (sql, proposal) = admin_by(tables(), &[("ab_role", "name", &["Admin", "Public", "Gamma"])]);
+    assert_eq!(
+        sql,
+        "EXISTS (SELECT 1 FROM \"ab_user_role\" AS l JOIN \"ab_role\" AS r ON r.\"id\" = l.\"role_id\" \
+         WHERE l.\"user_id\" = \"ab_user\".\"id\" AND r.\"name\" = 'Admin')"
+    );
+    let reads: Vec<_> = proposal.columns[6]
+        .reads
+        .iter()
+        .map(|(table, columns)| (table.to_string(), columns.join(",")))
+        .collect();
+    assert_eq!(
+        reads,
+        [
+            ("ab_user_role".to_owned(), "user_id,role_id".to_owned()),
+            ("ab_role".to_owned(), "id,name".to_owned())
+        ]
+    );
+    // Nobody knows which of these may do everything: the reader does.
+    let (sql, proposal) = admin_by(tables(), &[("ab_role", "name", &["Alpha", "Gamma"])]);
+    assert_eq!(sql, "-");
+    assert!(proposal.columns[6].hints[0].comment.contains("Alpha, Gamma"), "{:?}", proposal.columns[6].hints);
+    assert!(proposal.columns[6].hints[0].sql.contains("r.\"name\" = 'Alpha'"));
+}
+
+#[test]
+fn administrators_by_a_reference() {
+    let tables = vec![
+        table("directus_users", &["id pk uuid", "email text", "role uuid null ->directus_roles.id"]),
+        table("directus_roles", &["id pk uuid", "name text", "description text"]),
+    ];
+    let (sql, _) = admin_by(tables, &[("directus_roles", "name", &["Administrator", "Editor"])]);
+    assert_eq!(
+        sql,
+        "EXISTS (SELECT 1 FROM \"directus_roles\" AS r WHERE r.\"id\" = \"directus_users\".\"role\" AND r.\"name\" = 'Administrator')"
+    );
+    let tables = vec![
+        table("users", &["id pk int", "email text", "roleid int ->role.roleid"]),
+        table("role", &["roleid pk int", "title text", "is_admin bool"]),
+    ];
+    let (sql, _) = admin_by(tables, &[("role", "title", &["Chief", "Staff"])]);
+    assert!(sql.ends_with("AND r.\"is_admin\")"), "{sql}");
+}
+
+#[test]
+fn administrators_by_words_beside_them() {
+    let tables = vec![
+        table("user", &["user_id pk int", "user_name text"]),
+        table("user_groups", &["ug_user pk int", "ug_group pk text"]),
+        table("page", &["page_id pk int", "page_title text"]),
+    ];
+    let (sql, proposal) = admin_by(tables, &[("user_groups", "ug_group", &["sysop", "bureaucrat", "bot"])]);
+    assert_eq!(
+        sql,
+        "EXISTS (SELECT 1 FROM \"user_groups\" AS r WHERE r.\"ug_user\" = \"user\".\"user_id\" AND r.\"ug_group\" = 'sysop')"
+    );
+    assert_eq!(proposal.columns[6].confidence, Confidence::Low);
+}
+
+#[test]
+fn an_owner_of_a_team_is_no_administrator() {
+    let tables = vec![
+        table("users", &["id pk int", "email text"]),
+        table("teams", &["id pk int", "name text"]),
+        table("team_user_roles", &["user_id int ->users.id", "team_id int ->teams.id", "role text"]),
+    ];
+    let (sql, _) = admin_by(tables, &[("team_user_roles", "role", &["owner", "member"])]);
+    assert_eq!(sql, "-");
+}
+
+#[test]
+fn numbers_are_left_to_the_reader() {
+    let samples = Samples::default()
+        .with("role", &["2", "32", "258"])
+        .with("status", &["1", "2", "3"])
+        .with("level", &["0", "9"]);
+    let proposal = propose(&["id pk int", "role int", "status int", "level int"], &samples);
+    let hints = |field| {
+        let mapped = proposal.columns.iter().find(|mapped| mapped.field == field).expect("every field");
+        mapped.hints.iter().map(|hint| hint.sql.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(shown(&proposal, Field::IsAdmin), "-");
+    assert_eq!(hints(Field::IsAdmin), ["coalesce(\"role\", 0) & 1 = 1", "coalesce(\"level\", -1) = 0"]);
+    assert_eq!(hints(Field::IsActive), ["\"status\" = 1"]);
+}
+
+#[test]
+fn cells_go_before_names() {
+    let samples = Samples::default()
+        .with("mail_host", &["localhost", "localhost"])
+        .with("username", &["ada@example.com", "bob@example.com"])
+        .with("recovery_email", &["", ""])
+        .with("email", &["", ""])
+        .with("login", &["ada@example.com", "x@example.com"]);
+    assert_eq!(field(Field::Email, &["username text", "mail_host text"], &samples), "username");
+    assert_eq!(field(Field::Email, &["recovery_email text", "login text"], &samples), "login");
+    assert_eq!(field(Field::Email, &["email text", "login text"], &samples), "login");
+    assert_eq!(field(Field::Email, &["email text"], &samples), "email");
+    let none = Samples::default();
+    assert_eq!(field(Field::Email, &["email text", "delivery_email text"], &none), "delivery_email");
+}
+
+#[test]
+fn names_of_times() {
+    let samples = Samples::default();
+    for name in [
+        "created_at",
+        "createdAt",
+        "create_datetime",
+        "creation_ts",
+        "date_joined",
+        "registered_at",
+        "signup_date",
+        "member_since",
+        "ctime",
+        "regdate",
+        "user_registration_time",
+        "datecreated",
+        "crdate",
+        "create_date",
+        "joined",
+        "timecreated",
+    ] {
+        assert_eq!(field(Field::CreatedAt, &[&format!("{name} time")], &samples), name);
+    }
+    for name in [
+        "write_date",
+        "last_modified",
+        "updatedAt",
+        "mtime",
+        "modified_on",
+        "last_update",
+        "timemodified",
+        "changed",
+        "upd_date",
+    ] {
+        assert_eq!(field(Field::UpdatedAt, &[&format!("{name} time")], &samples), name);
+    }
+    for name in [
+        "last_login",
+        "password_changed_at",
+        "email_verified_at",
+        "created_by",
+        "birth_date",
+        "deleted_at",
+        "date",
+    ] {
+        assert_eq!(field(Field::CreatedAt, &[&format!("{name} time")], &samples), "-", "{name}");
+        assert_eq!(field(Field::UpdatedAt, &[&format!("{name} time")], &samples), "-", "{name}");
+    }
+}
+
+#[test]
+fn system_users_are_hinted_at() {
+    let samples = Samples::default().with("username", &["ada", "Guest"]).with("id", &["0", "1"]);
+    let hint = |columns: &[&str], samples: &Samples| {
+        propose(columns, samples).suggestions.first().map(|hint| hint.sql.clone()).unwrap_or_default()
+    };
+    assert_eq!(
+        hint(&["id pk int", "username text"], &samples),
+        "coalesce(\"username\", '') NOT IN ('Guest')"
+    );
+    assert_eq!(hint(&["id pk int", "is_bot bool"], &samples), "NOT \"is_bot\"");
+    assert_eq!(hint(&["id pk int", "email text"], &samples), "\"id\" > 0");
+}
+
+#[test]
+fn what_is_random_and_refers_to_nothing_is_left_alone() {
+    let random = &["3f2a9c1d4b5e4f60a7b8c9d0e1f2a3b4", "9d8c7b6a5f4e4d3c8b2a1f0e9d8c7b6a"];
+    let samples = Samples::default()
+        .with("fs_uniquifier", random)
+        .with("marker", random)
+        .with("facility_id", random)
+        .with("public_id", random);
+    let proposal = propose(
+        &[
+            "id pk int",
+            "fs_uniquifier text unique",
+            "marker text unique",
+            "facility_id text ->facilities.id",
+            "public_id text unique",
+        ],
+        &samples,
+    );
+    let left: Vec<_> = proposal.left_alone.iter().map(|left| left.column.as_str()).collect();
+    assert_eq!(left, ["fs_uniquifier", "marker"]);
+}
+
+#[test]
+fn nothing_is_sure_without_a_cell() {
+    let proposal = propose(&["id pk int", "email text unique", "is_active bool"], &Samples::default());
+    assert!(proposal.columns.iter().all(|mapped| mapped.confidence < Confidence::High));
+    let samples = Samples::default().with("id", &["1"]).with("email", &["a@b"]).with("is_active", &["t"]);
+    let proposal = propose(&["id pk int", "email text unique", "is_active bool"], &samples);
+    let sure: Vec<_> = proposal
+        .columns
+        .iter()
+        .filter(|mapped| mapped.confidence == Confidence::High)
+        .map(|mapped| mapped.field.name())
+        .collect();
+    assert_eq!(sure, ["id", "email", "is_active"]);
 }

@@ -1,6 +1,6 @@
 //! Frameworks, whose users tables vary from application to application.
 
-use super::{GUESS, Preset, Remark, Rule, column, column_if, nothing, sql};
+use super::{GUESS, GUESS_AS_IS, Preset, Remark, Rule, column, column_if, nothing, sql};
 use crate::Field::{CreatedAt, Email, Id, IsActive, IsAdmin, Name, UpdatedAt};
 use crate::TimestampEncoding;
 
@@ -215,8 +215,9 @@ const FASTAPI: Preset = Preset {
         (Name, &[GUESS]),
         (CreatedAt, &[GUESS]),
         (UpdatedAt, &[GUESS]),
-        (IsActive, &[GUESS]),
-        (IsAdmin, &[GUESS]),
+        // A table with the names of an export gives what it would give without a mapping.
+        (IsActive, &[GUESS_AS_IS]),
+        (IsAdmin, &[GUESS_AS_IS]),
     ],
     timestamps: TimestampEncoding::Auto,
     condition: None,

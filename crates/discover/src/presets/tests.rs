@@ -1,5 +1,6 @@
 use super::*;
 use crate::fixtures::{catalogue, table};
+use crate::others::Others;
 use crate::samples::Samples;
 use crate::{Choices, Proposal};
 
@@ -9,7 +10,8 @@ fn recognised(tables: Vec<Table>) -> (&'static str, Proposal) {
     let (preset, tables) = recognise(&catalogue).expect("a preset");
     let [table] = tables[..] else { panic!("{} tables", tables.len()) };
     let samples = Samples::default();
-    let subject = Subject { database: catalogue.database, table, samples: &samples };
+    let others = Others::default();
+    let subject = Subject { catalogue: &catalogue, table, samples: &samples, others: &others };
     let proposal = subject.propose(Some(preset), preset.evidence(&catalogue, table), &Choices::new());
     (preset.name, proposal.expect("no ambiguity"))
 }

@@ -10,13 +10,15 @@ use anyhow::{Context, bail};
 use clap::Args;
 use clap::builder::PossibleValuesParser;
 use dialogue::Dialogue;
-use headcount_discover::samples::{ROWS, Samples};
+use headcount_discover::others::Others;
+use headcount_discover::samples::{ROWS, Request, Samples};
 use headcount_discover::write::{self, Address};
 use headcount_discover::{Choices, Field, Proposal, Subject, check, grants, presets, rank, tables};
 use headcount_files::links;
 use headcount_model::database_url::DatabaseUrl;
 use headcount_model::sensitive;
 use headcount_model::text::visible;
+use headcount_model::timestamp::Timestamp;
 use headcount_source::TableName;
 use headcount_source::catalogue::{self, Catalogue, Row, Table};
 use std::fs::OpenOptions;
@@ -72,19 +74,23 @@ pub(super) async fn run(
     );
     let mut dialogue = Dialogue::new(arguments.yes);
     let catalogue = catalogue::read(&url).await?;
-    let (table, reason) = choose_table(&catalogue, &arguments, &mut dialogue)?;
+    let (table, reason) = choose_table(&url, &catalogue, &arguments, &mut dialogue).await?;
     let preset = choose_preset(&catalogue, table, arguments.preset.as_deref())?;
     check_choices(table, &arguments.columns)?;
 
-    let samples = sample(&url, &catalogue, table).await;
-    let subject = Subject { database: catalogue.database, table, samples: &samples };
+    let samples = sample(&url, table, &Request::of_table(catalogue.database, table)).await;
+    let mut others = Others::default();
+    for (other, request) in Others::requests(&catalogue, table) {
+        others.add(other, sample(&url, other, &request).await);
+    }
+    let subject = Subject { catalogue: &catalogue, table, samples: &samples, others: &others };
     let recognised = preset.map_or(reason, |preset| preset.evidence(&catalogue, table));
     let mut proposal = propose(subject, preset, &recognised, arguments.columns.clone(), &mut dialogue)?;
     if catalogue.tables.iter().filter(|other| other.name.name() == table.name.name()).count() > 1 {
         // Which of them the name alone means is for the search path to say.
         proposal.table = table.name.clone();
     }
-    let rows = rows(&url, &mut proposal, subject).await;
+    let rows = try_out(&url, &mut proposal, subject).await;
     show::proposal(&proposal, &rows);
     if let Some(statements) = grants::statements(&proposal, subject, &catalogue) {
         tell!("");
@@ -118,7 +124,8 @@ pub(super) async fn run(
 }
 
 /// The table that was named, that a preset knows, or that looks like users more than any other; and why.
-fn choose_table<'a>(
+async fn choose_table<'a>(
+    url: &DatabaseUrl,
     catalogue: &'a Catalogue,
     arguments: &Arguments,
     dialogue: &mut Dialogue,
@@ -142,17 +149,11 @@ fn choose_table<'a>(
     }
     let contenders = match known[..] {
         [table] => return Ok((table, String::new())),
-        [] => rank::contenders(&candidates),
+        [] => with_rows(url, candidates).await,
         _ => among(&known, candidates),
     };
     let at = match contenders[..] {
-        [] => {
-            let listed = tables::listed(catalogue.tables.iter());
-            return Err(Usage(format!(
-                "no table looks like users; name one with --table NAME. There are: {listed}"
-            ))
-            .into());
-        }
+        [] => return Err(Usage(none(catalogue)).into()),
         [_] => 0,
         _ => {
             let described: Vec<_> = contenders.iter().map(show::candidate).collect();
@@ -161,6 +162,43 @@ fn choose_table<'a>(
     };
     let reason = format!("table {} has {}", contenders[at].table.name, contenders[at].reasons.join(", "));
     Ok((contenders[at].table, reason))
+}
+
+/// Candidates of which it is asked whether they have rows: nobody's database is to be held up by a look at it.
+const ASKED: usize = 8;
+
+/// The best of the candidates; those that have no row only where none has.
+async fn with_rows<'a>(url: &DatabaseUrl, candidates: Vec<rank::Candidate<'a>>) -> Vec<rank::Candidate<'a>> {
+    let contenders = rank::contenders(&candidates);
+    let mut filled = Vec::new();
+    for candidate in candidates.into_iter().take(ASKED) {
+        let request = Request::existence(candidate.table);
+        if !catalogue::sample(url, &request).await.is_ok_and(|rows| rows.is_empty()) {
+            filled.push(candidate);
+        }
+    }
+    if filled.is_empty() { contenders } else { rank::contenders(&filled) }
+}
+
+/// Why no table can be taken, and what to do.
+fn none(catalogue: &Catalogue) -> String {
+    let unreadable = |table: &Table| !table.columns.iter().any(|column| column.is_readable);
+    if catalogue.tables.is_empty() {
+        return "no table looks like users: the database has none. Is it the one that the application uses? A table of another schema, \
+                or one to come, is named with --table NAME"
+            .to_owned();
+    }
+    if catalogue.tables.iter().all(unreadable) {
+        return format!(
+            "this role may read none of the {} tables here; run init as a role that may, such as the application's: it prints the \
+             statements for one that may read the users and nothing else",
+            catalogue.tables.len()
+        );
+    }
+    let listed = tables::listed(catalogue.tables.iter());
+    let unusable: String =
+        rank::unusable(catalogue).into_iter().take(3).map(|why| format!("; {why}")).collect();
+    format!("no table looks like users{unusable}. Name one with --table NAME. There are: {listed}")
 }
 
 /// The best of the tables that a preset fits; all of them, if it knows what the names do not show.
@@ -208,10 +246,9 @@ fn check_choices(table: &Table, choices: &Choices) -> Result<(), Usage> {
 }
 
 /// Cells to decide by. Without them there are still names and types.
-async fn sample(url: &DatabaseUrl, catalogue: &Catalogue, table: &Table) -> Samples {
-    let request = Samples::request(catalogue.database, table);
-    match catalogue::sample(url, &request).await {
-        Ok(rows) => Samples::of(catalogue.database, table, &rows),
+async fn sample(url: &DatabaseUrl, table: &Table, request: &Request) -> Samples {
+    match catalogue::sample(url, &request.sample).await {
+        Ok(rows) => request.answered(&rows),
         Err(error) => {
             tell!("warning: no sample of table {}: {error}", table.name);
             Samples::default()
@@ -229,7 +266,7 @@ fn propose(
 ) -> anyhow::Result<Proposal> {
     loop {
         let ambiguous = match subject.propose(preset, recognised.to_owned(), &choices) {
-            Ok(proposal) => break has_id(proposal),
+            Ok(proposal) => break has_id(proposal, subject),
             Err(ambiguous) => ambiguous,
         };
         let field = ambiguous.field.name();
@@ -240,35 +277,44 @@ fn propose(
     }
 }
 
-fn has_id(proposal: Proposal) -> anyhow::Result<Proposal> {
+fn has_id(proposal: Proposal, subject: Subject<'_>) -> anyhow::Result<Proposal> {
     let has_id = proposal
         .columns
         .iter()
         .any(|mapped| mapped.field == Field::Id && mapped.from != headcount_discover::Origin::Nothing);
     if !has_id {
-        return Err(Usage(format!(
-            "table {} has no column that could be an id: a primary key of one column, or one that is unique and \
-             never NULL; name one with --column id=COLUMN",
-            proposal.table
-        ))
-        .into());
+        let why = rank::why_no_id(subject).unwrap_or_else(|| format!("table {} has no id", proposal.table));
+        return Err(Usage(format!("{why}; or name a column with --column id=COLUMN")).into());
     }
     Ok(proposal)
 }
 
-/// The first users through the mapping; what is wrong with them becomes warnings.
-async fn rows(url: &DatabaseUrl, proposal: &mut Proposal, subject: Subject<'_>) -> Vec<Row> {
-    match catalogue::sample(url, &check::request(proposal, subject, ROWS)).await {
-        Ok(rows) => {
-            let warnings = check::of_rows(proposal, &rows);
-            proposal.warnings.extend(warnings);
-            rows
+/// The first users through the mapping; what does not work is taken out of it, and what does not fit is no longer called sure.
+async fn try_out(url: &DatabaseUrl, proposal: &mut Proposal, subject: Subject<'_>) -> Vec<Row> {
+    let mut tried = catalogue::sample(url, &check::request(proposal, subject, ROWS)).await;
+    if tried.is_err() {
+        for field in Field::ALL {
+            let Some(request) = check::request_of(proposal, subject, field) else { continue };
+            if let Err(error) = catalogue::sample(url, &request).await {
+                check::take_out(proposal, field, &error.to_string());
+            }
         }
+        tried = catalogue::sample(url, &check::request(proposal, subject, ROWS)).await;
+    }
+    let rows = match tried {
+        Ok(rows) => rows,
         Err(error) => {
             proposal.warnings.push(format!("the mapping could not be tried: {error}"));
-            Vec::new()
+            return Vec::new();
         }
+    };
+    check::look_at(proposal, &rows);
+    if let Some(request) = check::newest(proposal, subject)
+        && let Ok(newest) = catalogue::sample(url, &request).await
+    {
+        check::look_at_the_clock(proposal, &newest, Timestamp::now());
     }
+    rows
 }
 
 /// Makes the file, whole or not at all, and never over another.

@@ -16,8 +16,17 @@ pub(crate) const FILE_NAME: &str = "headcount.toml";
 /// What stands above all sections.
 const TOP_LEVEL: [&str; 4] = ["listen", "data_dir", "features", "trusted_proxies"];
 /// Keys of `[source]`, which at the top would be of nothing.
-const OF_SOURCE: [&str; 8] =
-    ["url", "table", "where", "time_zone", "timestamps", "search_path", "consistency", "allow_sensitive"];
+const OF_SOURCE: [&str; 9] = [
+    "url",
+    "table",
+    "where",
+    "time_zone",
+    "stored_time_zone",
+    "timestamps",
+    "search_path",
+    "consistency",
+    "allow_sensitive",
+];
 
 /// Where the configuration was looked for.
 #[derive(Clone, Debug)]
@@ -70,6 +79,7 @@ pub(super) struct SourceSection {
     pub(super) timestamps: TimestampEncoding,
     pub(super) consistency: Consistency,
     pub(super) time_zone: Option<String>,
+    pub(super) stored_time_zone: Option<String>,
     pub(super) parallelism: Option<usize>,
     pub(super) immutable: bool,
     pub(super) allow_sensitive: Vec<String>,
@@ -81,6 +91,7 @@ impl SourceSection {
         !self.columns.is_empty()
             || self.filter.is_some()
             || self.search_path.is_some()
+            || self.stored_time_zone.is_some()
             || self.timestamps != TimestampEncoding::default()
             || self.consistency != Consistency::default()
     }

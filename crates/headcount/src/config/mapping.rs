@@ -2,9 +2,11 @@
 
 use super::environment::Layers;
 use super::file::SourceSection;
+use headcount_model::moment;
 use headcount_model::plan::{Column, Kind};
 use headcount_model::sensitive;
 use headcount_source::{Expression, Mapping, TableName, names};
+use jiff::tz::TimeZone;
 
 const EXPECTED: &str =
     "expected a column's name, or a table with 'column' or 'sql', as in { sql = \"status = 'active'\" }";
@@ -16,12 +18,16 @@ pub(super) fn mapping(layers: &Layers<'_>, section: SourceSection) -> anyhow::Re
         None => TableName::from(DEFAULT_TABLE),
     };
     let mut columns = Vec::new();
+    let mut has_text_ids = false;
     for (name, value) in &section.columns {
         let key = format!("source.columns.{name}");
-        let (column, expression) = layers.in_file(&key, column(name, value))?;
+        let (column, expression, is_as_text) = layers.in_file(&key, column(name, value))?;
+        has_text_ids |= is_as_text;
         layers.in_file(&key, refuse_sensitive(&column, &expression, &table, &section.allow_sensitive))?;
         columns.push((column, expression));
     }
+    let zone = section.stored_time_zone.as_deref();
+    let zone = zone.map(|name| layers.in_file("source.stored_time_zone", moment::zone(name))).transpose()?;
     let filter = section.filter.map(|sql| layers.in_file("source.where", condition(sql))).transpose()?;
     let search_path = section
         .search_path
@@ -32,6 +38,8 @@ pub(super) fn mapping(layers: &Layers<'_>, section: SourceSection) -> anyhow::Re
         columns,
         filter,
         timestamps: section.timestamps,
+        zone: zone.filter(|zone| *zone != TimeZone::UTC),
+        has_text_ids,
         search_path,
         consistency: section.consistency,
     })
@@ -64,9 +72,10 @@ fn search_path(value: &toml::Value) -> Result<Vec<String>, String> {
     Ok(schemas)
 }
 
-fn column(name: &str, value: &toml::Value) -> Result<(Column, Expression), String> {
-    let (expression, kind) = match value {
-        toml::Value::String(own) => (Expression::Column(own.clone()), None),
+/// A column, what it is, and whether it is an id that stays as it is written.
+fn column(name: &str, value: &toml::Value) -> Result<(Column, Expression, bool), String> {
+    let (expression, kind, is_as_text) = match value {
+        toml::Value::String(own) => (Expression::Column(own.clone()), None, false),
         toml::Value::Table(table) => detailed(table)?,
         _ => return Err(EXPECTED.to_owned()),
     };
@@ -78,7 +87,13 @@ fn column(name: &str, value: &toml::Value) -> Result<(Column, Expression), Strin
         if kind.is_some() {
             return Err(format!("'type' is only for further columns; the type of '{name}' is fixed"));
         }
-        return Ok((contract, expression));
+        if is_as_text && contract != Column::ID {
+            return Err("'as' is only for 'id': as = \"text\"".to_owned());
+        }
+        return Ok((contract, expression, is_as_text));
+    }
+    if is_as_text {
+        return Err("'as' is only for 'id'; a further column takes type = \"text\"".to_owned());
     }
     let is_usable = !name.is_empty()
         && name.len() <= 63
@@ -87,11 +102,12 @@ fn column(name: &str, value: &toml::Value) -> Result<(Column, Expression), Strin
     if !is_usable {
         return Err("expected a name of 1 to 63 bytes without commas and single quotes".to_owned());
     }
-    Ok((Column::further(name.to_owned(), kind.unwrap_or(Kind::AsStored)), expression))
+    Ok((Column::further(name.to_owned(), kind.unwrap_or(Kind::AsStored)), expression, false))
 }
 
-fn detailed(table: &toml::Table) -> Result<(Expression, Option<Kind>), String> {
-    if let Some(unknown) = table.keys().find(|key| !matches!(key.as_str(), "column" | "sql" | "type")) {
+fn detailed(table: &toml::Table) -> Result<(Expression, Option<Kind>, bool), String> {
+    if let Some(unknown) = table.keys().find(|key| !matches!(key.as_str(), "column" | "sql" | "type" | "as"))
+    {
         return Err(format!("unknown key '{unknown}', {EXPECTED}"));
     }
     let text = |key: &str| match table.get(key) {
@@ -111,7 +127,12 @@ fn detailed(table: &toml::Table) -> Result<(Expression, Option<Kind>), String> {
         Some("boolean") => Some(Kind::Bool),
         Some(_) => return Err("'type' must be 'text', 'timestamp' or 'boolean'".to_owned()),
     };
-    Ok((expression, kind))
+    let is_as_text = match text("as")?.as_deref() {
+        None => false,
+        Some("text") => true,
+        Some(_) => return Err("'as' must be 'text'".to_owned()),
+    };
+    Ok((expression, kind, is_as_text))
 }
 
 /// By name; what the cells look like is for `init` and `check` to say, which read some.

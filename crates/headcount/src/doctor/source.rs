@@ -7,7 +7,7 @@ use headcount_model::plan::{Column, Plan, Profile, ProfileColumn};
 use headcount_model::sensitive;
 use headcount_model::timestamp::Timestamp;
 use headcount_model::value::{Misfit, Value};
-use headcount_source::{Gather, Inspection, Source, SourceError};
+use headcount_source::{Estimate, Gather, Inspection, Source, SourceError};
 use headcount_store::audit::hidden;
 use std::sync::Arc;
 
@@ -163,7 +163,8 @@ async fn grants(source: &Source, plan: &Plan, problem: &str) -> Option<String> {
         // A function, or what a view reads: only who made it knows what it needs.
         return Some("let somebody who may do so GRANT what is denied to the role in source.url".to_owned());
     }
-    Some(statements.iter().map(|statement| format!("{statement};")).collect::<Vec<_>>().join(" "))
+    let statements = statements.iter().map(|statement| format!("{statement};")).collect::<Vec<_>>().join(" ");
+    Some(format!("{statements} (all that a role needs: headcount grants)"))
 }
 
 async fn size(config: &Config, source: &Source, inspection: &Inspection) -> Vec<Finding> {
@@ -188,21 +189,25 @@ async fn size(config: &Config, source: &Source, inspection: &Inspection) -> Vec<
         None if matches!(config.source.url, DatabaseUrl::Sqlite(_)) => {
             findings.push(Finding::ok("size", "more users than can be counted in two seconds"));
         }
+        None if estimate == Estimate::UNKNOWN => findings.push(Finding::ok(
+            "size",
+            "unknown number of users: the server does not explain how it answers, so preflights tell no number and exports run without one",
+        )),
         None => findings.push(Finding::ok(
             "size",
             "unknown number of users: other servers hold them, or several tables of which some were never analysed \
              (ANALYZE), changed much since, or are chosen from by source.where",
         )),
     }
-    findings.push(if estimate.sorts {
-        Finding::warning(
+    findings.push(match estimate.sorts {
+        Some(true) => Finding::warning(
             "order",
             "no index has the order of the ids",
             "every export sorts the whole table before its first byte, and every page of a paged export again",
             format!("CREATE INDEX on the id of {}, or map an indexed column to it", config.source.mapping.table),
-        )
-    } else {
-        Finding::ok("order", "the table is read in the order of its ids, without sorting")
+        ),
+        Some(false) => Finding::ok("order", "the table is read in the order of its ids, without sorting"),
+        None => Finding::ok("order", "unknown: the server does not tell whether it sorts"),
     });
     findings
 }

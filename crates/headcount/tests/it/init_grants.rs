@@ -76,3 +76,54 @@ fn a_file_has_no_roles() {
     let finished = site.init(&["--print"]);
     assert!(!finished.stderr.contains("GRANT"), "{}", finished.stderr);
 }
+
+/// Whatever was added by hand: columns, a condition, and another table.
+#[test]
+fn grants_are_those_of_the_configuration_as_it_stands() {
+    let mut site = Site::with_people(Db::Postgres);
+    site.set("HEADCOUNT_SOURCE_URL", &site.database().backup_url());
+    site.sql(
+        "CREATE SCHEMA crm; CREATE TABLE crm.roles (user_id BIGINT, name TEXT, token TEXT);
+         INSERT INTO crm.roles SELECT id, 'root', 'x' FROM users; ALTER TABLE users ADD phone TEXT, ADD secret_note TEXT",
+    );
+    site.configure(
+        "[source]\nwhere = \"is_active IS NOT NULL\"\n[source.columns]\nphone = \"phone\"\n\
+         is_admin = { sql = \"EXISTS (SELECT 1 FROM crm.roles r WHERE r.user_id = users.id AND r.name = 'root')\" }\n\
+         [exports.calls]\ncolumns = [\"id\", \"phone\"]\n",
+    );
+    let expected = site.done(&["export", "full"]);
+    let statements = site.done(&["grants", "--role", "headcount_grants"]);
+    assert_eq!(
+        statements.lines().skip(2).collect::<Vec<_>>(),
+        [
+            "GRANT USAGE ON SCHEMA crm TO headcount_grants;",
+            "GRANT USAGE ON SCHEMA public TO headcount_grants;",
+            "GRANT SELECT (\"id\", \"email\", \"name\", \"created_at\", \"updated_at\", \"is_active\", \"phone\") \
+             ON public.users TO headcount_grants;",
+            "GRANT SELECT (\"user_id\", \"name\") ON crm.roles TO headcount_grants;",
+        ]
+    );
+    assert!(
+        statements
+            .starts_with("CREATE ROLE headcount_grants LOGIN PASSWORD '...';\nGRANT CONNECT ON DATABASE ")
+    );
+    site.sql(&statements);
+    site.set("HEADCOUNT_SOURCE_URL", &site.source_url().replace("app_backup@", "headcount_grants@"));
+    assert_eq!(site.done(&["export", "full"]), expected);
+    site.done(&["export", "calls"]);
+    // The role is there now, and may not read what it needs not.
+    assert!(!site.done(&["grants", "--role", "headcount_grants"]).contains("CREATE ROLE"));
+    site.sql("REVOKE SELECT (name) ON crm.roles FROM headcount_grants");
+    let problems = site.findings().texts("problem", "mapping").concat();
+    assert!(problems.contains("GRANT SELECT (\\\"name\\\") ON crm.roles"), "{problems}");
+    assert!(problems.contains("headcount grants"), "{problems}");
+    site.sql("DROP OWNED BY headcount_grants; DROP ROLE headcount_grants");
+}
+
+#[test]
+fn a_file_needs_no_grants() {
+    let site = Site::with_people(Db::Sqlite);
+    let finished = site.run(&["grants"]);
+    assert_eq!((finished.code, finished.text().as_str()), (Some(0), ""));
+    assert!(finished.stderr.contains("has no roles"), "{}", finished.stderr);
+}

@@ -46,10 +46,16 @@ pub fn by_content<'a>(cells: impl IntoIterator<Item = &'a str>) -> Option<&'stat
             return Some(form);
         }
         filled += 1;
-        random += usize::from(is_random(cell));
+        random += usize::from(looks_random(cell));
         all_uuids &= is_plain_uuid(cell);
     }
     (random > 0 && random * 2 >= filled && !all_uuids).then_some("random text")
+}
+
+/// Whether all of a column's cells are long random text, be it a UUID.
+pub fn is_random<'a>(cells: impl IntoIterator<Item = &'a str>) -> bool {
+    let mut cells = cells.into_iter().map(str::trim).filter(|cell| !cell.is_empty()).peekable();
+    cells.peek().is_some() && cells.all(|cell| is_plain_uuid(cell) || looks_random(cell))
 }
 
 fn known_form(cell: &str) -> Option<&'static str> {
@@ -82,7 +88,7 @@ fn is_jwt(cell: &str) -> bool {
 }
 
 /// Long text of the alphabets in which keys, hashes and tokens are written, as mixed as chance would mix it.
-fn is_random(cell: &str) -> bool {
+fn looks_random(cell: &str) -> bool {
     let bytes = cell.trim_end_matches('=').as_bytes();
     if bytes.len() < RANDOM_LENGTH {
         return false;

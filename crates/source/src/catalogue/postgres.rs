@@ -1,12 +1,12 @@
 //! The catalogue of a PostgreSQL database (PostgreSQL manual, chapter 53, "System Catalogs").
 
-use super::{Catalogue, Column, ColumnKind, Database, Row, Sample, TIMEOUT, Table};
+use super::{Catalogue, Column, ColumnKind, Database, Reference, Row, Sample, TIMEOUT, Table};
 use crate::postgres::connector::Connector;
 use crate::postgres::error::{error_text, mismatch};
 use crate::postgres::lookup::Lookup;
 use crate::postgres::session::Session;
 use crate::{SourceError, TableName};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use tokio_postgres::SimpleQueryMessage;
 use tokio_postgres::types::Type;
 
@@ -19,8 +19,6 @@ WITH path AS (
 )
 SELECT c.oid, n.nspname::text, c.relname::text, c.relkind IN ('v', 'm'), c.reltuples::float8, c.relrowsecurity,
        has_schema_privilege(n.oid, 'USAGE'),
-       (SELECT count(DISTINCT k.conrelid) FROM pg_catalog.pg_constraint k
-         WHERE k.contype = 'f' AND k.confrelid = c.oid AND k.conrelid <> c.oid),
        coalesce(c.oid = (SELECT s.oid FROM pg_catalog.pg_class s JOIN path p ON p.oid = s.relnamespace
                           WHERE s.relname = c.relname ORDER BY p.place LIMIT 1), false)
 FROM pg_catalog.pg_class c JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
@@ -40,9 +38,10 @@ SELECT a.attrelid, a.attname::text, coalesce(b.typname, t.typname)::text,
        ARRAY(SELECT e.enumlabel::text FROM pg_catalog.pg_enum e
               WHERE e.enumtypid = coalesce(b.oid, t.oid) ORDER BY e.enumsortorder),
        NOT a.attnotnull, coalesce(x.is_primary, false), coalesce(x.is_unique, false), coalesce(x.is_first, false),
-       has_column_privilege(a.attrelid, a.attnum, 'SELECT')
+       has_column_privilege(a.attrelid, a.attnum, 'SELECT'), pg_get_expr(f.adbin, f.adrelid)
 FROM pg_catalog.pg_attribute a
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
+LEFT JOIN pg_catalog.pg_attrdef f ON f.adrelid = a.attrelid AND f.adnum = a.attnum
 LEFT JOIN (domains d JOIN pg_catalog.pg_type b ON b.oid = d.base AND b.typtype <> 'd') ON d.oid = t.oid
 LEFT JOIN (
     SELECT i.indrelid, k.attnum, bool_or(i.indisprimary) AS is_primary,
@@ -55,11 +54,23 @@ LEFT JOIN (
 WHERE a.attrelid = ANY ($1) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum";
 
+// Which table refers to which; of keys of one column, with what to what. A partition's are those of its table.
+const REFERENCES: &str = "\
+SELECT k.conrelid, k.confrelid, a.attname::text, b.attname::text
+FROM pg_catalog.pg_constraint k
+LEFT JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND k.conkey = ARRAY[a.attnum]
+LEFT JOIN pg_catalog.pg_attribute b ON b.attrelid = k.confrelid AND k.confkey = ARRAY[b.attnum]
+WHERE k.contype = 'f' AND k.conparentid = 0
+ORDER BY k.conrelid, k.conkey";
+
+// Our sessions have a time zone of their own; `reset_val` is that of everybody else.
+const SERVER: &str = "\
+SELECT current_database()::text, (SELECT reset_val FROM pg_catalog.pg_settings WHERE name = 'TimeZone')";
+
 pub(super) async fn read(url: &str) -> Result<Catalogue, SourceError> {
     let session = open(url, None).await?;
     let failed = |error: tokio_postgres::Error| SourceError::Failed(error_text(&error));
-    let name =
-        session.client().query_one("SELECT current_database()::text", &[]).await.map_err(failed)?.get(0);
+    let server = session.client().query_one(SERVER, &[]).await.map_err(failed)?;
     let path = session.names.schemas.clone();
     let tables = session.client().query_typed(TABLES, &[(&path, Type::TEXT)]).await.map_err(failed)?;
     let oids: Vec<u32> = tables.iter().map(|row| row.get(0)).collect();
@@ -67,24 +78,53 @@ pub(super) async fn read(url: &str) -> Result<Catalogue, SourceError> {
     for row in session.client().query(COLUMNS, &[&oids]).await.map_err(failed)? {
         columns.entry(row.get(0)).or_default().push(column(&row));
     }
+    let keys = session.client().query(REFERENCES, &[]).await.map_err(failed)?;
     session.finish().await;
+    let name = |row: &tokio_postgres::Row| TableName::new(Some(row.get(1)), row.get(2));
+    let names: HashMap<u32, TableName> = tables.iter().map(|row| (row.get(0), name(row))).collect();
+    let mut references = references(&keys, &names);
+    let referring: HashSet<(u32, u32)> = keys.iter().map(|row| (row.get(1), row.get(0))).collect();
+    let mut referred: HashMap<u32, usize> = HashMap::new();
+    for (to, _) in referring.iter().filter(|(to, from)| to != from) {
+        *referred.entry(*to).or_default() += 1;
+    }
     let tables = tables.iter().map(|row| {
-        let rows: f64 = row.get(4);
-        let mut columns = columns.remove(&row.get::<_, u32>(0)).unwrap_or_default();
+        let (oid, rows): (u32, f64) = (row.get(0), row.get(4));
+        let mut columns = columns.remove(&oid).unwrap_or_default();
         if !row.get::<_, bool>(6) {
             columns.iter_mut().for_each(|column| column.is_readable = false);
         }
         Table {
-            name: TableName::new(Some(row.get(1)), row.get(2)),
+            name: name(row),
             is_view: row.get(3),
             rows: (rows > 0.0).then_some(rows as u64),
-            referenced_by: usize::try_from(row.get::<_, i64>(7)).unwrap_or(0),
+            referenced_by: referred.get(&oid).copied().unwrap_or(0),
+            references: references.remove(&oid).unwrap_or_default(),
             has_row_security: row.get(5),
-            is_found_by_name: row.get(8),
+            is_found_by_name: row.get(7),
             columns,
         }
     });
-    Ok(Catalogue { database: Database::Postgres, name: Some(name), tables: tables.collect() })
+    Ok(Catalogue {
+        database: Database::Postgres,
+        name: Some(server.get(0)),
+        time_zone: server.get(1),
+        tables: tables.collect(),
+    })
+}
+
+/// The foreign keys of each table, of those that have one column and lead to a table that is listed.
+fn references(keys: &[tokio_postgres::Row], names: &HashMap<u32, TableName>) -> HashMap<u32, Vec<Reference>> {
+    let mut references: HashMap<u32, Vec<Reference>> = HashMap::new();
+    for key in keys {
+        let (Some(column), Some(to), Some(table)) =
+            (key.get(2), key.get(3), names.get(&key.get::<_, u32>(1)))
+        else {
+            continue;
+        };
+        references.entry(key.get(0)).or_default().push(Reference { column, table: table.clone(), to });
+    }
+    references
 }
 
 /// What is selected is looked up as in an export.
@@ -120,6 +160,7 @@ fn column(row: &tokio_postgres::Row) -> Column {
         is_unique: row.get(6),
         is_indexed: row.get(7),
         is_readable: row.get(8),
+        default: row.get(9),
     }
 }
 

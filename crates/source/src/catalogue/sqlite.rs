@@ -1,11 +1,11 @@
 //! The catalogue of a SQLite file, from its table-valued pragmas (SQLite manual, "PRAGMA functions").
 
-use super::{Catalogue, Column, ColumnKind, Database, Row, TIMEOUT, Table};
+use super::{Catalogue, Column, ColumnKind, Database, Reference, Row, TIMEOUT, Table};
 use crate::sqlite::{error_text, open_read_only, unreadable_text};
 use crate::{SourceError, TableName, quote};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, OptionalExtension};
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 
 // Virtual tables and the shadow tables behind them hold indexes, not users.
@@ -15,7 +15,12 @@ WHERE schema = 'main' AND type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_
 ORDER BY name";
 
 // Hidden are 1 (of a virtual table), 2 and 3 (generated, which can be selected).
-const COLUMNS: &str = "SELECT name, type, \"notnull\", pk FROM pragma_table_xinfo(?1) WHERE hidden <> 1";
+const COLUMNS: &str =
+    "SELECT name, type, \"notnull\", pk, dflt_value FROM pragma_table_xinfo(?1) WHERE hidden <> 1";
+
+// A key that does not say to what leads to the primary key.
+const REFERENCES: &str = "\
+SELECT \"from\", \"table\", \"to\", count(*) FROM pragma_foreign_key_list(?1) GROUP BY id ORDER BY id";
 
 const INDEXED: &str = "\
 SELECT i.name, l.\"unique\" AND (SELECT count(*) FROM pragma_index_info(l.name)) = 1
@@ -25,7 +30,7 @@ WHERE NOT l.partial AND i.seqno = 0 AND i.name IS NOT NULL";
 pub(super) async fn read(path: PathBuf) -> Result<Catalogue, SourceError> {
     blocking(path, |connection| {
         let tables = tables(connection)?;
-        Ok(Catalogue { database: Database::Sqlite, name: None, tables })
+        Ok(Catalogue { database: Database::Sqlite, name: None, time_zone: None, tables })
     })
     .await
 }
@@ -83,35 +88,62 @@ fn tables(connection: &Connection) -> rusqlite::Result<Vec<Table>> {
     let found = statement
         .query_map([], |row| Ok((row.get::<_, String>(0)?, row.get(1)?, row.get(2)?)))?
         .collect::<Result<Vec<(String, bool, bool)>, _>>()?;
-    let mut referring: HashMap<String, usize> = HashMap::new();
-    for (name, ..) in &found {
-        for referred in references(connection, name)? {
-            *referring.entry(referred.to_lowercase()).or_default() += 1;
-        }
-    }
-    found
-        .into_iter()
-        .map(|(name, is_view, without_rowid)| {
-            let rows = match statistics.get(&name) {
-                Some(rows) => Some(*rows),
-                None if is_view || without_rowid => None,
-                None => last_rowid(connection, &name),
-            };
-            Ok(Table {
-                columns: match columns(connection, &name) {
-                    // A view over what is gone, or with text in double quotes, cannot be read; the tables can.
-                    Err(_) if is_view => Vec::new(),
-                    columns => columns?,
-                },
-                rows,
-                referenced_by: referring.get(&name.to_lowercase()).copied().unwrap_or(0),
-                has_row_security: false,
-                is_found_by_name: true,
-                is_view,
-                name: TableName::new(None, name),
-            })
+    let table = |(name, is_view, without_rowid): (String, bool, bool)| {
+        let rows = match statistics.get(&name) {
+            Some(rows) => Some(*rows),
+            None if is_view || without_rowid => None,
+            None => last_rowid(connection, &name),
+        };
+        Ok(Table {
+            columns: match columns(connection, &name) {
+                // A view over what is gone, or with text in double quotes, cannot be read; the tables can.
+                Err(_) if is_view => Vec::new(),
+                columns => columns?,
+            },
+            rows,
+            referenced_by: 0,
+            references: Vec::new(),
+            has_row_security: false,
+            is_found_by_name: true,
+            is_view,
+            name: TableName::new(None, name),
         })
-        .collect()
+    };
+    let mut tables = found.into_iter().map(table).collect::<rusqlite::Result<Vec<_>>>()?;
+    add_references(connection, &mut tables)?;
+    Ok(tables)
+}
+
+/// Adds which table refers to which.
+fn add_references(connection: &Connection, tables: &mut [Table]) -> rusqlite::Result<()> {
+    let places: HashMap<String, usize> =
+        tables.iter().enumerate().map(|(at, table)| (table.name.name().to_lowercase(), at)).collect();
+    let mut statement = connection.prepare(REFERENCES)?;
+    for from in 0..tables.len() {
+        let keys = statement
+            .query_map([tables[from].name.name()], |row| {
+                Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?))
+            })?
+            .collect::<Result<Vec<(String, String, Option<String>, i64)>, _>>()?;
+        let mut referred = HashSet::new();
+        for (column, table, to, columns) in keys {
+            // A name of a table or a column may stand there in another case, or be nobody's.
+            let Some(at) = places.get(&table.to_lowercase()).copied() else { continue };
+            referred.insert(at);
+            let is_meant = |column: &&Column| match &to {
+                Some(to) => column.name.eq_ignore_ascii_case(to),
+                None => column.in_primary_key,
+            };
+            let to = tables[at].columns.iter().find(is_meant).map(|column| column.name.clone());
+            let own = tables[from].columns.iter().find(|own| own.name.eq_ignore_ascii_case(&column));
+            let (Some(to), Some(own), 1) = (to, own, columns) else { continue };
+            let reference = Reference { column: own.name.clone(), table: tables[at].name.clone(), to };
+            tables[from].references.push(reference);
+        }
+        referred.remove(&from);
+        referred.into_iter().for_each(|at| tables[at].referenced_by += 1);
+    }
+    Ok(())
 }
 
 fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>> {
@@ -135,6 +167,7 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>
                 is_indexed: own.peek().is_some() || place_in_key == 1,
                 is_unique: own.any(|(_, is_unique)| *is_unique),
                 is_readable: true,
+                default: row.get(4)?,
                 name,
             })
         })?
@@ -145,13 +178,6 @@ fn columns(connection: &Connection, table: &str) -> rusqlite::Result<Vec<Column>
         only.is_unique = true;
     }
     Ok(columns)
-}
-
-/// Other tables that this one refers to.
-fn references(connection: &Connection, table: &str) -> rusqlite::Result<Vec<String>> {
-    let mut statement = connection
-        .prepare("SELECT DISTINCT \"table\" FROM pragma_foreign_key_list(?1) WHERE \"table\" <> ?1")?;
-    statement.query_map([table], |row| row.get(0))?.collect()
 }
 
 /// What `ANALYZE` has counted, if it ever ran: the first number of each entry is the rows.
@@ -227,6 +253,8 @@ mod tests {
         let (links, people, users) = (&tables[0], &tables[1], &tables[2]);
         assert_eq!((users.rows, links.rows, people.rows), (Some(7), None, None));
         assert_eq!((users.referenced_by, people.is_view), (1, true));
+        let reference = Reference { column: "b".to_owned(), table: users.name.clone(), to: "id".to_owned() };
+        assert_eq!(links.references, [reference]);
 
         let of = |column: &Column| {
             (column.kind, column.is_nullable, column.in_primary_key, column.is_unique, column.is_indexed)

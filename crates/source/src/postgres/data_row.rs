@@ -1,7 +1,7 @@
 //! Reads a `DataRow` whose cells are in the binary format (PostgreSQL manual, section 55.7, and section 55.2.3 for the format).
 
 use super::text_times;
-use crate::TimestampEncoding;
+use crate::Mapping;
 use crate::odd_times::OddTime;
 use headcount_model::timestamp::Timestamp;
 use headcount_model::value::Value;
@@ -37,7 +37,7 @@ const DAY: i64 = 86_400_000_000;
 pub(super) fn read<'a>(
     mut rest: &'a [u8],
     wires: &[Wire],
-    timestamps: TimestampEncoding,
+    mapping: &Mapping,
     values: &mut [Value<'a>],
 ) -> Result<(), (usize, String)> {
     let broken = |at, problem: &str| (at, problem.to_owned());
@@ -56,7 +56,7 @@ pub(super) fn read<'a>(
         let cell = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length));
         let (cell, after) = cell.ok_or_else(|| broken(at, CUT))?;
         rest = after;
-        match decode(*wire, timestamps, cell) {
+        match decode(*wire, mapping, cell) {
             Ok(value) => values[at] = value,
             Err(problem) => misfit = misfit.or(Some((at, problem))),
         }
@@ -94,7 +94,7 @@ const CUT: &str = "the server sent a cut row";
 pub(super) const NOT_UTF8: &str = "this text is not valid UTF-8";
 
 #[inline]
-fn decode(wire: Wire, timestamps: TimestampEncoding, cell: &[u8]) -> Result<Value<'_>, &'static str> {
+fn decode<'a>(wire: Wire, mapping: &Mapping, cell: &'a [u8]) -> Result<Value<'a>, &'static str> {
     match wire {
         // A server may hold texts that it has never checked (PostgreSQL manual, section 24.3.1, `SQL_ASCII`).
         Wire::Text => Value::text(cell).ok_or(NOT_UTF8),
@@ -125,10 +125,10 @@ fn decode(wire: Wire, timestamps: TimestampEncoding, cell: &[u8]) -> Result<Valu
                 .ok_or("this date is infinite or not in the years 0000 to 9999")
         }
         Wire::Epoch => integer(cell)
-            .and_then(|integer| timestamps.of_integer(integer))
+            .and_then(|integer| mapping.timestamps.of_integer(integer))
             .map(Value::Timestamp)
             .ok_or("this integer is not a time in the years 0000 to 9999; see source.timestamps"),
-        Wire::TimeText => text_times::read(cell)
+        Wire::TimeText => text_times::read(cell, mapping)
             .map(Value::Timestamp)
             .ok_or("this text is not an ISO 8601 time in the years 0001 to 9999"),
         Wire::Number => Ok(Value::Number(cell)),
@@ -176,7 +176,7 @@ mod tests {
 
     fn read_one<'a>(row: &'a [u8], wires: &[Wire]) -> Result<Vec<Value<'a>>, usize> {
         let mut values = vec![Value::Null; wires.len()];
-        match read(row, wires, TimestampEncoding::Auto, &mut values) {
+        match read(row, wires, &Mapping::plain("users"), &mut values) {
             Ok(()) => Ok(values),
             Err((at, _)) => Err(at),
         }
@@ -197,7 +197,7 @@ mod tests {
     fn a_cell_that_does_not_fit_is_named_and_the_id_is_still_read() {
         let row = message(&[Some(&i64::MAX.to_be_bytes()), Some(b"x"), Some(&7_i64.to_be_bytes())]);
         let mut values = [Value::Null; 3];
-        let error = read(&row, &WIRES, TimestampEncoding::Auto, &mut values);
+        let error = read(&row, &WIRES, &Mapping::plain("users"), &mut values);
         assert_eq!(error.map_err(|(at, _)| at), Err(0));
         assert_eq!(values[2], Value::Int(7));
     }
@@ -233,7 +233,7 @@ mod tests {
             let wires: Vec<_> = row.iter().map(|(wire, _)| *wire).collect();
             let bytes: Vec<_> = row.iter().map(|(_, bytes)| bytes.as_deref()).collect();
             let alone = |(wire, bytes): (&Wire, &Option<&'_ [u8]>)| match bytes {
-                Some(bytes) => decode(*wire, TimestampEncoding::Auto, bytes).ok().map(|value| format!("{value:?}")),
+                Some(bytes) => decode(*wire, &Mapping::plain("users"), bytes).ok().map(|value| format!("{value:?}")),
                 None => Some(format!("{:?}", Value::Null)),
             };
             let expected: Option<Vec<_>> = wires.iter().zip(&bytes).map(alone).collect();

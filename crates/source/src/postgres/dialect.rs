@@ -46,6 +46,11 @@ impl PostgresDialect<'_> {
         format!("${}", self.texts.len())
     }
 
+    /// The zone of times that do not say theirs, as a literal; nothing where it is UTC.
+    fn zone(&self) -> Option<String> {
+        self.mapping.zone.as_ref()?.iana_name().map(|name| format!("'{}'", name.replace('\'', "''")))
+    }
+
     fn has_email(&mut self, email: &str) -> String {
         let (column, value) = (self.mapping.sql(&Column::EMAIL), self.parameter(email.to_owned()));
         let exact =
@@ -118,24 +123,34 @@ impl PostgresDialect<'_> {
 
     fn compare_time(&mut self, column: &Column, operator: &str, time: Timestamp) -> String {
         let name = self.mapping.sql(column);
-        let operator = format!("OPERATOR(pg_catalog.{operator})");
-        match self.types.of(column) {
-            ColumnType::Epoch => {
+        let quoted = format!("OPERATOR(pg_catalog.{operator})");
+        match (self.types.of(column), self.zone()) {
+            (ColumnType::Epoch, _) => {
                 let bound = self.mapping.timestamps.first_integer_from(time);
                 let bound = self.parameter(bound.to_string());
-                format!("{name} {operator} {bound}::pg_catalog.int8")
+                format!("{name} {quoted} {bound}::pg_catalog.int8")
             }
-            ColumnType::TimestampTz => {
+            (ColumnType::TimestampTz, _) => {
                 let time = self.parameter(time.to_string());
-                format!("{name} {operator} {time}::pg_catalog.timestamptz")
+                format!("{name} {quoted} {time}::pg_catalog.timestamptz")
             }
-            ColumnType::TimeText => {
+            (ColumnType::TimeText, zone) => {
                 let bound = self.parameter(time.to_string());
-                text_times::compared(&name, &operator, &bound)
+                text_times::compared(&name, &quoted, &bound, zone.as_deref())
+            }
+            (ColumnType::Timestamp, Some(zone)) => {
+                // A day earlier or later than the clocks of the zone show it, for an index; and exactly, as the export shows it.
+                let time = self.parameter(time.to_string());
+                let day = if operator == ">=" { "-" } else { "+" };
+                format!(
+                    "({name} {quoted} (({time}::pg_catalog.timestamptz AT TIME ZONE 'UTC') \
+                     OPERATOR(pg_catalog.{day}) '1 day'::pg_catalog.interval) \
+                     AND ({name} AT TIME ZONE {zone}) {quoted} {time}::pg_catalog.timestamptz)"
+                )
             }
             _ => {
                 let time = self.parameter(time.to_string());
-                format!("{name} {operator} ({time}::pg_catalog.timestamptz AT TIME ZONE 'UTC')")
+                format!("{name} {quoted} ({time}::pg_catalog.timestamptz AT TIME ZONE 'UTC')")
             }
         }
     }
@@ -154,6 +169,9 @@ impl Dialect for PostgresDialect<'_> {
                 return format!("CASE WHEN {sql} IS NOT NULL THEN pg_catalog.format('%s', {sql}) END");
             }
             Wire::Text | Wire::Number | Wire::TimeText => format!("{sql}::pg_catalog.text"),
+            Wire::Timestamp if column_type == ColumnType::Timestamp => {
+                return self.zone().map_or(sql.clone(), |zone| format!("({sql} AT TIME ZONE {zone})"));
+            }
             _ => return sql,
         };
         match &self.ids {

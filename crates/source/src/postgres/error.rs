@@ -10,6 +10,13 @@ pub(crate) fn mismatch(error: &tokio_postgres::Error) -> SourceError {
     }
 }
 
+/// Whether a server does not know what we ask, as those that only speak PostgreSQL's protocol may: its syntax (42601), a function
+/// (42883), a setting (42704), an option (22023), a column of a catalogue (42703), a table of it (42P01), or all of it (0A000).
+pub(super) fn is_unknown_to_server(error: &tokio_postgres::Error) -> bool {
+    const UNKNOWN: [&str; 7] = ["42601", "42883", "42704", "22023", "42703", "42P01", "0A000"];
+    error.code().is_some_and(|code| UNKNOWN.contains(&code.code()))
+}
+
 /// Starts a message that a statement of ours raises itself, see [`error_text`].
 pub(super) const OURS: &str = "headcount: ";
 

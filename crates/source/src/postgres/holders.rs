@@ -86,7 +86,10 @@ pub(super) async fn were_here(session: &Session, mapping: &Mapping) -> Result<()
 /// What other servers hold of what the transaction has looked at.
 pub(super) async fn elsewhere(session: &Session) -> Result<Elsewhere, SourceError> {
     let named = async |has_any: bool, select: &str| -> Result<Vec<String>, SourceError> {
-        let rows = if has_any { ask(session, select, &[]).await? } else { Vec::new() };
+        let rows = match has_any {
+            true => ask(session, select, &[]).await.map_err(|error| mismatch(&error))?,
+            false => Vec::new(),
+        };
         Ok(rows.iter().map(|row| row.get(0)).collect())
     };
     Ok(Elsewhere {
@@ -106,7 +109,7 @@ pub(super) enum Held {
 }
 
 /// Looks at what holds the rows of a table. What was looked at in the transaction tells what a view reads.
-pub(super) async fn held(session: &Session, table: &str) -> Result<Held, SourceError> {
+pub(super) async fn held(session: &Session, table: &str) -> Result<Held, tokio_postgres::Error> {
     let rows = ask(session, HELD, &[(&table, Type::TEXT)]).await?;
     let Some(row) = rows.first() else { return Ok(Held::Unknown) };
     let (is_tree, reads_trees) = (row.get::<_, bool>(0), row.get::<_, bool>(1));
@@ -122,7 +125,7 @@ async fn ask(
     session: &Session,
     select: &str,
     parameters: &[(&(dyn ToSql + Sync), Type)],
-) -> Result<Vec<Row>, SourceError> {
+) -> Result<Vec<Row>, tokio_postgres::Error> {
     let sql = format!("{READ}{select}");
-    session.ask(&sql, parameters).await.map_err(|error| mismatch(&error))
+    session.ask(&sql, parameters).await
 }

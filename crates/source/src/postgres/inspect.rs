@@ -2,7 +2,7 @@
 
 use super::answer::Cell;
 use super::collations;
-use super::error::{error_text, mismatch};
+use super::error::{error_text, is_unknown_to_server, mismatch};
 use super::holders::{self, Held};
 use super::session::Session;
 use super::{PostgresSource, Query};
@@ -20,17 +20,38 @@ impl PostgresSource {
     pub(crate) async fn estimate(&self, asked: &Plan) -> Result<Estimate, SourceError> {
         let mut session = self.connector.open().await?;
         let query = self.prepare(&mut session, asked).await?;
-        let plan = explain(session.client(), &query).await?;
-        let rows = self.estimated_rows(&session, asked, &query, &plan).await?;
+        match self.estimate_in(&session, asked, &query).await {
+            Ok(estimate) => {
+                session.finish().await;
+                Ok(estimate)
+            }
+            // It is advice: a server that has no words for it can still export. Its transaction answers nothing more.
+            Err(error) if is_unknown_to_server(&error) => Ok(Estimate::UNKNOWN),
+            Err(error) => Err(mismatch(&error)),
+        }
+    }
+
+    async fn estimate_in(
+        &self,
+        session: &Session,
+        asked: &Plan,
+        query: &Query,
+    ) -> Result<Estimate, tokio_postgres::Error> {
+        let plan = explain(session.client(), query).await?;
+        let rows = self.estimated_rows(session, asked, query, &plan).await?;
         let mut sorts = any_node(&plan, &is_sort);
         if sorts {
             // A small table is sorted though there is an index. Whether it has to be shows where sorting is discouraged.
-            let discourage = "SET LOCAL enable_sort = off";
-            session.client().batch_execute(discourage).await.map_err(|error| mismatch(&error))?;
-            sorts = any_node(&explain(session.client(), &query).await?, &is_sort);
+            session.client().batch_execute("SET LOCAL enable_sort = off").await?;
+            sorts = any_node(&explain(session.client(), query).await?, &is_sort);
         }
-        session.finish().await;
-        Ok(Estimate { rows, uses_index: any_node(&plan, &|node| node.get("Index Cond").is_some()), sorts })
+        // A plan in words of its own says nothing of either.
+        let is_known = plan["Node Type"].is_string();
+        Ok(Estimate {
+            rows,
+            uses_index: is_known.then(|| any_node(&plan, &|node| node.get("Index Cond").is_some())),
+            sorts: is_known.then_some(sorts),
+        })
     }
 
     /// How many rows a plan gives; `None` where there is no telling: what other servers hold nobody counts here, and of a table
@@ -41,7 +62,7 @@ impl PostgresSource {
         asked: &Plan,
         query: &Query,
         plan: &Value,
-    ) -> Result<Option<u64>, SourceError> {
+    ) -> Result<Option<u64>, tokio_postgres::Error> {
         if !query.elsewhere.is_empty() {
             return Ok(None);
         }
@@ -145,11 +166,14 @@ const READABLE: &str = "
      ORDER BY attnum";
 
 /// The top node of the plan of a query.
-async fn explain(client: &Client, query: &Query) -> Result<Value, SourceError> {
+///
+/// # Errors
+///
+/// The server's. One that answers in another format tells nothing.
+async fn explain(client: &Client, query: &Query) -> Result<Value, tokio_postgres::Error> {
     let rows = query.explain(client, "FORMAT JSON").await?;
     let json = rows.first().and_then(|row| row.try_get(0).ok()).map_or(&[][..], |Cell(json)| json);
-    let mut explained: Value = serde_json::from_slice(json)
-        .map_err(|error| SourceError::Failed(format!("EXPLAIN cannot be read: {error}")))?;
+    let mut explained: Value = serde_json::from_slice(json).unwrap_or_default();
     Ok(explained.pointer_mut("/0/Plan").map(Value::take).unwrap_or_default())
 }
 

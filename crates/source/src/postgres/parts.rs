@@ -198,7 +198,7 @@ impl<P: Parts> Shared<P> {
             snapshot.is_seen_by(&session),
             async { client.prepare(&self.query.probe).await.map_err(|error| mismatch(&error)) },
             // Planning it locks what the probe does not: the indexes.
-            self.query.explain(client, "FORMAT TEXT"),
+            async { self.query.explain(client, "FORMAT TEXT").await.map_err(|error| mismatch(&error)) },
         )?;
         if !is_seen {
             return Err(SourceError::Unreachable("another server answered".to_owned()));

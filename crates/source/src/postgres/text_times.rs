@@ -1,5 +1,6 @@
 //! Times as text. What a filter takes for one and what an export shows as one are the same texts.
 
+use crate::Mapping;
 use headcount_model::timestamp::Timestamp;
 
 /// The last two digits of a year that has a leap day, and the first two of a century that has one; but for the year 0.
@@ -44,18 +45,28 @@ const ISO_TIME: &str = concat!(
 const FINER_DIGITS: &str = r"(:60|\.\d{6})\.?\d+";
 const ZONE_NAME: &str = r"( [+-]\d\d(:?\d\d)?) .*$";
 
+/// A time of day without a zone: what the server would take for one of the session's.
+const ZONELESS: &str = r"^\d{4}-\d\d-\d\d[Tt ][\d:.]+$";
+
 /// Reads a cell.
-pub(super) fn read(cell: &[u8]) -> Option<Timestamp> {
+pub(super) fn read(cell: &[u8], mapping: &Mapping) -> Option<Timestamp> {
     // PostgreSQL has no year 0.
-    Some(cell).filter(|cell| !cell.starts_with(b"0000")).and_then(Timestamp::parse_database_text)
+    Some(cell).filter(|cell| !cell.starts_with(b"0000")).and_then(|cell| mapping.time_of_text(cell))
 }
 
 /// The condition that the time in a text compares with a bound, or cannot be shown.
-pub(super) fn compared(text: &str, operator: &str, bound: &str) -> String {
+pub(super) fn compared(text: &str, operator: &str, bound: &str, zone: Option<&str>) -> String {
     // Whatever its own collation takes for digits and letters.
     let cell = format!("{text}::pg_catalog.text COLLATE pg_catalog.\"C\"");
     let time = format!("pg_catalog.regexp_replace({cell}, '{ZONE_NAME}', '\\1')");
-    let time = format!("pg_catalog.regexp_replace({time}, '{FINER_DIGITS}', '\\1')::pg_catalog.timestamptz");
+    let bare = format!("pg_catalog.regexp_replace({time}, '{FINER_DIGITS}', '\\1')");
+    let time = match zone {
+        None => format!("{bare}::pg_catalog.timestamptz"),
+        Some(zone) => format!(
+            "CASE WHEN {cell} OPERATOR(pg_catalog.~) '{ZONELESS}' \
+             THEN {bare}::pg_catalog.timestamp AT TIME ZONE {zone} ELSE {bare}::pg_catalog.timestamptz END"
+        ),
+    };
     // An offset may lead into the year 10000.
     let beyond = format!(
         "{cell} OPERATOR(pg_catalog.~~) '9999-12-31%' \

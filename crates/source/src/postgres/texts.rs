@@ -77,7 +77,7 @@ impl PostgresSource {
     fn last_id(&self, query: &Query, block: &Bytes) -> Option<String> {
         let mut values = vec![Value::Null; query.wires.len()];
         let row = answer::rows(block).last()?;
-        data_row::read(row, &query.wires, self.mapping.timestamps, &mut values).ok()?;
+        data_row::read(row, &query.wires, &self.mapping, &mut values).ok()?;
         values.get(query.selection.id_at()).map(id_text)
     }
 }

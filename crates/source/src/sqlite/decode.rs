@@ -3,7 +3,7 @@
 use super::ids::Ids;
 use crate::Database;
 use crate::odd_times::OddTime;
-use crate::{IdKind, Mapping, TimestampEncoding, parse_uuid};
+use crate::{IdKind, Mapping, parse_uuid};
 use headcount_model::plan::{Kind, discreet};
 use headcount_model::timestamp::Timestamp;
 use headcount_model::value::Value;
@@ -17,7 +17,7 @@ use rusqlite::types::ValueRef;
 pub(super) fn decode<'a>(
     kind: Kind,
     ids: Ids,
-    timestamps: TimestampEncoding,
+    mapping: &Mapping,
     cell: ValueRef<'a>,
     value: &mut Value<'a>,
 ) -> Result<(), &'static str> {
@@ -53,17 +53,17 @@ pub(super) fn decode<'a>(
             Value::PrintedTimestamp(text)
         }
         (Kind::Timestamp, cell) => {
-            Value::Timestamp(timestamp(cell, timestamps).ok_or_else(|| timestamps.expected())?)
+            Value::Timestamp(timestamp(cell, mapping).ok_or_else(|| mapping.timestamps.expected())?)
         }
     };
     Ok(())
 }
 
-/// Text as [`Timestamp::parse_database_text`] reads it, or an integer in the table's unit.
-pub(super) fn timestamp(cell: ValueRef<'_>, timestamps: TimestampEncoding) -> Option<Timestamp> {
+/// Text as [`Timestamp::parse_database_text`] reads it, in the table's zone, or an integer in its unit.
+pub(super) fn timestamp(cell: ValueRef<'_>, mapping: &Mapping) -> Option<Timestamp> {
     match cell {
-        ValueRef::Text(text) => Timestamp::parse_database_text(text),
-        ValueRef::Integer(integer) => timestamps.of_integer(integer),
+        ValueRef::Text(text) => mapping.time_of_text(text),
+        ValueRef::Integer(integer) => mapping.timestamps.of_integer(integer),
         _ => None,
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn add_micros_function(connection: &Connection, mapping: &Mapping) ->
         FunctionFlags::SQLITE_UTF8 | FunctionFlags::SQLITE_DETERMINISTIC | FunctionFlags::SQLITE_DIRECTONLY;
     connection.create_scalar_function(MICROS_FUNCTION, 3, flags, move |context| match context.get_raw(0) {
         ValueRef::Null => Ok(None),
-        cell => timestamp(cell, mapping.timestamps).map(|time| Some(time.micros())).ok_or_else(|| {
+        cell => timestamp(cell, &mapping).map(|time| Some(time.micros())).ok_or_else(|| {
             let column: String = context.get(1).unwrap_or_default();
             let id = shown_id(context.get_raw(2));
             let problem = misfit(cell, mapping.timestamps.expected()) + &time_remedy(cell, &mapping, &column);

@@ -21,8 +21,8 @@ impl SqliteSource {
         let explained = explained.await?;
         Ok(Estimate {
             rows: tokio::time::timeout(COUNT_TIMEOUT, self.count(plan)).await.ok().and_then(Result::ok),
-            uses_index: explained.uses_index(),
-            sorts: explained.sorts(),
+            uses_index: Some(explained.uses_index()),
+            sorts: Some(explained.sorts()),
         })
     }
 

@@ -141,7 +141,7 @@ impl Pusher {
         let query = &*self.query;
         let mut values = [Value::Null; CELLS];
         for (at, (kind, value)) in query.kinds.iter().zip(&mut values).enumerate() {
-            decode(*kind, query.ids, query.timestamps, cell(at), value)
+            decode(*kind, query.ids, &query.mapping, cell(at), value)
                 .map_err(|expected| self.misfit(at, expected, &cell))?;
         }
         sink.row(&values[..query.selection.shown()]).map_err(|misfit| self.unwritable(*misfit, &cell))?;

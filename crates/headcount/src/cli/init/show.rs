@@ -35,6 +35,9 @@ pub(super) fn proposal(proposal: &Proposal, rows: &[Row]) {
             }
             Origin::Nothing => tell!("  {field:10}  -  ({reason})"),
         }
+        for hint in &mapped.hints {
+            tell!("  {:10}  {} {}", "", hint.comment, hint.sql);
+        }
     }
     sample(proposal, rows);
     if !proposal.left_alone.is_empty() {

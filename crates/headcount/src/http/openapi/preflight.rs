@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 /// What `preflight=true` answers.
 pub(super) fn schema() -> Value {
-    let truth = |description: &str| json!({"type": "boolean", "description": description});
+    let truth = |description: &str| json!({"type": ["boolean", "null"], "description": description});
     json!({
         "type": "object",
         "required": [
@@ -32,8 +32,8 @@ pub(super) fn schema() -> Value {
             "filters": {"type": "object", "description": "What the audit keeps of the parameters."},
             "estimated_rows": maybe_count("Null where the database cannot tell in time."),
             "estimated_bytes": maybe_count("Uncompressed, from the length of the first rows of the table."),
-            "uses_index": truth("Whether an index finds the rows, so that not all of them are looked at."),
-            "sorts": truth("Whether no index has the order of the ids: the first byte comes after the last row is read."),
+            "uses_index": truth("Whether an index finds the rows, so that not all of them are looked at. Null where the database does not tell."),
+            "sorts": truth("Whether no index has the order of the ids: the first byte comes after the last row is read. Null where the database does not tell."),
         },
     })
 }
@@ -65,8 +65,8 @@ mod tests {
             filters: serde_json::Map::new(),
             estimated_rows: None,
             estimated_bytes: None,
-            uses_index: true,
-            sorts: false,
+            uses_index: Some(true),
+            sorts: Some(false),
         };
         let preflight = serde_json::to_value(preflight).expect("JSON");
         assert_documents(&schema(), &preflight);

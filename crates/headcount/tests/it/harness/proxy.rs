@@ -22,6 +22,8 @@ struct Shared {
     is_shut: AtomicBool,
     /// The row of PostgreSQL in which this stands is not forwarded.
     lost: Mutex<Option<&'static str>>,
+    /// Words of clients that the server does not know.
+    unknown: Mutex<&'static [&'static str]>,
     open: Mutex<Vec<TcpStream>>,
 }
 
@@ -35,6 +37,7 @@ impl Proxy {
             silent: AtomicUsize::new(0),
             is_shut: AtomicBool::new(false),
             lost: Mutex::default(),
+            unknown: Mutex::default(),
             open: Mutex::default(),
         });
         let proxy = Self { port: listener.local_addr().unwrap().port(), shared: Arc::clone(&shared) };
@@ -79,6 +82,12 @@ impl Proxy {
         *self.shared.lost.lock().unwrap() = Some(text);
     }
 
+    /// Makes the server one that does not know these words of SQL, on connections that are made from now on and not encrypted: what
+    /// clients write of them is misspelt.
+    pub(crate) fn make_unknown(&self, words: &'static [&'static str]) {
+        *self.shared.unknown.lock().unwrap() = words;
+    }
+
     /// Forwards again. What it kept while it was silent goes on its way late.
     pub(crate) fn open_again(&self) {
         self.shared.is_shut.store(false, Ordering::SeqCst);
@@ -93,16 +102,23 @@ impl Shared {
         }
         let Ok(server) = TcpStream::connect(self.server) else { return };
         let number = self.made.fetch_add(1, Ordering::SeqCst);
-        let lost = *self.lost.lock().unwrap();
-        for (from, to, lost) in [(client, &server, None), (&server, client, lost)] {
+        let (lost, unknown) = (*self.lost.lock().unwrap(), *self.unknown.lock().unwrap());
+        for (from, to, lost, unknown) in [(client, &server, None, unknown), (&server, client, lost, &[])] {
             let (from, to, shared) = (from.try_clone().unwrap(), to.try_clone().unwrap(), Arc::clone(self));
             from.set_read_timeout(Some(Duration::from_millis(50))).unwrap();
             self.open.lock().unwrap().push(from.try_clone().unwrap());
-            std::thread::spawn(move || shared.forward(number, from, to, lost));
+            std::thread::spawn(move || shared.forward(number, from, to, lost, unknown));
         }
     }
 
-    fn forward(&self, number: usize, mut from: TcpStream, mut to: TcpStream, lost: Option<&str>) {
+    fn forward(
+        &self,
+        number: usize,
+        mut from: TcpStream,
+        mut to: TcpStream,
+        lost: Option<&str>,
+        unknown: &[&str],
+    ) {
         let mut bytes = [0; 16 * 1024];
         let mut unsent = Vec::new();
         loop {
@@ -113,6 +129,7 @@ impl Shared {
             match read {
                 Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => {}
                 Ok(n) if n > 0 => {
+                    unknown.iter().for_each(|word| misspell(word, &mut bytes[..n]));
                     unsent.extend(&bytes[..n]);
                     let passed = match lost {
                         None => std::mem::take(&mut unsent),
@@ -127,6 +144,15 @@ impl Shared {
         }
         let _ = to.shutdown(Shutdown::Both);
         let _ = from.shutdown(Shutdown::Both);
+    }
+}
+
+/// Changes the last letter of a word wherever it stands, so that messages stay as long as they are.
+fn misspell(word: &str, bytes: &mut [u8]) {
+    for start in 0..=bytes.len().saturating_sub(word.len()) {
+        if bytes[start..].starts_with(word.as_bytes()) {
+            bytes[start + word.len() - 1] = b'X';
+        }
     }
 }
 

@@ -1,0 +1,153 @@
+//! Whether somebody is active: whatever says that somebody is not counts, and all of it together.
+
+use super::flags::{self, Sign};
+use super::{Found, names, words};
+use crate::{Confidence, Subject, Suggestion};
+use headcount_source::catalogue::{Column, ColumnKind};
+use headcount_source::quote;
+
+pub(super) fn is_active(subject: Subject<'_>) -> Option<Found> {
+    let mut signs = Vec::new();
+    let mut hints = Vec::new();
+    for (list, read) in READERS {
+        for column in in_order(subject, list) {
+            if signs.iter().any(|sign: &Sign<'_>| sign.column.name == column.name) {
+                continue;
+            }
+            signs.extend(read(subject, column));
+        }
+    }
+    for column in in_order(subject, names::STATUS) {
+        let is_read = signs.iter().any(|sign: &Sign<'_>| sign.column.name == column.name);
+        hints.extend(unread(subject, column).filter(|_| !is_read));
+    }
+    // What would leave nobody active is not meant so, such as a confirmation that is never asked for.
+    let is_borne_out = |sign: &Sign<'_>| !names_everybody_inactive(subject, sign.column);
+    let (kept, dropped): (Vec<_>, Vec<_>) = signs.into_iter().partition(is_borne_out);
+    hints.extend(dropped.iter().map(|sign| Suggestion {
+        comment: format!("{} says so of nobody in the sample. If it counts, join:", sign.column.name),
+        sql: sign.sql.clone(),
+    }));
+    match joined(&kept) {
+        Some(mut found) => {
+            if !hints.is_empty() {
+                found.confidence = found.confidence.min(Confidence::Medium);
+            }
+            Some(found.with_hints(hints))
+        }
+        None => Found::hints_only("no column says it in a way that could be read", hints),
+    }
+}
+
+type Reader = for<'a> fn(Subject<'a>, &'a Column) -> Option<Sign<'a>>;
+
+/// The lists of names, each with how a column of it is read.
+const READERS: [(&[&str], Reader); 6] = [
+    (names::ACTIVE, flags::yes),
+    (names::STATUS, state),
+    (names::INACTIVE, flags::no),
+    (names::INACTIVE_TIMES, |subject, column| {
+        let is_flag_name = names::rank(&column.name, subject.table, names::INACTIVE).is_some();
+        flags::never(subject, column, is_flag_name)
+    }),
+    (names::CONFIRMED, flags::yes),
+    (names::CONFIRMED, flags::once),
+];
+
+/// The columns of a list, in its order.
+pub(super) fn in_order<'a>(subject: Subject<'a>, list: &[&str]) -> impl Iterator<Item = &'a Column> {
+    let ranked =
+        subject.usable().filter_map(|column| Some((names::rank(&column.name, subject.table, list)?, column)));
+    let mut ranked: Vec<_> = ranked.collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().map(|(_, column)| column)
+}
+
+/// A state out of a few: those that say "active", or, if none does, all but those that say something else.
+fn state<'a>(subject: Subject<'a>, column: &'a Column) -> Option<Sign<'a>> {
+    if !matches!(column.kind, ColumnKind::Text | ColumnKind::Enum) {
+        return None;
+    }
+    let values = flags::values(subject, column);
+    let active: Vec<_> = values.iter().copied().filter(|value| words::is_active(value)).collect();
+    let inactive: Vec<_> = values.iter().copied().filter(|value| words::is_inactive(value)).collect();
+    let text = flags::as_text(subject, column);
+    let is_sure = column.kind == ColumnKind::Enum && !active.is_empty();
+    let sql = match (&active[..], &inactive[..]) {
+        ([], []) => return None,
+        ([], inactive) => format!("coalesce({text}, '') NOT IN ({})", flags::list(inactive)),
+        (active, _) if flags::may_be_null(subject, column) => {
+            format!("coalesce({text}, '') {}", flags::one_of(active))
+        }
+        (active, _) => format!("{text} {}", flags::one_of(active)),
+    };
+    let others: Vec<_> =
+        values.iter().copied().filter(|value| !active.contains(value) && !inactive.contains(value)).collect();
+    let mut by = match column.kind {
+        ColumnKind::Enum => "its name, and the values of its type".to_owned(),
+        _ => "its name, and the words in the sample".to_owned(),
+    };
+    if !others.is_empty() {
+        by.push_str(&format!("; there are {}, too", others.join(", ")));
+    }
+    let says = if active.is_empty() {
+        format!("no other {}", column.name)
+    } else {
+        format!("{} {}", column.name, active.join(" or "))
+    };
+    Some(Sign { column, sql, is_plain: false, is_but_for_null: false, is_sure, says, by })
+}
+
+/// What a column may mean that holds numbers, or words that nobody knows.
+fn unread(subject: Subject<'_>, column: &Column) -> Option<Suggestion> {
+    let values = flags::values(subject, column);
+    let first = values.iter().next()?;
+    let example = match column.kind {
+        ColumnKind::Integer => format!("{} = {first}", quote(&column.name)),
+        ColumnKind::Text | ColumnKind::Enum if values.len() > 1 => {
+            format!("{} = {}", flags::as_text(subject, column), flags::literal(first))
+        }
+        _ => return None,
+    };
+    let values = values.into_iter().collect::<Vec<_>>().join(", ");
+    Some(Suggestion {
+        comment: format!("{} holds {values}, and may say who is active; for example:", column.name),
+        sql: example,
+    })
+}
+
+/// Whether every row of the sample is one of those that a column says are not active; one row alone says nothing.
+fn names_everybody_inactive(subject: Subject<'_>, column: &Column) -> bool {
+    let is_positive = [names::ACTIVE, names::CONFIRMED]
+        .iter()
+        .any(|list| names::rank(&column.name, subject.table, list).is_some());
+    let says_no = |cell: Option<&str>| cell.is_none_or(|cell| cell.is_empty() || words::is_no(cell));
+    let cells = subject.samples.cells(&column.name);
+    cells.len() > 1
+        && cells.iter().map(Option::as_deref).all(|cell| says_no(cell) == is_positive)
+        && !matches!(column.kind, ColumnKind::Enum)
+        && names::rank(&column.name, subject.table, names::STATUS).is_none()
+}
+
+fn joined(signs: &[Sign<'_>]) -> Option<Found> {
+    let all_sure = signs.iter().all(|sign| sign.is_sure);
+    let confidence = if all_sure { Confidence::High } else { Confidence::Medium };
+    match signs {
+        [] => None,
+        [sign] if sign.says == sign.column.name => Some(Found::sign(sign)),
+        [sign] => Some(Found::sql(sign.sql.clone(), confidence, format!("{}: {}", sign.says, sign.by))),
+        _ => {
+            let sql: Vec<_> = signs.iter().map(condition).collect();
+            let says: Vec<_> = signs.iter().map(|sign| sign.says.as_str()).collect();
+            Some(Found::sql(sql.join(" AND "), confidence, says.join(", ")))
+        }
+    }
+}
+
+/// A sign as a condition: an integer is none in PostgreSQL.
+fn condition(sign: &Sign<'_>) -> String {
+    match sign.column.kind {
+        ColumnKind::Integer if sign.is_plain => format!("{} = 1", sign.sql),
+        _ => sign.sql.clone(),
+    }
+}

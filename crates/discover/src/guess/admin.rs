@@ -1,0 +1,165 @@
+//! Whether somebody is an administrator: by a flag, by a word out of a few, or by a role in another table.
+
+use super::active::in_order;
+use super::{Found, flags, names, roles, words};
+use crate::{Confidence, Subject, Suggestion};
+use headcount_source::catalogue::{Column, ColumnKind, Database};
+use headcount_source::quote;
+
+pub(super) fn is_admin(subject: Subject<'_>) -> Option<Found> {
+    let mut hints = Vec::new();
+    match own(subject, &mut hints).or_else(|| roles::is_admin(subject)) {
+        Some(found) => Some(found.with_hints(hints)),
+        None => Found::hints_only("no column says it in a way that could be read", hints),
+    }
+}
+
+/// By a column of the table itself; what else its columns may mean is added to the hints.
+pub(super) fn own(subject: Subject<'_>, hints: &mut Vec<Suggestion>) -> Option<Found> {
+    for column in in_order(subject, names::ADMIN) {
+        let Some(sign) = flags::yes(subject, column) else {
+            hints.extend(numbers(subject, column));
+            continue;
+        };
+        return Some(Found::sign(&sign));
+    }
+    for column in in_order(subject, names::ROLE) {
+        match role(subject, column) {
+            Some(found) => return Some(found),
+            None => hints.extend(numbers(subject, column).or_else(|| other_words(subject, column))),
+        }
+    }
+    None
+}
+
+/// A role out of a few, or several in one cell, of which one is an administrator's.
+fn role(subject: Subject<'_>, column: &Column) -> Option<Found> {
+    let (text, quoted) = (flags::as_text(subject, column), quote(&column.name));
+    let cells = || subject.samples.filled(&column.name);
+    let admins = |roles: &mut dyn Iterator<Item = &str>| {
+        let mut found: Vec<_> = roles.filter(|role| words::is_admin(role)).map(str::to_owned).collect();
+        found.sort();
+        found.dedup();
+        (!found.is_empty()).then_some(found)
+    };
+    let is_list = |open: char, close: char| {
+        let mut cells = cells().peekable();
+        cells.peek().is_some() && cells.all(|cell| cell.starts_with(open) && cell.ends_with(close))
+    };
+    if is_list('[', ']') {
+        let found = admins(&mut cells().flat_map(in_quotes))?;
+        let sql = match (subject.database(), column.kind) {
+            (Database::Sqlite, _) => format!(
+                "EXISTS (SELECT 1 FROM json_each({quoted}) AS role WHERE role.value {})",
+                flags::one_of(&found)
+            ),
+            (Database::Postgres, _) => {
+                format!("coalesce({quoted}::jsonb ?| ARRAY[{}], false)", flags::list(&found))
+            }
+        };
+        return Some(Found::sql(sql, Confidence::Medium, "its name, and the words in its JSON arrays"));
+    }
+    if column.type_name.starts_with('_') && is_list('{', '}') {
+        let found = admins(&mut cells().flat_map(|cell| cell.trim_matches(['{', '}']).split(',')))?;
+        let sql = format!("coalesce({quoted}::text[] && ARRAY[{}], false)", flags::list(&found));
+        return Some(Found::sql(sql, Confidence::Medium, "its name, and the words in its arrays"));
+    }
+    if !matches!(column.kind, ColumnKind::Text | ColumnKind::Enum) {
+        return None;
+    }
+    if let Some(separator) = separator(cells()) {
+        let found = admins(&mut cells().flat_map(|cell| cell.split(separator).map(str::trim)))?;
+        let sql: Vec<_> =
+            found.iter().map(|role| is_in_list(subject.database(), &quoted, separator, role)).collect();
+        let reason = format!("its name, and the words in its lists, between which stands '{separator}'");
+        return Some(Found::sql(sql.join(" OR "), Confidence::Medium, reason));
+    }
+    let found = admins(&mut flags::values(subject, column).into_iter())?;
+    let sql = match flags::may_be_null(subject, column) {
+        true => format!("coalesce({text}, '') {}", flags::one_of(&found)),
+        false => format!("{text} {}", flags::one_of(&found)),
+    };
+    Some(match column.kind {
+        ColumnKind::Enum => Found::sql(sql, Confidence::High, "its name, and the values of its type"),
+        _ => Found::sql(sql, Confidence::Medium, "its name, and the words in the sample"),
+    })
+}
+
+/// What stands between the roles of one cell, if some cells have several.
+fn separator<'a>(cells: impl Iterator<Item = &'a str>) -> Option<char> {
+    let cells: Vec<_> = cells.collect();
+    let splits = |separator: &char| {
+        let parts =
+            |cell: &&str| cell.split(*separator).map(str::trim).map(str::to_owned).collect::<Vec<_>>();
+        let lists: Vec<_> = cells.iter().map(parts).collect();
+        let is_word = |part: &String| {
+            !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "_-.:".contains(c))
+        };
+        lists.iter().any(|list| list.len() > 1) && lists.iter().flatten().all(is_word)
+    };
+    [',', ';', '|', ' '].into_iter().find(splits)
+}
+
+/// Whether a list in one cell has a role, as a word of its own: others begin or end alike.
+fn is_in_list(database: Database, column: &str, separator: char, role: &str) -> String {
+    let bare = match separator {
+        ' ' => format!("coalesce({column}, '')"),
+        _ => format!("replace(coalesce({column}, ''), ' ', '')"),
+    };
+    let separator = flags::literal(&separator.to_string());
+    let role = flags::literal(role);
+    match database {
+        Database::Sqlite => {
+            format!("instr({separator} || {bare} || {separator}, {separator} || {role} || {separator}) > 0")
+        }
+        Database::Postgres => format!("{role} = ANY (string_to_array({bare}, {separator}))"),
+    }
+}
+
+/// The texts in a JSON array.
+fn in_quotes(cell: &str) -> impl Iterator<Item = &str> {
+    cell.split('"').skip(1).step_by(2)
+}
+
+/// A role as a number, which only the application can read: one of few, or bits.
+fn numbers(subject: Subject<'_>, column: &Column) -> Option<Suggestion> {
+    let is_reference = subject.table.references.iter().any(|reference| reference.column == column.name);
+    if column.kind != ColumnKind::Integer || is_reference {
+        return None;
+    }
+    let values: std::collections::BTreeSet<_> = subject.samples.integers(&column.name).into_iter().collect();
+    let (first, last) = (values.first()?, values.last()?);
+    if values.len() > 12 {
+        return None;
+    }
+    let quoted = quote(&column.name);
+    // Values that share bits and are far apart are masks; small ones are levels.
+    let is_mask = *last >= 16 && values.iter().any(|value| value.count_ones() > 1);
+    let listed = values.iter().map(i64::to_string).collect::<Vec<_>>().join(", ");
+    Some(match is_mask {
+        true => Suggestion {
+            comment: format!(
+                "{} holds {listed}, which look like bits. For the bit 1, for example:",
+                column.name
+            ),
+            sql: format!("coalesce({quoted}, 0) & 1 = 1"),
+        },
+        false => Suggestion {
+            comment: format!("{} holds {listed}. If {first} is an administrator:", column.name),
+            sql: format!("coalesce({quoted}, -1) = {first}"),
+        },
+    })
+}
+
+/// Words that are no administrator's that is known, to choose from.
+fn other_words(subject: Subject<'_>, column: &Column) -> Option<Suggestion> {
+    let values = flags::values(subject, column);
+    let is_text = matches!(column.kind, ColumnKind::Text | ColumnKind::Enum);
+    let first = values.iter().next().filter(|_| is_text)?;
+    let sql = format!("coalesce({}, '') = {}", flags::as_text(subject, column), flags::literal(first));
+    let listed = values.into_iter().collect::<Vec<_>>().join(", ");
+    Some(Suggestion {
+        comment: format!("{} holds {listed}. If the first is an administrator:", column.name),
+        sql,
+    })
+}
