@@ -2,6 +2,7 @@
 
 mod active;
 mod admin;
+mod elsewhere;
 mod epochs;
 mod flags;
 pub(super) mod identity;

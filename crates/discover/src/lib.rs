@@ -203,7 +203,7 @@ impl<'a> Subject<'a> {
         let cells = || self.samples.filled(&column.name);
         // Text that looks random may well be an id, here or of another table.
         let is_key = || column.in_primary_key || self.is_reference(column) || self.is_referred_to(column);
-        let is_text = column.kind == ColumnKind::Text;
+        let is_text = self.is_text(column);
         let content = sensitive::by_content(cells()).filter(|_| is_text && !is_key());
         let name = sensitive::by_name(&column.name);
         let is_called_id = guess::names::rank(&column.name, self.table, guess::names::ID).is_some()
@@ -219,6 +219,18 @@ impl<'a> Subject<'a> {
             }
             (None, None) => None,
         }
+    }
+
+    /// Whether a column holds text, as declared, or, in SQLite, which lets any column do, as its cells show.
+    fn is_text(self, column: &Column) -> bool {
+        // Bytes are sampled in hexadecimal.
+        let is_bytes = |cell: &str| cell.len() % 2 == 0 && cell.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let mut cells = self.samples.filled(&column.name).peekable();
+        column.kind == ColumnKind::Text
+            || self.database() == Database::Sqlite
+                && column.kind == ColumnKind::Other
+                && cells.peek().is_some()
+                && !cells.all(is_bytes)
     }
 
     fn is_reference(self, column: &Column) -> bool {

@@ -9,6 +9,8 @@ use headcount_source::catalogue::{Catalogue, Table};
 
 /// Fewer points are no users table.
 const ENOUGH: i32 = 40;
+/// A name with so many points says what the table is.
+const CALLED_SO: i32 = 30;
 /// Two tables that are closer than this look alike.
 const MARGIN: i32 = 25;
 
@@ -17,7 +19,16 @@ const MARGIN: i32 = 25;
 pub struct Candidate<'a> {
     pub table: &'a Table,
     pub score: i32,
+    /// Those of the points that are for the name.
+    name: i32,
     pub reasons: Vec<&'static str>,
+}
+
+impl<'a> Candidate<'a> {
+    /// A table that a preset knows, whatever it looks like.
+    pub fn unranked(table: &'a Table) -> Self {
+        Self { table, score: 0, name: 0, reasons: vec!["the right columns"] }
+    }
 }
 
 /// The tables that look like users, best first.
@@ -30,8 +41,16 @@ pub fn candidates(catalogue: &Catalogue) -> Vec<Candidate<'_>> {
 
 /// The candidates that one has to choose among: the best, and those that are about as good.
 pub fn contenders<'a>(candidates: &[Candidate<'a>]) -> Vec<Candidate<'a>> {
-    let best = candidates.first().map_or(0, |best| best.score);
-    candidates.iter().take_while(|candidate| best - candidate.score <= MARGIN).cloned().collect()
+    let Some(best) = candidates.first() else { return Vec::new() };
+    let is_called_so = |candidate: &Candidate<'_>| candidate.name >= CALLED_SO;
+    // What belongs to a user is no user, and a table that is called otherwise does not contend with one that is called users.
+    let contends = |candidate: &&Candidate<'_>| {
+        let is_best = candidate.table.name == best.table.name;
+        let belongs = candidate.table.references.iter().any(|reference| reference.table == best.table.name);
+        let is_other = is_called_so(best) && candidate.name <= 0;
+        is_best || best.score - candidate.score <= MARGIN && !belongs && !is_other
+    };
+    candidates.iter().filter(contends).cloned().collect()
 }
 
 /// Why tables that would look like users cannot be exported, best first, and what to do.
@@ -119,7 +138,7 @@ fn score<'a>(catalogue: &'a Catalogue, table: &'a Table) -> Option<Candidate<'a>
     ];
     let score = points.iter().map(|(points, _)| points).sum();
     let reasons = points.iter().filter(|(points, _)| *points > 0).map(|(_, reason)| *reason).collect();
-    Some(Candidate { table, score, reasons })
+    Some(Candidate { table, score, name: table_name(table.name.name()), reasons })
 }
 
 /// The points of a table's name. The last word says what it holds, the others which of them.
@@ -144,7 +163,9 @@ fn table_name(name: &str) -> i32 {
     head - if head > 0 { qualified } else { 0 } - penalty
 }
 
-const PERSONS: [&str; 22] = [
+const PERSONS: [&str; 24] = [
+    "mailbox",
+    "mailboxes",
     "customers",
     "customer",
     "clients",

@@ -2,7 +2,8 @@
 
 use super::guess::names;
 use headcount_source::catalogue::{Column, ColumnKind, Database, Row, Sample, Table};
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Rows that one sample takes.
 pub const ROWS: u32 = 50;
@@ -84,6 +85,23 @@ impl Samples {
     /// Whether a column has a cell that is neither NULL nor empty.
     pub fn is_filled(&self, column: &str) -> bool {
         self.filled(column).next().is_some()
+    }
+
+    /// Whether the cell of a column in a row is neither NULL nor empty.
+    pub fn is_filled_in(&self, column: &str, row: usize) -> bool {
+        self.cells(column).get(row).is_some_and(|cell| cell.as_ref().is_some_and(|cell| !cell.is_empty()))
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// The value that most of the filled cells have.
+    pub fn most_frequent(&self, column: &str) -> Option<&str> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        self.filled(column).for_each(|cell| *counts.entry(cell).or_default() += 1);
+        counts.into_iter().max_by_key(|(cell, count)| (*count, Reverse(*cell))).map(|(cell, _)| cell)
     }
 
     /// Whether a cell of a column is NULL.

@@ -3,7 +3,7 @@
 use super::flags::{self, Sign};
 use super::{Found, names, words};
 use crate::{Confidence, Subject, Suggestion};
-use headcount_source::catalogue::{Column, ColumnKind};
+use headcount_source::catalogue::{Column, ColumnKind, Database};
 use headcount_source::quote;
 
 pub(super) fn is_active(subject: Subject<'_>) -> Option<Found> {
@@ -22,6 +22,7 @@ pub(super) fn is_active(subject: Subject<'_>) -> Option<Found> {
         hints.extend(unread(subject, column).filter(|_| !is_read));
     }
     // What would leave nobody active is not meant so, such as a confirmation that is never asked for.
+    let signs: Vec<_> = signs.into_iter().map(|sign| ending(subject, sign, &mut hints)).collect();
     let is_borne_out = |sign: &Sign<'_>| !names_everybody_inactive(subject, sign.column);
     let (kept, dropped): (Vec<_>, Vec<_>) = signs.into_iter().partition(is_borne_out);
     hints.extend(dropped.iter().map(|sign| Suggestion {
@@ -37,6 +38,28 @@ pub(super) fn is_active(subject: Subject<'_>) -> Option<Found> {
         }
         None => Found::hints_only("no column says it in a way that could be read", hints),
     }
+}
+
+/// A ban that a column beside it ends: over is over.
+fn ending<'a>(subject: Subject<'a>, mut sign: Sign<'a>, hints: &mut Vec<Suggestion>) -> Sign<'a> {
+    let is_negative = sign.says.starts_with("not ");
+    let end = subject.usable().find(|column| is_negative && names::is_end_of_a_ban(&column.name));
+    let Some(end) = end else { return sign };
+    sign.is_sure = false;
+    match (subject.database(), end.kind) {
+        (Database::Postgres, ColumnKind::Timestamp) => {
+            sign.sql = format!("({} OR coalesce({} <= now(), false))", sign.sql, quote(&end.name));
+            sign.says.push_str(&format!(" any more ({})", end.name));
+        }
+        _ => hints.push(Suggestion {
+            comment: format!(
+                "{} says when that ends, which is not looked at here, because it would take the clock. With times as text:",
+                end.name
+            ),
+            sql: format!("{} OR coalesce({} <= CURRENT_TIMESTAMP, 0)", sign.sql, quote(&end.name)),
+        }),
+    }
+    sign
 }
 
 type Reader = for<'a> fn(Subject<'a>, &'a Column) -> Option<Sign<'a>>;
@@ -101,7 +124,7 @@ fn state<'a>(subject: Subject<'a>, column: &'a Column) -> Option<Sign<'a>> {
 /// What a column may mean that holds numbers, or words that nobody knows.
 fn unread(subject: Subject<'_>, column: &Column) -> Option<Suggestion> {
     let values = flags::values(subject, column);
-    let first = values.iter().next()?;
+    let first = subject.samples.most_frequent(&column.name).or(values.iter().next().copied())?;
     let example = match column.kind {
         ColumnKind::Integer => format!("{} = {first}", quote(&column.name)),
         ColumnKind::Text | ColumnKind::Enum if values.len() > 1 => {
@@ -111,7 +134,7 @@ fn unread(subject: Subject<'_>, column: &Column) -> Option<Suggestion> {
     };
     let values = values.into_iter().collect::<Vec<_>>().join(", ");
     Some(Suggestion {
-        comment: format!("{} holds {values}, and may say who is active; for example:", column.name),
+        comment: format!("{} holds {values}, and may say who is active; if most are:", column.name),
         sql: example,
     })
 }

@@ -2,26 +2,47 @@
 
 use super::active::in_order;
 use super::{Found, flags, names, roles, words};
-use crate::{Confidence, Subject, Suggestion};
+use crate::{Confidence, Origin, Subject, Suggestion};
 use headcount_source::catalogue::{Column, ColumnKind, Database};
 use headcount_source::quote;
 
 pub(super) fn is_admin(subject: Subject<'_>) -> Option<Found> {
     let mut hints = Vec::new();
-    match own(subject, &mut hints).or_else(|| roles::is_admin(subject)) {
-        Some(found) => Some(found.with_hints(hints)),
-        None => Found::hints_only("no column says it in a way that could be read", hints),
+    let (own, elsewhere) = (own(subject, &mut hints), roles::is_admin(subject));
+    match (own, elsewhere) {
+        (Some(own), Some(elsewhere))
+            if elsewhere.from != Origin::Nothing && elsewhere.confidence > Confidence::Low =>
+        {
+            Some(either(own, elsewhere).with_hints(hints))
+        }
+        (Some(found), _) | (None, Some(found)) => Some(found.with_hints(hints)),
+        (None, None) => Found::hints_only("no column says it in a way that could be read", hints),
     }
 }
 
 /// By a column of the table itself; what else its columns may mean is added to the hints.
 pub(super) fn own(subject: Subject<'_>, hints: &mut Vec<Suggestion>) -> Option<Found> {
+    let mut of_nobody = None;
     for column in in_order(subject, names::ADMIN) {
         let Some(sign) = flags::yes(subject, column) else {
             hints.extend(numbers(subject, column));
             continue;
         };
-        return Some(Found::sign(&sign));
+        let mut found = Found::sign(&sign);
+        let mut cells = subject.samples.filled(&column.name).peekable();
+        let names_nobody = cells.peek().is_some() && cells.all(words::is_no) && subject.samples.rows() > 1;
+        if !names_nobody {
+            // What numbers say, nobody knows here; and who is of the staff need not be an administrator.
+            hints.extend(in_order(subject, names::ROLE).find_map(|column| numbers(subject, column)));
+            if !hints.is_empty() {
+                let is_staff = names::joined(&column.name).ends_with("staff");
+                found.confidence =
+                    if is_staff { Confidence::Low } else { found.confidence.min(Confidence::Medium) };
+            }
+            return Some(found);
+        }
+        found.reason.push_str("; it is nobody in the sample");
+        of_nobody = of_nobody.or(Some(found));
     }
     for column in in_order(subject, names::ROLE) {
         match role(subject, column) {
@@ -29,7 +50,28 @@ pub(super) fn own(subject: Subject<'_>, hints: &mut Vec<Suggestion>) -> Option<F
             None => hints.extend(numbers(subject, column).or_else(|| other_words(subject, column))),
         }
     }
-    None
+    of_nobody.map(|mut found| {
+        // Where another column may say it, who knows.
+        found.confidence =
+            if hints.is_empty() { found.confidence.min(Confidence::Medium) } else { Confidence::Low };
+        found
+    })
+}
+
+/// Administrators by what the table says of itself, and by roles.
+fn either(own: Found, roles: Found) -> Found {
+    let sql = |found: &Found| match &found.from {
+        Origin::Column(name) => quote(name),
+        Origin::Sql(sql) => sql.clone(),
+        Origin::Nothing => String::new(),
+    };
+    let mut found = Found::sql(
+        format!("{} OR {}", sql(&own), sql(&roles)),
+        own.confidence.min(roles.confidence),
+        format!("{}, or {}", own.reason, roles.reason),
+    );
+    found.reads = roles.reads;
+    found.with_hints(own.hints).with_hints(roles.hints)
 }
 
 /// A role out of a few, or several in one cell, of which one is an administrator's.

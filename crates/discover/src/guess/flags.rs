@@ -1,8 +1,8 @@
 //! Columns that say yes or no: as booleans, as integers, as words, or as times that are there or not.
 
+use super::times::is_time;
 use super::words;
 use crate::Subject;
-use headcount_model::timestamp::Timestamp;
 use headcount_source::catalogue::{Column, ColumnKind, Database};
 use headcount_source::quote;
 use std::collections::BTreeSet;
@@ -134,7 +134,7 @@ fn of_time<'a>(column: &'a Column, sql: String, article: &str) -> Sign<'a> {
 fn may_hold_times(subject: Subject<'_>, column: &Column, is_flag_name: bool) -> bool {
     let mut cells = subject.samples.filled(&column.name).peekable();
     match cells.peek() {
-        Some(_) => cells.all(|cell| Timestamp::parse_database_text(cell.as_bytes()).is_some()),
+        Some(_) => cells.all(is_time),
         None => !is_flag_name,
     }
 }

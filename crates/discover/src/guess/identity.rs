@@ -1,7 +1,7 @@
 //! What tells users apart, and what they are called.
 
-use super::{Found, names};
-use crate::{Ambiguous, Confidence, Field, Subject};
+use super::{Found, elsewhere, names};
+use crate::{Ambiguous, Confidence, Field, Origin, Subject};
 use headcount_source::catalogue::{Column, ColumnKind, Database};
 use headcount_source::quote;
 
@@ -92,7 +92,7 @@ pub(crate) fn why_no_id(subject: Subject<'_>) -> Option<String> {
 ///
 /// Two columns are equally good.
 pub(super) fn email(subject: Subject<'_>) -> Result<Option<Found>, Ambiguous> {
-    let texts = || subject.usable().filter(|column| column.kind == ColumnKind::Text);
+    let texts = || subject.usable().filter(move |column| subject.is_text(column));
     let has_addresses = |column: &&Column| subject.samples.are_addresses(&column.name);
     let is_possible = |column: &&Column| !subject.samples.is_filled(&column.name) || has_addresses(column);
     let named = texts().filter(is_possible);
@@ -128,12 +128,12 @@ pub(super) fn email(subject: Subject<'_>) -> Result<Option<Found>, Ambiguous> {
             let confidence = if is_sure { Confidence::High } else { Confidence::Medium };
             Ok(Some(Found::column(column, confidence, reason)))
         }
-        (None, _) => Ok(None),
+        (None, _) => Ok(elsewhere::email(subject)),
     }
 }
 
 pub(super) fn name(subject: Subject<'_>) -> Option<Found> {
-    let texts = || subject.usable().filter(|column| column.kind == ColumnKind::Text);
+    let texts = || subject.usable().filter(move |column| subject.is_text(column));
     let best = |list: &[&str]| {
         let ranked =
             texts().filter_map(|column| Some((names::rank(&column.name, subject.table, list)?, column)));
@@ -145,16 +145,50 @@ pub(super) fn name(subject: Subject<'_>) -> Option<Found> {
     if let Some(column) = best(names::FULL_NAME) {
         let is_plain = names::rank(&column.name, subject.table, &["name"]).is_some();
         return Some(match (first, last) {
-            (Some(first), None) if is_plain => name_beside(subject, column, first, [first, column]),
-            (None, Some(last)) if is_plain => name_beside(subject, column, last, [column, last]),
-            _ => Found::column(column, Confidence::High, "named like a full name"),
+            (Some(first), None) if is_plain => {
+                or_login_of(subject, name_beside(subject, column, first, [first, column]), [first, column])
+            }
+            (None, Some(last)) if is_plain => {
+                or_login_of(subject, name_beside(subject, column, last, [column, last]), [column, last])
+            }
+            _ => or_login(subject, Found::column(column, Confidence::High, "named like a full name"), column),
         });
     }
     if let (Some(first), Some(last)) = (first, last) {
-        return Some(Found::sql(joined([first, last]), Confidence::High, "first and last name"));
+        let found = Found::sql(joined([first, last]), Confidence::High, "first and last name");
+        return Some(or_login_of(subject, found, [first, last]));
+    }
+    if let Some(found) = elsewhere::name(subject) {
+        return Some(found);
     }
     let column = best(names::LOGIN_NAME)?;
     Some(Found::column(column, Confidence::Medium, "there is no full name; this is what the user is called"))
+}
+
+/// The login of those who have no name, where a row of the sample shows that there are some.
+fn or_login(subject: Subject<'_>, found: Found, name: &Column) -> Found {
+    or_login_of(subject, found, [name, name])
+}
+
+/// The same, where the name has two parts.
+fn or_login_of(subject: Subject<'_>, found: Found, parts: [&Column; 2]) -> Found {
+    let samples = subject.samples;
+    let has_name = |row: &usize| parts.iter().any(|part| samples.is_filled_in(&part.name, *row));
+    let (with, without): (Vec<_>, Vec<_>) = (0..samples.rows()).partition(has_name);
+    let logins = subject.usable().filter(|column| subject.is_text(column));
+    let ranked = logins
+        .filter_map(|column| Some((names::rank(&column.name, subject.table, names::LOGIN_NAME)?, column)));
+    let login = ranked.min_by_key(|(rank, _)| *rank).map(|(_, column)| column).filter(|login| {
+        !with.is_empty() && without.iter().any(|row| samples.is_filled_in(&login.name, *row))
+    });
+    let Some(login) = login else { return found };
+    let sql = match &found.from {
+        Origin::Column(name) => format!("coalesce(nullif({}, ''), {})", quote(name), quote(&login.name)),
+        Origin::Sql(sql) => format!("coalesce({sql}, {})", quote(&login.name)),
+        Origin::Nothing => return found,
+    };
+    let reason = format!("{}, or else the login", found.reason);
+    Found::sql(sql, found.confidence.min(Confidence::Medium), reason)
 }
 
 /// A plain `name` beside one half of a name: the other half, unless the cells show that it is all of it.

@@ -81,7 +81,6 @@ pub(super) const UPDATED: &[&str] = &[
     "lastedited",
     "written",
     "write",
-    "touched",
     "mod",
     "upd",
     "m",
@@ -287,10 +286,11 @@ pub(super) const ROLE_NAME: &[&str] = &[
     "rolename",
     "groupname",
     "title",
-    "type",
-    "kind",
     "label",
     "displayname",
+    "permission",
+    "type",
+    "kind",
 ];
 /// What a table calls a reference to a user.
 pub(super) const USER_REFERENCE: &[&str] =
@@ -308,6 +308,24 @@ pub(super) const ROLE_REFERENCE: &[&str] = &[
     "policy",
     "policyid",
 ];
+
+/// Words that say how long something lasts.
+const ENDS: [&str; 8] = ["until", "till", "expires", "expiry", "expire", "expiration", "end", "ends"];
+/// Words of what may end.
+const BANS: [&str; 8] = ["ban", "banned", "block", "blocked", "suspend", "suspended", "suspension", "lock"];
+
+/// Whether a column says when a ban ends, as in `banned_until` and `banExpires`.
+pub(super) fn is_end_of_a_ban(name: &str) -> bool {
+    let words = sensitive::words(name);
+    let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
+    has(&ENDS) && has(&BANS)
+}
+
+/// Whether a column says until when a row counts, as in `expires_at`.
+pub(super) fn is_expiry(name: &str) -> bool {
+    let words = sensitive::words(name);
+    words.iter().any(|word| ENDS.contains(&word.as_str()) || word == "expired") || words.concat() == "validto"
+}
 
 /// Who made a table of users a member of it, and is nobody's account.
 pub(super) const SYSTEM_USERS: &[&str] = &[

@@ -16,19 +16,34 @@ pub(crate) struct Path<'a> {
     /// What a role is called there.
     pub(crate) word: Option<&'a Column>,
     /// A flag there that says that a role is an administrator's.
-    pub(crate) flag: Option<&'a Column>,
+    flag: Option<&'a Column>,
     /// Whether foreign keys say so, and not only names.
     is_declared: bool,
 }
 
-/// Names of columns.
+/// A column, and what it refers to.
+#[derive(Clone, Copy)]
+pub(super) struct Step<'a> {
+    pub(super) column: &'a str,
+    pub(super) to: &'a str,
+}
+
+/// A table that refers to what comes before it and to what comes behind it.
+#[derive(Clone, Copy)]
+struct Link<'a> {
+    table: &'a Table,
+    before: Step<'a>,
+    behind: Step<'a>,
+}
+
+/// From the users to the table with the words.
 enum Way<'a> {
-    /// A column of the users refers to the table.
-    Own { column: &'a str, to: &'a str },
-    /// A table between refers to both.
-    Link { link: &'a Table, user: &'a str, users: &'a str, role: &'a str, to: &'a str },
+    /// A column of the users refers to it, or to what a table between refers to as well.
+    Own(Step<'a>, Option<Link<'a>>),
+    /// A table between refers to both, or to a group, which another one gives roles.
+    Link(Link<'a>, Option<Link<'a>>),
     /// The table with the words refers to the users itself.
-    Direct { user: &'a str, users: &'a str },
+    Direct(Step<'a>),
 }
 
 /// Paths to look at, the most likely first. More are no help to anybody.
@@ -37,60 +52,124 @@ const MOST: usize = 6;
 /// The ways from users to roles that the foreign keys, or else the names, show.
 pub(crate) fn paths<'a>(catalogue: &'a Catalogue, users: &'a Table) -> Vec<Path<'a>> {
     let mut paths = Vec::new();
-    for (column, table, to, is_declared) in to_roles(catalogue, users) {
-        paths.extend(path(Way::Own { column, to }, table, is_declared));
+    for (step, table, is_declared) in to_roles(catalogue, users) {
+        paths.extend(path(Way::Own(step, None), table, is_declared));
+        for (link, roles) in beyond(catalogue, table) {
+            paths.extend(path(Way::Own(step, Some(link)), roles, true));
+        }
     }
     let beside = catalogue.tables.iter().filter(|table| {
         !table.is_view && !std::ptr::eq(*table, users) && table.name.schema() == users.name.schema()
     });
-    for link in beside {
-        let Some((user, to, is_link_declared)) = to_users(link, users) else { continue };
-        for (role, table, to_role, is_declared) in to_roles(catalogue, link) {
-            let way = Way::Link { link, user, users: to, role, to: to_role };
-            paths.extend(path(way, table, is_declared && is_link_declared));
+    for table in beside {
+        let Some((before, is_link_declared)) = to_users(table, users) else { continue };
+        let is_told = is_link_declared || is_of_roles(table);
+        if !is_told || is_of_a_part(catalogue, table, users) {
+            continue;
         }
-        // A role in a team, an organization or a project is no role in the application.
-        let is_of_more = link.references.iter().any(|reference| reference.table != users.name);
-        if is_of_roles(link) && !is_of_more {
-            let word = link.columns.iter().find(|column| {
-                is_word(column) && names::ROLE.contains(&own_name(&column.name, link).as_str())
-            });
-            let way = Way::Direct { user, users: to };
-            paths.extend(word.map(|word| Path {
-                way,
-                table: link,
-                word: Some(word),
-                flag: None,
-                is_declared: is_link_declared,
-            }));
+        for (behind, roles, is_declared) in to_roles(catalogue, table) {
+            let link = Link { table, before, behind };
+            paths.extend(path(Way::Link(link, None), roles, is_declared && is_link_declared));
+            for (second, roles) in
+                beyond(catalogue, roles).filter(|(second, _)| second.table.name != table.name)
+            {
+                paths.extend(path(Way::Link(link, Some(second)), roles, is_link_declared));
+            }
+        }
+        let is_role = |column: &&Column| {
+            is_word(column) && names::ROLE.contains(&own_name(&column.name, table).as_str())
+        };
+        let word = table.columns.iter().find(is_role).filter(|_| is_of_roles(table));
+        let flag = flag(table).filter(|_| is_link_declared);
+        if word.is_some() || flag.is_some() {
+            paths.push(Path { way: Way::Direct(before), table, word, flag, is_declared: is_link_declared });
         }
     }
-    paths.sort_by_key(|path| (!path.is_declared, matches!(path.way, Way::Direct { .. })));
+    paths.sort_by_key(|path| (!path.is_declared, path.length()));
     paths.truncate(MOST);
     paths
 }
 
-fn path<'a>(way: Way<'a>, table: &'a Table, is_declared: bool) -> Option<Path<'a>> {
-    let flag = table.columns.iter().find(|column| {
+/// Whether what a table says holds for a part only: a role in a team, an organization or a project is none in the application.
+fn is_of_a_part(catalogue: &Catalogue, table: &Table, users: &Table) -> bool {
+    let is_other = |name: &TableName| {
+        *name != users.name && !catalogue.tables.iter().any(|other| other.name == *name && is_of_roles(other))
+    };
+    table.references.iter().any(|reference| is_other(&reference.table))
+}
+
+/// What parts of an application are called.
+const PARTS: [&str; 14] = [
+    "project",
+    "team",
+    "organization",
+    "organisation",
+    "org",
+    "tenant",
+    "workspace",
+    "scope",
+    "resource",
+    "company",
+    "environment",
+    "space",
+    "collection",
+    "domain",
+];
+
+fn has_a_part(table: &Table) -> bool {
+    let is_part =
+        |column: &Column| sensitive::words(&column.name).iter().any(|word| PARTS.contains(&word.as_str()));
+    table.columns.iter().any(is_part)
+}
+
+/// Tables that link a table of groups, or of roles, to roles of its own.
+fn beyond<'a>(catalogue: &'a Catalogue, groups: &'a Table) -> impl Iterator<Item = (Link<'a>, &'a Table)> {
+    let of_links = move |link: &'a Table| {
+        let before = link.references.iter().find(|reference| reference.table == groups.name);
+        let behind = link.references.iter().filter(|reference| reference.table != groups.name);
+        behind.filter_map(move |reference| {
+            let roles =
+                catalogue.tables.iter().find(|other| other.name == reference.table && is_of_roles(other))?;
+            let before = Step { column: &before?.column, to: &before?.to };
+            let behind = Step { column: &reference.column, to: &reference.to };
+            Some((Link { table: link, before, behind }, roles))
+        })
+    };
+    catalogue
+        .tables
+        .iter()
+        .filter(move |link| link.name != groups.name && is_of_roles(link))
+        .flat_map(of_links)
+}
+
+/// A flag of a table that says who, or which role, administers.
+fn flag(table: &Table) -> Option<&Column> {
+    table.columns.iter().find(|column| {
         column.kind == ColumnKind::Bool && names::rank(&column.name, table, names::ADMIN).is_some()
-    });
+    })
+}
+
+fn path<'a>(way: Way<'a>, table: &'a Table, is_declared: bool) -> Option<Path<'a>> {
     let words = table.columns.iter().filter(|column| is_word(column) && column.is_readable);
     let ranked =
         words.filter_map(|column| Some((names::rank(&column.name, table, names::ROLE_NAME)?, column)));
     let word = ranked.min_by_key(|(rank, _)| *rank).map(|(_, column)| column);
+    let flag = flag(table);
     (word.is_some() || flag.is_some()).then_some(Path { way, table, word, flag, is_declared })
 }
 
+/// In SQLite a column of any type may hold words.
 fn is_word(column: &Column) -> bool {
-    matches!(column.kind, ColumnKind::Text | ColumnKind::Enum)
+    let is_untyped = column.kind == ColumnKind::Other && matches!(column.type_name.as_str(), "" | "BLOB");
+    matches!(column.kind, ColumnKind::Text | ColumnKind::Enum) || is_untyped
 }
 
-/// The columns of a table that refer to a table of roles: their name, that table, its key, and whether a foreign key says so.
-fn to_roles<'a>(catalogue: &'a Catalogue, table: &'a Table) -> Vec<(&'a str, &'a Table, &'a str, bool)> {
+/// The columns of a table that refer to a table of roles, that table, and whether a foreign key says so.
+fn to_roles<'a>(catalogue: &'a Catalogue, table: &'a Table) -> Vec<(Step<'a>, &'a Table, bool)> {
     let declared = table.references.iter().filter_map(|reference| {
         let roles =
             catalogue.tables.iter().find(|other| other.name == reference.table && is_of_roles(other))?;
-        Some((reference.column.as_str(), roles, reference.to.as_str(), true))
+        Some((Step { column: &reference.column, to: &reference.to }, roles, true))
     });
     let declared: Vec<_> = declared.collect();
     if !declared.is_empty() || !table.references.is_empty() {
@@ -111,13 +190,13 @@ fn to_roles<'a>(catalogue: &'a Catalogue, table: &'a Table) -> Vec<(&'a str, &'a
             .columns
             .iter()
             .find(|key| key.in_primary_key && key.is_unique && key.kind == column.kind)?;
-        Some((column.name.as_str(), roles, key.name.as_str(), false))
+        Some((Step { column: &column.name, to: &key.name }, roles, false))
     });
     named.collect()
 }
 
-/// The column of a table that refers to the users, theirs to which it does, and whether a foreign key says so.
-fn to_users<'a>(table: &'a Table, users: &'a Table) -> Option<(&'a str, &'a str, bool)> {
+/// The column of a table that refers to the users, and whether a foreign key says so.
+pub(super) fn to_users<'a>(table: &'a Table, users: &'a Table) -> Option<(Step<'a>, bool)> {
     let mut declared = table.references.iter().filter(|reference| reference.table == users.name);
     if let Some(reference) = declared.next() {
         // Who made or changed an entry is another user than the one it is about.
@@ -125,10 +204,7 @@ fn to_users<'a>(table: &'a Table, users: &'a Table) -> Option<(&'a str, &'a str,
         let best = others.min_by_key(|reference| {
             names::rank(&reference.column, table, names::USER_REFERENCE).unwrap_or(usize::MAX)
         })?;
-        return Some((best.column.as_str(), best.to.as_str(), true));
-    }
-    if !is_of_roles(table) {
-        return None;
+        return Some((Step { column: &best.column, to: &best.to }, true));
     }
     let key = users.columns.iter().find(|key| key.in_primary_key && key.is_unique)?;
     let named = table.columns.iter().filter(|column| column.kind == key.kind);
@@ -137,7 +213,7 @@ fn to_users<'a>(table: &'a Table, users: &'a Table) -> Option<(&'a str, &'a str,
         Some((names::USER_REFERENCE.iter().position(|known| *known == name)?, column))
     });
     let (_, column) = ranked.min_by_key(|(rank, _)| *rank)?;
-    Some((column.name.as_str(), key.name.as_str(), false))
+    Some((Step { column: &column.name, to: &key.name }, false))
 }
 
 /// A column's name without separators, and without the letters with which a table begins the names of its columns, as in `ug_user` of
@@ -184,24 +260,38 @@ fn singular(word: &str) -> String {
     }
 }
 
-/// What the tables beside say of administrators.
+/// What the tables beside say of administrators: any of those that foreign keys lead to, or else the one that names lead to.
 pub(super) fn is_admin(subject: Subject<'_>) -> Option<Found> {
     let paths = paths(subject.catalogue, subject.table);
-    let mut hints = Vec::new();
+    let (mut hints, mut found): (Vec<_>, Vec<(&Path<'_>, String)>) = (Vec::new(), Vec::new());
     for path in &paths {
         match path.is_admin(subject) {
-            Ok(condition) => {
-                let confidence = if path.is_declared { Confidence::Medium } else { Confidence::Low };
-                let reason = format!("by the roles in {}", path.table.name);
-                let mut found = Found::sql(path.exists(subject, &condition), confidence, reason);
-                found.reads = path.reads(subject);
-                return Some(found.with_hints(hints));
+            Ok(condition) if found.is_empty() || path.is_declared => {
+                found.push((path, path.exists(subject, &condition)));
             }
+            Ok(_) => {}
             Err(hint) => hints.extend(hint),
         }
     }
     hints.truncate(2);
-    Found::hints_only("other tables may say it", hints)
+    let Some((first, _)) = found.first() else {
+        return Found::hints_only("other tables may say it", hints);
+    };
+    let confidence = if first.is_declared { Confidence::Medium } else { Confidence::Low };
+    let mut tables: Vec<_> = found.iter().map(|(path, _)| path.table.name.to_string()).collect();
+    tables.dedup();
+    let sql: Vec<_> = found.iter().map(|(_, sql)| sql.as_str()).collect();
+    let mut admin =
+        Found::sql(sql.join(" OR "), confidence, format!("by the roles in {}", tables.join(" and ")));
+    for (table, columns) in found.iter().flat_map(|(path, _)| path.reads(subject)) {
+        match admin.reads.iter_mut().find(|(known, _)| *known == table) {
+            Some((_, known)) => {
+                known.extend(columns.into_iter().filter(|column| !known.contains(column)).collect::<Vec<_>>())
+            }
+            None => admin.reads.push((table, columns)),
+        }
+    }
+    Some(admin)
 }
 
 impl Path<'_> {
@@ -214,7 +304,10 @@ impl Path<'_> {
                 ColumnKind::Enum => word.labels.iter().map(String::as_str).collect(),
                 _ => samples.into_iter().flat_map(|samples| samples.filled(&word.name)).collect(),
             };
-            let mut admins: Vec<_> = values.iter().copied().filter(|role| words::is_admin(role)).collect();
+            // Where a role may be one in a project, an owner is the owner of that.
+            let is_admin =
+                |role: &&str| words::is_admin(role) && !(self.may_be_of_a_part() && words::is_owner(role));
+            let mut admins: Vec<_> = values.iter().copied().filter(is_admin).collect();
             admins.sort_unstable();
             admins.dedup();
             if !admins.is_empty() {
@@ -247,44 +340,110 @@ impl Path<'_> {
         format!("r.{}{cast}", quote(&column.name))
     }
 
+    /// Whether the table between has a column that may say of what part a role is.
+    fn may_be_of_a_part(&self) -> bool {
+        self.nearest().is_some_and(|(table, _)| has_a_part(table))
+    }
+
+    /// Tables on the way.
+    fn length(&self) -> usize {
+        match self.way {
+            Way::Own(_, None) => 0,
+            Way::Direct(_) => 1,
+            Way::Link(_, None) | Way::Own(_, Some(_)) => 2,
+            Way::Link(_, Some(_)) => 3,
+        }
+    }
+
     fn exists(&self, subject: Subject<'_>, condition: &str) -> String {
         let users = quote(subject.table.name.name());
         let roles = Others::written(self.table);
-        match self.way {
-            Way::Own { column, to } => format!(
-                "EXISTS (SELECT 1 FROM {roles} AS r WHERE r.{} = {users}.{} AND {condition})",
-                quote(to),
-                quote(column)
+        let joined = |link: &Link<'_>, alias: &str| {
+            format!(
+                "JOIN {roles} AS r ON r.{} = {alias}.{}",
+                quote(link.behind.to),
+                quote(link.behind.column)
+            )
+        };
+        let (from, key, own) = match &self.way {
+            Way::Own(step, None) => {
+                (format!("{roles} AS r"), format!("r.{}", quote(step.to)), quote(step.column))
+            }
+            Way::Direct(step) => {
+                (format!("{roles} AS r"), format!("r.{}", quote(step.column)), quote(step.to))
+            }
+            Way::Own(step, Some(link)) => (
+                format!("{} AS l {}", Others::written(link.table), joined(link, "l")),
+                format!("l.{}", quote(link.before.column)),
+                quote(step.column),
             ),
-            Way::Direct { user, users: to } => format!(
-                "EXISTS (SELECT 1 FROM {roles} AS r WHERE r.{} = {users}.{} AND {condition})",
-                quote(user),
-                quote(to)
-            ),
-            Way::Link { link, user, users: to_user, role, to } => format!(
-                "EXISTS (SELECT 1 FROM {} AS l JOIN {roles} AS r ON r.{} = l.{} WHERE l.{} = {users}.{} AND {condition})",
-                Others::written(link),
-                quote(to),
-                quote(role),
-                quote(user),
-                quote(to_user)
-            ),
+            Way::Link(link, second) => {
+                let first = format!("{} AS l", Others::written(link.table));
+                let from = match second {
+                    None => format!("{first} {}", joined(link, "l")),
+                    Some(second) => format!(
+                        "{first} JOIN {} AS g ON g.{} = l.{} {}",
+                        Others::written(second.table),
+                        quote(second.before.column),
+                        quote(link.behind.column),
+                        joined(second, "g")
+                    ),
+                };
+                (from, format!("l.{}", quote(link.before.column)), quote(link.before.to))
+            }
+        };
+        let over = self.not_over(subject);
+        format!("EXISTS (SELECT 1 FROM {from} WHERE {key} = {users}.{own} AND {condition}{over})")
+    }
+
+    /// The table that refers to the users, where there is one, with the name that it has in the expression.
+    fn nearest(&self) -> Option<(&Table, &'static str)> {
+        match &self.way {
+            Way::Own(..) => None,
+            Way::Direct(_) => Some((self.table, "r")),
+            Way::Link(link, _) => Some((link.table, "l")),
+        }
+    }
+
+    /// When somebody's role ends.
+    fn end(&self) -> Option<(&Column, &'static str)> {
+        let (table, alias) = self.nearest()?;
+        let end = table
+            .columns
+            .iter()
+            .find(|column| column.kind == ColumnKind::Timestamp && names::is_expiry(&column.name))?;
+        Some((end, alias))
+    }
+
+    /// That a role is not over. In SQLite, where times are written in many ways, it is left out.
+    fn not_over(&self, subject: Subject<'_>) -> String {
+        match self.end().filter(|_| subject.database() == Database::Postgres) {
+            Some((end, alias)) => format!(" AND coalesce({alias}.{} > now(), true)", quote(&end.name)),
+            None => String::new(),
         }
     }
 
     /// The columns of other tables that are read.
-    fn reads(&self, _subject: Subject<'_>) -> Vec<(TableName, Vec<String>)> {
+    fn reads(&self, subject: Subject<'_>) -> Vec<(TableName, Vec<String>)> {
         let said = self.word.or(self.flag).map(|column| column.name.clone());
         let of_roles = |key: &str| {
             let columns = std::iter::once(key.to_owned()).chain(said.clone());
             (self.table.name.clone(), columns.collect::<Vec<_>>())
         };
-        match self.way {
-            Way::Own { to, .. } => vec![of_roles(to)],
-            Way::Direct { user, .. } => vec![of_roles(user)],
-            Way::Link { link, user, role, to, .. } => {
-                vec![(link.name.clone(), vec![user.to_owned(), role.to_owned()]), of_roles(to)]
-            }
+        let of_link = |link: &Link<'_>| {
+            (link.table.name.clone(), vec![link.before.column.to_owned(), link.behind.column.to_owned()])
+        };
+        let mut reads = match &self.way {
+            Way::Own(step, None) => vec![of_roles(step.to)],
+            Way::Direct(step) => vec![of_roles(step.column)],
+            Way::Own(_, Some(link)) | Way::Link(link, None) => vec![of_link(link), of_roles(link.behind.to)],
+            Way::Link(link, Some(second)) => vec![of_link(link), of_link(second), of_roles(second.behind.to)],
+        };
+        let end = self.end().filter(|_| subject.database() == Database::Postgres);
+        if let Some(((end, _), (table, _))) = end.zip(self.nearest()) {
+            let read = reads.iter_mut().find(|(name, _)| *name == table.name);
+            read.into_iter().for_each(|(_, columns)| columns.push(end.name.clone()));
         }
+        reads
     }
 }

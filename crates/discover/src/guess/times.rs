@@ -122,13 +122,10 @@ fn as_text(subject: Subject<'_>, column: &Column) -> Option<Found> {
         };
         return Some(Found::sql(sql, Confidence::Medium, "its name, and times as JavaScript prints them"));
     }
-    if cells().all(|cell| {
-        cell.split_once(" (")
-            .is_some_and(|(time, _)| Timestamp::parse_database_text(time.as_bytes()).is_some())
-    }) {
+    if cells().all(|cell| cell.contains('(') && is_time(cell)) {
         let sql = match subject.database() {
-            Database::Postgres => format!("split_part({quoted}, ' (', 1)::timestamptz"),
-            Database::Sqlite => format!("substr({quoted}, 1, instr({quoted}, ' (') - 1)"),
+            Database::Postgres => format!("nullif(trim(split_part({quoted}, '(', 1)), '')::timestamptz"),
+            Database::Sqlite => format!("trim(substr({quoted}, 1, instr({quoted}, '(') - 1))"),
         };
         return Some(Found::sql(
             sql,
@@ -184,6 +181,12 @@ pub(crate) fn is_utc(zone: &str) -> bool {
 pub(crate) fn has_zone(time: &str) -> bool {
     let clock = time.get(10..).unwrap_or_default();
     clock.ends_with(['Z', 'z']) || clock.contains(['+', '-'])
+}
+
+/// Whether a text is a time, with or without a zone in parentheses behind it.
+pub(super) fn is_time(cell: &str) -> bool {
+    let time = cell.split_once('(').map_or(cell, |(time, _)| time.trim_end());
+    Timestamp::parse_database_text(time.as_bytes()).is_some()
 }
 
 /// `20250108103000`, as MediaWiki and its like write times, in UTC.

@@ -100,6 +100,11 @@ pub(super) fn is_inactive(state: &str) -> bool {
     sensitive::words(state).iter().any(|word| INACTIVE.contains(&word.as_str()))
 }
 
+/// Whether a role is that of an owner.
+pub(super) fn is_owner(role: &str) -> bool {
+    sensitive::words(role).iter().any(|word| word == "owner" || word == "owners")
+}
+
 /// Whether a role of this name is that of those who may do everything. `Group admin` is none: it says of what.
 pub(crate) fn is_admin(role: &str) -> bool {
     let words = sensitive::words(role);

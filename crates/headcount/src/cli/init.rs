@@ -207,8 +207,7 @@ fn among<'a>(known: &[&'a Table], candidates: Vec<rank::Candidate<'a>>) -> Vec<r
         |candidate: &rank::Candidate<'_>| known.iter().any(|table| std::ptr::eq(*table, candidate.table));
     let ranked: Vec<_> = candidates.into_iter().filter(is_known).collect();
     if ranked.is_empty() {
-        let unranked =
-            |table: &&'a Table| rank::Candidate { table, score: 0, reasons: vec!["the right columns"] };
+        let unranked = |table: &&'a Table| rank::Candidate::unranked(table);
         return known.iter().map(unranked).collect();
     }
     rank::contenders(&ranked)
