@@ -224,7 +224,8 @@ impl<'a> Subject<'a> {
     /// Whether a column holds text, as declared, or, in SQLite, which lets any column do, as its cells show.
     fn is_text(self, column: &Column) -> bool {
         // Bytes are sampled in hexadecimal.
-        let is_bytes = |cell: &str| cell.len() % 2 == 0 && cell.bytes().all(|byte| byte.is_ascii_hexdigit());
+        let is_bytes =
+            |cell: &str| cell.len().is_multiple_of(2) && cell.bytes().all(|byte| byte.is_ascii_hexdigit());
         let mut cells = self.samples.filled(&column.name).peekable();
         column.kind == ColumnKind::Text
             || self.database() == Database::Sqlite

@@ -121,12 +121,15 @@ impl Samples {
         pairs.filter(|(one, other)| !one.is_empty() && !other.is_empty())
     }
 
-    /// Whether most cells of a column look like addresses.
+    /// Whether most cells of a column look like addresses: `@ada` is a name.
     pub fn are_addresses(&self, column: &str) -> bool {
-        let (with_at, all) = self
+        let is_address = |cell: &str| {
+            cell.split_once('@').is_some_and(|(local, domain)| !local.is_empty() && !domain.is_empty())
+        };
+        let (addresses, all) = self
             .filled(column)
-            .fold((0, 0), |(with_at, all), cell| (with_at + usize::from(cell.contains('@')), all + 1));
-        with_at * 2 > all
+            .fold((0, 0), |(addresses, all), cell| (addresses + usize::from(is_address(cell)), all + 1));
+        addresses * 2 > all
     }
 
     /// The different values of a column, if they are few enough to be a status.

@@ -2,7 +2,9 @@
 
 use super::flags::{self, Sign};
 use super::{Found, names, words};
+use crate::others::Others;
 use crate::{Confidence, Subject, Suggestion};
+use headcount_model::sensitive;
 use headcount_source::catalogue::{Column, ColumnKind, Database};
 use headcount_source::quote;
 
@@ -29,15 +31,51 @@ pub(super) fn is_active(subject: Subject<'_>) -> Option<Found> {
         comment: format!("{} says so of nobody in the sample. If it counts, join:", sign.column.name),
         sql: sign.sql.clone(),
     }));
+    hints.extend(of_its_own(subject));
     match joined(&kept) {
         Some(mut found) => {
             if !hints.is_empty() {
                 found.confidence = found.confidence.min(Confidence::Medium);
             }
+            if has_no_password(subject) {
+                found.confidence = found.confidence.min(Confidence::Medium);
+                found.reason.push_str("; some have no password, and may only be invited");
+            }
             Some(found.with_hints(hints))
         }
         None => Found::hints_only("no column says it in a way that could be read", hints),
     }
+}
+
+/// Whether some of the sample have no password where others have one.
+fn has_no_password(subject: Subject<'_>) -> bool {
+    let is_password = |column: &&Column| {
+        sensitive::by_name(&column.name).is_some_and(|rule| matches!(rule, "password" | "passwd" | "pwd"))
+    };
+    let mut passwords = subject.table.columns.iter().filter(is_password);
+    passwords.any(|column| subject.samples.has_nulls(&column.name) && subject.samples.is_filled(&column.name))
+}
+
+/// What makes all users of something inactive, such as the organization that they are of: a hint, because it may be no matter.
+fn of_its_own(subject: Subject<'_>) -> Option<Suggestion> {
+    subject.table.references.iter().find_map(|reference| {
+        let table = subject.catalogue.tables.iter().find(|table| table.name == reference.table)?;
+        let is_other = table.name != subject.table.name;
+        let flag = table.columns.iter().find(|column| {
+            column.kind == ColumnKind::Bool && names::rank(&column.name, table, names::INACTIVE).is_some()
+        });
+        let flag = flag.filter(|_| is_other)?;
+        let comment = format!("{} of {} is not looked at. If it counts, join:", flag.name, table.name);
+        let sql = format!(
+            "NOT EXISTS (SELECT 1 FROM {} AS o WHERE o.{} = {}.{} AND o.{})",
+            Others::written(table),
+            quote(&reference.to),
+            quote(subject.table.name.name()),
+            quote(&reference.column),
+            quote(&flag.name)
+        );
+        Some(Suggestion { comment, sql })
+    })
 }
 
 /// A ban that a column beside it ends: over is over.

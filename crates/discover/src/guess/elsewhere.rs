@@ -30,6 +30,11 @@ const OTHERS: [&str; 14] = [
 ];
 /// Words in the names of tables with what a user is called.
 const PROFILES: [&str; 4] = ["profile", "profiles", "identity", "identities"];
+/// Words in the names of tables with what a user is, to which that of the users refers.
+const PERSONS: [&str; 10] = [
+    "partner", "person", "persons", "people", "party", "profile", "profiles", "contact", "contacts",
+    "employee",
+];
 /// What marks the first of several.
 const FIRST: [&str; 7] = ["default", "isdefault", "primary", "isprimary", "main", "standard", "preferred"];
 
@@ -61,7 +66,7 @@ pub(super) fn name(subject: Subject<'_>) -> Option<Found> {
         });
         ranked.min().map(|(_, column)| column)
     };
-    found(subject, &PROFILES, of_table, "the name")
+    found(subject, &PROFILES, of_table, "the name").filter(|found| found.confidence > Confidence::Low)
 }
 
 /// The first table whose name says so, and that refers to the users.
@@ -72,6 +77,9 @@ fn found(
     what: &str,
 ) -> Option<Found> {
     let users = subject.table;
+    if let Some(found) = of_person(subject, &column, what) {
+        return Some(found);
+    }
     let tables = subject.catalogue.tables.iter().filter(|table| {
         let called = sensitive::words(table.name.name());
         let has = |list: &[&str]| called.iter().any(|word| list.contains(&word.as_str()));
@@ -87,6 +95,29 @@ fn found(
     let (sql, columns) = select(subject, table, &column, step);
     let mut found = Found::sql(sql, confidence, format!("{what} in {}", table.name));
     found.reads = vec![(table.name.clone(), columns)];
+    Some(found)
+}
+
+/// What the person says to which a user refers.
+fn of_person(subject: Subject<'_>, column: &impl Fn(&Table) -> Option<String>, what: &str) -> Option<Found> {
+    let tables = subject.table.references.iter().filter_map(|reference| {
+        let table = subject.catalogue.tables.iter().find(|table| table.name == reference.table)?;
+        let called = sensitive::words(table.name.name());
+        let is_person = called.last().is_some_and(|word| PERSONS.contains(&word.as_str()));
+        is_person.then_some(())?;
+        Some((table, column(table)?, reference))
+    });
+    let (table, column, reference) = tables.into_iter().next()?;
+    let sql = format!(
+        "(SELECT e.{} FROM {} AS e WHERE e.{} = {}.{})",
+        quote(&column),
+        Others::written(table),
+        quote(&reference.to),
+        quote(subject.table.name.name()),
+        quote(&reference.column)
+    );
+    let mut found = Found::sql(sql, Confidence::Medium, format!("{what} in {}", table.name));
+    found.reads = vec![(table.name.clone(), vec![reference.to.clone(), column])];
     Some(found)
 }
 
@@ -114,6 +145,13 @@ fn select(subject: Subject<'_>, table: &Table, column: &str, step: Step<'_>) -> 
         };
         conditions.push_str(&format!(" AND {no}"));
         columns.push(gone.name.clone());
+    }
+    // The users may refer to one of theirs.
+    if let Some(own) = subject.table.references.iter().find(|reference| reference.table == table.name) {
+        let is_it =
+            format!("e.{} = {}.{}", quote(&own.to), quote(subject.table.name.name()), quote(&own.column));
+        order.push(format!("CASE WHEN {is_it} THEN 0 ELSE 1 END"));
+        columns.push(own.to.clone());
     }
     let is_first = |column: &&Column| {
         matches!(column.kind, ColumnKind::Bool | ColumnKind::Integer)

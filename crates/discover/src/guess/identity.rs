@@ -105,9 +105,13 @@ pub(super) fn email(subject: Subject<'_>) -> Result<Option<Found>, Ambiguous> {
         let is_login = names::rank(&column.name, subject.table, names::LOGIN).is_some();
         (!is_login, !column.is_unique)
     });
+    // A column that is named so and empty, or nearly so, beside one that has them.
+    let filled = |column: &Column| subject.samples.filled(&column.name).count();
+    let most = keyed.iter().map(|(_, column)| filled(column)).max().unwrap_or(0);
+    let gives_way =
+        |login: &&Column| names::email_rank(&login.name, subject.table).is_none() && filled(login) > 2 * most;
     match (best, login) {
-        // A column that is named so and empty, beside one that has them.
-        (Some((true, ..)) | None, Some(login)) if names::email_rank(&login.name, subject.table).is_none() => {
+        (_, Some(login)) if gives_way(&login) => {
             let is_named = names::rank(&login.name, subject.table, names::LOGIN).is_some();
             let (confidence, reason) = match is_named {
                 true => (Confidence::Medium, "a login whose cells are addresses"),
@@ -132,7 +136,17 @@ pub(super) fn email(subject: Subject<'_>) -> Result<Option<Found>, Ambiguous> {
     }
 }
 
+/// What users are called. What tells them apart need not be it.
 pub(super) fn name(subject: Subject<'_>) -> Option<Found> {
+    let mut found = any_name(subject)?;
+    if id(subject).is_some_and(|id| id.from == found.from) {
+        found.confidence = found.confidence.min(Confidence::Medium);
+        found.reason.push_str("; it is the id, too");
+    }
+    Some(found)
+}
+
+fn any_name(subject: Subject<'_>) -> Option<Found> {
     let texts = || subject.usable().filter(move |column| subject.is_text(column));
     let best = |list: &[&str]| {
         let ranked =
@@ -176,11 +190,18 @@ fn or_login_of(subject: Subject<'_>, found: Found, parts: [&Column; 2]) -> Found
     let has_name = |row: &usize| parts.iter().any(|part| samples.is_filled_in(&part.name, *row));
     let (with, without): (Vec<_>, Vec<_>) = (0..samples.rows()).partition(has_name);
     let logins = subject.usable().filter(|column| subject.is_text(column));
-    let ranked = logins
-        .filter_map(|column| Some((names::rank(&column.name, subject.table, names::LOGIN_NAME)?, column)));
-    let login = ranked.min_by_key(|(rank, _)| *rank).map(|(_, column)| column).filter(|login| {
-        !with.is_empty() && without.iter().any(|row| samples.is_filled_in(&login.name, *row))
+    let ranked = logins.filter_map(|column| {
+        let login = names::rank(&column.name, subject.table, names::LOGIN_NAME);
+        // Beside a real name, a plain name is a login.
+        let plain = names::rank(&column.name, subject.table, &["name"]).map(|_| usize::MAX);
+        let is_part = parts.iter().any(|part| part.name == column.name);
+        Some((login.or(plain).filter(|_| !is_part)?, column))
     });
+    let helps = |login: &Column| {
+        !with.is_empty() && without.iter().any(|row| samples.is_filled_in(&login.name, *row))
+    };
+    let login =
+        ranked.filter(|(_, login)| helps(login)).min_by_key(|(rank, _)| *rank).map(|(_, column)| column);
     let Some(login) = login else { return found };
     let sql = match &found.from {
         Origin::Column(name) => format!("coalesce(nullif({}, ''), {})", quote(name), quote(&login.name)),

@@ -5,7 +5,7 @@ use super::{Found, flags, names, words};
 use crate::others::Others;
 use crate::{Confidence, Subject, Suggestion};
 use headcount_model::sensitive;
-use headcount_source::catalogue::{Catalogue, Column, ColumnKind, Database, Table};
+use headcount_source::catalogue::{Catalogue, Column, ColumnKind, Database, Reference, Table};
 use headcount_source::{TableName, quote};
 
 /// How a user comes to roles.
@@ -54,7 +54,7 @@ pub(crate) fn paths<'a>(catalogue: &'a Catalogue, users: &'a Table) -> Vec<Path<
     let mut paths = Vec::new();
     for (step, table, is_declared) in to_roles(catalogue, users) {
         paths.extend(path(Way::Own(step, None), table, is_declared));
-        for (link, roles) in beyond(catalogue, table) {
+        for (link, roles) in beyond(catalogue, table, step.to) {
             paths.extend(path(Way::Own(step, Some(link)), roles, true));
         }
     }
@@ -71,13 +71,14 @@ pub(crate) fn paths<'a>(catalogue: &'a Catalogue, users: &'a Table) -> Vec<Path<
             let link = Link { table, before, behind };
             paths.extend(path(Way::Link(link, None), roles, is_declared && is_link_declared));
             for (second, roles) in
-                beyond(catalogue, roles).filter(|(second, _)| second.table.name != table.name)
+                beyond(catalogue, roles, behind.to).filter(|(second, _)| second.table.name != table.name)
             {
                 paths.extend(path(Way::Link(link, Some(second)), roles, is_link_declared));
             }
         }
         let is_role = |column: &&Column| {
-            is_word(column) && names::ROLE.contains(&own_name(&column.name, table).as_str())
+            is_word(column)
+                && (column.name == "value" || names::ROLE.contains(&own_name(&column.name, table).as_str()))
         };
         let word = table.columns.iter().find(is_role).filter(|_| is_of_roles(table));
         let flag = flag(table).filter(|_| is_link_declared);
@@ -123,7 +124,16 @@ fn has_a_part(table: &Table) -> bool {
 }
 
 /// Tables that link a table of groups, or of roles, to roles of its own.
-fn beyond<'a>(catalogue: &'a Catalogue, groups: &'a Table) -> impl Iterator<Item = (Link<'a>, &'a Table)> {
+fn beyond<'a>(
+    catalogue: &'a Catalogue,
+    groups: &'a Table,
+    key: &'a str,
+) -> impl Iterator<Item = (Link<'a>, &'a Table)> {
+    // A group may have one role itself.
+    let own = to_roles(catalogue, groups).into_iter().filter(|(.., is_declared)| *is_declared);
+    let own = own.filter(|(_, roles, _)| roles.name != groups.name).map(move |(behind, roles, _)| {
+        (Link { table: groups, before: Step { column: key, to: key }, behind }, roles)
+    });
     let of_links = move |link: &'a Table| {
         let before = link.references.iter().find(|reference| reference.table == groups.name);
         let behind = link.references.iter().filter(|reference| reference.table != groups.name);
@@ -135,11 +145,11 @@ fn beyond<'a>(catalogue: &'a Catalogue, groups: &'a Table) -> impl Iterator<Item
             Some((Link { table: link, before, behind }, roles))
         })
     };
-    catalogue
+    let links = catalogue
         .tables
         .iter()
-        .filter(move |link| link.name != groups.name && is_of_roles(link))
-        .flat_map(of_links)
+        .filter(move |link| link.name != groups.name && is_of_roles(link) && !has_a_part(link));
+    own.chain(links.flat_map(of_links))
 }
 
 /// A flag of a table that says who, or which role, administers.
@@ -199,14 +209,18 @@ fn to_roles<'a>(catalogue: &'a Catalogue, table: &'a Table) -> Vec<(Step<'a>, &'
 pub(super) fn to_users<'a>(table: &'a Table, users: &'a Table) -> Option<(Step<'a>, bool)> {
     let mut declared = table.references.iter().filter(|reference| reference.table == users.name);
     if let Some(reference) = declared.next() {
+        let rank = |reference: &&Reference| {
+            let own = own_name(&reference.column, table);
+            names::USER_REFERENCE.iter().position(|known| *known == own).unwrap_or(usize::MAX)
+        };
         // Who made or changed an entry is another user than the one it is about.
-        let others = declared.chain(std::iter::once(reference));
-        let best = others.min_by_key(|reference| {
-            names::rank(&reference.column, table, names::USER_REFERENCE).unwrap_or(usize::MAX)
-        })?;
+        let others =
+            declared.chain(std::iter::once(reference)).filter(|reference| !is_of_a_maker(&reference.column));
+        let best = others.min_by_key(rank)?;
         return Some((Step { column: &best.column, to: &best.to }, true));
     }
-    let key = users.columns.iter().find(|key| key.in_primary_key && key.is_unique)?;
+    let is_key = |key: &&Column| key.in_primary_key && key.is_unique;
+    let key = users.columns.iter().find(is_key).or_else(|| users.columns.iter().find(|key| key.is_unique))?;
     let named = table.columns.iter().filter(|column| column.kind == key.kind);
     let ranked = named.filter_map(|column| {
         let name = own_name(&column.name, table);
@@ -214,6 +228,15 @@ pub(super) fn to_users<'a>(table: &'a Table, users: &'a Table) -> Option<(Step<'
     });
     let (_, column) = ranked.min_by_key(|(rank, _)| *rank)?;
     Some((Step { column: &column.name, to: &key.name }, false))
+}
+
+/// Whether a column says who did something to an entry.
+fn is_of_a_maker(column: &str) -> bool {
+    const MAKERS: [&str; 14] = [
+        "by", "create", "created", "creator", "change", "changed", "update", "updated", "modified", "write",
+        "author", "editor", "assigned", "granted",
+    ];
+    sensitive::words(column).iter().any(|word| MAKERS.contains(&word.as_str()))
 }
 
 /// A column's name without separators, and without the letters with which a table begins the names of its columns, as in `ug_user` of

@@ -6,6 +6,7 @@
 #[macro_use]
 mod harness;
 
+mod applications;
 mod audit;
 mod audit_batches;
 mod audit_chain;
