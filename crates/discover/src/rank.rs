@@ -73,10 +73,15 @@ pub fn why_no_id(subject: Subject<'_>) -> Option<String> {
     identity::why_no_id(subject)
 }
 
+/// The database without its tables: each is looked at by itself, because there may be thousands.
+fn alone(catalogue: &Catalogue) -> Catalogue {
+    Catalogue { database: catalogue.database, name: None, time_zone: None, tables: Vec::new() }
+}
+
 /// Whether a table has something by which somebody signs in, or a name that leaves no doubt.
 fn has_login(catalogue: &Catalogue, table: &Table) -> bool {
-    let (samples, others) = (Samples::default(), Others::default());
-    let subject = Subject { catalogue, table, samples: &samples, others: &others };
+    let (alone, samples, others) = (alone(catalogue), Samples::default(), Others::default());
+    let subject = Subject { catalogue: &alone, table, samples: &samples, others: &others };
     let has_name =
         |list: &[&str]| table.columns.iter().any(|column| names::rank(&column.name, table, list).is_some());
     let has_email = guess::field(Field::Email, subject).map_or(true, |found| found.is_some());
@@ -97,8 +102,8 @@ fn is_called_users(table: &Table) -> bool {
 
 /// The points of a table; `None` if it cannot be exported, or has nothing by which somebody signs in.
 fn score<'a>(catalogue: &'a Catalogue, table: &'a Table) -> Option<Candidate<'a>> {
-    let (samples, others) = (Samples::default(), Others::default());
-    let subject = Subject { catalogue, table, samples: &samples, others: &others };
+    let (alone, samples, others) = (alone(catalogue), Samples::default(), Others::default());
+    let subject = Subject { catalogue: &alone, table, samples: &samples, others: &others };
     // Two addresses are as good as one here.
     let has = |field| {
         guess::field(field, subject)

@@ -81,7 +81,9 @@ fn of_its_own(subject: Subject<'_>) -> Option<Suggestion> {
 /// A ban that a column beside it ends: over is over.
 fn ending<'a>(subject: Subject<'a>, mut sign: Sign<'a>, hints: &mut Vec<Suggestion>) -> Sign<'a> {
     let is_negative = sign.says.starts_with("not ");
-    let end = subject.usable().find(|column| is_negative && names::is_end_of_a_ban(&column.name));
+    let end = subject
+        .usable()
+        .find(|column| is_negative && names::is_end_of_a_ban(&column.name, &sign.column.name));
     let Some(end) = end else { return sign };
     sign.is_sure = false;
     match (subject.database(), end.kind) {
@@ -161,8 +163,8 @@ fn state<'a>(subject: Subject<'a>, column: &'a Column) -> Option<Sign<'a>> {
 
 /// What a column may mean that holds numbers, or words that nobody knows.
 fn unread(subject: Subject<'_>, column: &Column) -> Option<Suggestion> {
-    let values = flags::values(subject, column);
-    let first = subject.samples.most_frequent(&column.name).or(values.iter().next().copied())?;
+    let values = flags::shown_values(subject, column)?;
+    let first = subject.samples.most_frequent(&column.name).or(values.first().copied())?;
     let example = match column.kind {
         ColumnKind::Integer => format!("{} = {first}", quote(&column.name)),
         ColumnKind::Text | ColumnKind::Enum if values.len() > 1 => {
@@ -170,7 +172,7 @@ fn unread(subject: Subject<'_>, column: &Column) -> Option<Suggestion> {
         }
         _ => return None,
     };
-    let values = values.into_iter().collect::<Vec<_>>().join(", ");
+    let values = values.join(", ");
     Some(Suggestion {
         comment: format!("{} holds {values}, and may say who is active; if most are:", column.name),
         sql: example,

@@ -13,7 +13,7 @@ pub(super) fn is_admin(subject: Subject<'_>) -> Option<Found> {
         (Some(own), Some(elsewhere))
             if elsewhere.from != Origin::Nothing && elsewhere.confidence > Confidence::Low =>
         {
-            Some(either(own, elsewhere).with_hints(hints))
+            Some(either(subject, own, elsewhere).with_hints(hints))
         }
         (Some(found), _) | (None, Some(found)) => Some(found.with_hints(hints)),
         (None, None) => Found::hints_only("no column says it in a way that could be read", hints),
@@ -59,8 +59,11 @@ pub(super) fn own(subject: Subject<'_>, hints: &mut Vec<Suggestion>) -> Option<F
 }
 
 /// Administrators by what the table says of itself, and by roles.
-fn either(own: Found, roles: Found) -> Found {
+fn either(subject: Subject<'_>, own: Found, roles: Found) -> Found {
+    let is_number =
+        |name: &str| subject.table.column(name).is_some_and(|column| column.kind == ColumnKind::Integer);
     let sql = |found: &Found| match &found.from {
+        Origin::Column(name) if is_number(name) => format!("{} = 1", quote(name)),
         Origin::Column(name) => quote(name),
         Origin::Sql(sql) => sql.clone(),
         Origin::Nothing => String::new(),
@@ -88,28 +91,37 @@ fn role(subject: Subject<'_>, column: &Column) -> Option<Found> {
         let mut cells = cells().peekable();
         cells.peek().is_some() && cells.all(|cell| cell.starts_with(open) && cell.ends_with(close))
     };
-    if is_list('[', ']') {
+    // Lists of words only: within objects they may mean anything.
+    let has_objects = || cells().any(|cell| cell.contains(['{', ':']));
+    if is_list('[', ']') && !has_objects() {
         let found = admins(&mut cells().flat_map(in_quotes))?;
         let sql = match (subject.database(), column.kind) {
             (Database::Sqlite, _) => format!(
-                "EXISTS (SELECT 1 FROM json_each({quoted}) AS role WHERE role.value {})",
+                "CASE WHEN json_valid({quoted}) THEN EXISTS (SELECT 1 FROM json_each({quoted}) AS role WHERE role.value {}) \
+                 ELSE 0 END",
                 flags::one_of(&found)
             ),
             (Database::Postgres, _) => {
-                format!("coalesce({quoted}::jsonb ?| ARRAY[{}], false)", flags::list(&found))
+                format!(
+                    "coalesce(nullif({quoted}::text, '')::jsonb ?| ARRAY[{}], false)",
+                    flags::list(&found)
+                )
             }
         };
         return Some(Found::sql(sql, Confidence::Medium, "its name, and the words in its JSON arrays"));
     }
     if column.type_name.starts_with('_') && is_list('{', '}') {
-        let found = admins(&mut cells().flat_map(|cell| cell.trim_matches(['{', '}']).split(',')))?;
+        let found =
+            admins(&mut cells().flat_map(|cell| {
+                cell.trim_matches(['{', '}']).split(',').map(|role| role.trim_matches('"'))
+            }))?;
         let sql = format!("coalesce({quoted}::text[] && ARRAY[{}], false)", flags::list(&found));
         return Some(Found::sql(sql, Confidence::Medium, "its name, and the words in its arrays"));
     }
     if !matches!(column.kind, ColumnKind::Text | ColumnKind::Enum) {
         return None;
     }
-    if let Some(separator) = separator(cells()) {
+    if let Some(separator) = separator(&column.name, cells()) {
         let found = admins(&mut cells().flat_map(|cell| cell.split(separator).map(str::trim)))?;
         let sql: Vec<_> =
             found.iter().map(|role| is_in_list(subject.database(), &quoted, separator, role)).collect();
@@ -122,13 +134,17 @@ fn role(subject: Subject<'_>, column: &Column) -> Option<Found> {
         false => format!("{text} {}", flags::one_of(&found)),
     };
     Some(match column.kind {
-        ColumnKind::Enum => Found::sql(sql, Confidence::High, "its name, and the values of its type"),
+        // An owner may be one of houses.
+        ColumnKind::Enum if !found.iter().all(|role| words::is_owner(role)) => {
+            Found::sql(sql, Confidence::High, "its name, and the values of its type")
+        }
+        ColumnKind::Enum => Found::sql(sql, Confidence::Medium, "its name, and the values of its type"),
         _ => Found::sql(sql, Confidence::Medium, "its name, and the words in the sample"),
     })
 }
 
 /// What stands between the roles of one cell, if some cells have several.
-fn separator<'a>(cells: impl Iterator<Item = &'a str>) -> Option<char> {
+fn separator<'a>(column: &str, cells: impl Iterator<Item = &'a str>) -> Option<char> {
     let cells: Vec<_> = cells.collect();
     let splits = |separator: &char| {
         let parts =
@@ -139,7 +155,9 @@ fn separator<'a>(cells: impl Iterator<Item = &'a str>) -> Option<char> {
         };
         lists.iter().any(|list| list.len() > 1) && lists.iter().flatten().all(is_word)
     };
-    [',', ';', '|', ' '].into_iter().find(splits)
+    // `Group Admin` is one role.
+    let is_plural = column.ends_with(['s', 'S']);
+    [',', ';', '|', ' '].into_iter().filter(|separator| *separator != ' ' || is_plural).find(splits)
 }
 
 /// Whether a list in one cell has a role, as a word of its own: others begin or end alike.
@@ -195,11 +213,11 @@ fn numbers(subject: Subject<'_>, column: &Column) -> Option<Suggestion> {
 
 /// Words that are no administrator's that is known, to choose from.
 fn other_words(subject: Subject<'_>, column: &Column) -> Option<Suggestion> {
-    let values = flags::values(subject, column);
+    let values = flags::shown_values(subject, column)?;
     let is_text = matches!(column.kind, ColumnKind::Text | ColumnKind::Enum);
-    let first = values.iter().next().filter(|_| is_text)?;
+    let first = values.first().filter(|_| is_text)?;
     let sql = format!("coalesce({}, '') = {}", flags::as_text(subject, column), flags::literal(first));
-    let listed = values.into_iter().collect::<Vec<_>>().join(", ");
+    let listed = values.join(", ");
     Some(Suggestion {
         comment: format!("{} holds {listed}. If the first is an administrator:", column.name),
         sql,

@@ -12,7 +12,7 @@ use headcount_source::quote;
 /// Words in the names of tables with a user's own addresses. Contacts, invitations and the like have those of others.
 const ADDRESSES: [&str; 9] =
     ["email", "emails", "mail", "mails", "address", "addresses", "identity", "identities", "threepids"];
-const OTHERS: [&str; 14] = [
+const OTHERS: [&str; 34] = [
     "collected",
     "contact",
     "contacts",
@@ -27,6 +27,26 @@ const OTHERS: [&str; 14] = [
     "template",
     "templates",
     "queue",
+    "blocked",
+    "blacklist",
+    "banned",
+    "whitelist",
+    "allowed",
+    "denied",
+    "suppressed",
+    "bounced",
+    "bounces",
+    "unsubscribed",
+    "subscription",
+    "subscriptions",
+    "newsletter",
+    "sent",
+    "received",
+    "recipients",
+    "message",
+    "messages",
+    "old",
+    "pending",
 ];
 /// Words in the names of tables with what a user is called.
 const PROFILES: [&str; 4] = ["profile", "profiles", "identity", "identities"];
@@ -103,8 +123,12 @@ fn of_person(subject: Subject<'_>, column: &impl Fn(&Table) -> Option<String>, w
     let tables = subject.table.references.iter().filter_map(|reference| {
         let table = subject.catalogue.tables.iter().find(|table| table.name == reference.table)?;
         let called = sensitive::words(table.name.name());
-        let is_person = called.last().is_some_and(|word| PERSONS.contains(&word.as_str()));
-        is_person.then_some(())?;
+        let person = called.last().filter(|word| PERSONS.contains(&word.as_str()))?;
+        // `partner_id`, and not `emergency_contact_id` or `manager_id`, which is somebody else.
+        let own = names::joined(&reference.column);
+        let own = own.strip_suffix("id").unwrap_or(&own);
+        let is_own = own == person || person.strip_suffix('s') == Some(own);
+        (is_own && table.name != subject.table.name).then_some(())?;
         Some((table, column(table)?, reference))
     });
     let (table, column, reference) = tables.into_iter().next()?;
@@ -138,10 +162,9 @@ fn select(subject: Subject<'_>, table: &Table, column: &str, step: Step<'_>) -> 
     if let Some(Sign { column: gone, .. }) =
         table.columns.iter().filter(is_gone).find_map(|column| flags::no(of_table, column))
     {
-        let no = if gone.kind == ColumnKind::Bool {
-            format!("NOT e.{}", quote(&gone.name))
-        } else {
-            format!("e.{} = 0", quote(&gone.name))
+        let no = match gone.kind {
+            ColumnKind::Bool => format!("e.{} IS NOT TRUE", quote(&gone.name)),
+            _ => format!("coalesce(e.{}, 0) = 0", quote(&gone.name)),
         };
         conditions.push_str(&format!(" AND {no}"));
         columns.push(gone.name.clone());
@@ -158,7 +181,8 @@ fn select(subject: Subject<'_>, table: &Table, column: &str, step: Step<'_>) -> 
             && FIRST.contains(&names::joined(&column.name).as_str())
     };
     if let Some(first) = table.columns.iter().find(is_first) {
-        order.push(format!("e.{} DESC", quote(&first.name)));
+        let is_it = if first.kind == ColumnKind::Bool { "" } else { " = 1" };
+        order.push(format!("CASE WHEN e.{}{is_it} THEN 0 ELSE 1 END", quote(&first.name)));
         columns.push(first.name.clone());
     }
     let key = table.columns.iter().find(|column| column.in_primary_key && column.is_unique);

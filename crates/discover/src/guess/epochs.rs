@@ -80,7 +80,7 @@ impl Epoch {
         let seconds = format!("nullif({divided}, 0) {sign} {}", self.offset().unsigned_abs());
         match database {
             Database::Postgres => format!("to_timestamp({seconds})"),
-            Database::Sqlite => format!("strftime('%Y-%m-%d %H:%M:%S', {seconds}, 'unixepoch')"),
+            Database::Sqlite => format!("strftime('%Y-%m-%dT%H:%M:%SZ', {seconds}, 'unixepoch')"),
         }
     }
 }
@@ -125,6 +125,6 @@ mod tests {
         let sql = Epoch::Windows.to_time(Database::Postgres, "at");
         assert_eq!(sql, "to_timestamp(nullif(at / 10000000, 0) - 11644473600)");
         let sql = Epoch::Mac2001.to_time(Database::Sqlite, "at");
-        assert_eq!(sql, "strftime('%Y-%m-%d %H:%M:%S', nullif(at, 0) + 978307200, 'unixepoch')");
+        assert_eq!(sql, "strftime('%Y-%m-%dT%H:%M:%SZ', nullif(at, 0) + 978307200, 'unixepoch')");
     }
 }

@@ -164,6 +164,22 @@ pub(super) fn values<'a>(subject: Subject<'a>, column: &'a Column) -> BTreeSet<&
     }
 }
 
+/// Whether a value is a word or a few, such as a state or a role has.
+pub(super) fn is_shown(value: &str) -> bool {
+    let is_plain = |c: char| c.is_alphanumeric() || " _-.:/".contains(c);
+    value.chars().count() <= 32 && value.chars().all(is_plain) && value.split_whitespace().count() <= 3
+}
+
+/// The values that a column may have, where all of them are words for something: what people wrote of themselves is not shown.
+pub(super) fn shown_values<'a>(subject: Subject<'a>, column: &'a Column) -> Option<Vec<&'a str>> {
+    let values: Vec<_> = values(subject, column).into_iter().collect();
+    let filled = subject.samples.filled(&column.name).count();
+    // One for each user would be theirs.
+    let is_shared = values.len() <= 3 || values.len() * 2 <= filled;
+    let is_told = column.kind == ColumnKind::Enum || is_shared && values.iter().all(|value| is_shown(value));
+    is_told.then_some(values)
+}
+
 /// Whether 0 and 1 are all there is; `Some(false)` if there is nothing, `None` if there is something else.
 pub(super) fn is_zero_or_one(subject: Subject<'_>, column: &Column) -> Option<bool> {
     let mut cells = subject.samples.filled(&column.name).peekable();

@@ -10,6 +10,7 @@ use headcount_source::quote;
 pub(super) fn id(subject: Subject<'_>) -> Option<Found> {
     let fits = |column: &&Column| column.is_readable && can_be_an_id(subject.database(), column);
     let columns = || subject.table.columns.iter().filter(fits);
+    let is_secret = |column: &Column| subject.why_sensitive(column).is_some();
     let is_key = |column: &&Column| column.is_unique && !column.is_nullable;
     if let Some(column) = columns().find(|column| column.in_primary_key && is_key(column)) {
         return Some(Found::column(column, Confidence::High, "primary key"));
@@ -17,13 +18,15 @@ pub(super) fn id(subject: Subject<'_>) -> Option<Found> {
     let named = || {
         columns().filter_map(|column| Some((names::rank(&column.name, subject.table, names::ID)?, column)))
     };
-    if let Some((_, column)) = named().filter(|(_, column)| is_key(column)).min_by_key(|(rank, _)| *rank) {
+    if let Some((_, column)) =
+        named().filter(|(_, column)| is_key(column) && !is_secret(column)).min_by_key(|(rank, _)| *rank)
+    {
         return Some(Found::column(column, Confidence::Medium, "unique, never NULL, and named like an id"));
     }
     // An address would stand in the audit, in the log and in error texts.
     let has_none = |column: &&Column| {
         let is_address = names::email_rank(&column.name, subject.table).is_some();
-        column.is_unique && !is_address && !subject.samples.has_nulls(&column.name)
+        column.is_unique && !is_address && !is_secret(column) && !subject.samples.has_nulls(&column.name)
     };
     let by_name = |column: &&Column| {
         let lists = [names::ID, names::LOGIN_NAME, &["name", "email"]];

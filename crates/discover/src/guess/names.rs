@@ -315,14 +315,15 @@ pub(super) const ROLE_REFERENCE: &[&str] = &[
 
 /// Words that say how long something lasts.
 const ENDS: [&str; 8] = ["until", "till", "expires", "expiry", "expire", "expiration", "end", "ends"];
-/// Words of what may end.
-const BANS: [&str; 8] = ["ban", "banned", "block", "blocked", "suspend", "suspended", "suspension", "lock"];
+/// The beginnings of what may end.
+const BANS: [&str; 4] = ["ban", "block", "suspen", "lock"];
 
-/// Whether a column says when a ban ends, as in `banned_until` and `banExpires`.
-pub(super) fn is_end_of_a_ban(name: &str) -> bool {
-    let words = sensitive::words(name);
-    let has = |list: &[&str]| words.iter().any(|word| list.contains(&word.as_str()));
-    has(&ENDS) && has(&BANS)
+/// Whether a column says when what another one says ends, as `banned_until` and `banExpires` do of `banned`.
+pub(super) fn is_end_of_a_ban(end: &str, ban: &str) -> bool {
+    let (end, ban) = (sensitive::words(end), sensitive::words(ban));
+    let is_end = end.iter().any(|word| ENDS.contains(&word.as_str()));
+    let says = |words: &[String], stem: &str| words.iter().any(|word| word.starts_with(stem));
+    is_end && BANS.iter().any(|stem| says(&end, stem) && says(&ban, stem))
 }
 
 /// Whether a column says until when a row counts, as in `expires_at`.

@@ -80,8 +80,9 @@ pub(crate) fn paths<'a>(catalogue: &'a Catalogue, users: &'a Table) -> Vec<Path<
             is_word(column)
                 && (column.name == "value" || names::ROLE.contains(&own_name(&column.name, table).as_str()))
         };
-        let word = table.columns.iter().find(is_role).filter(|_| is_of_roles(table));
-        let flag = flag(table).filter(|_| is_link_declared);
+        let is_whole = is_of_roles(table) && !has_a_part(table);
+        let word = table.columns.iter().find(is_role).filter(|_| is_whole);
+        let flag = flag(table).filter(|_| is_whole && is_link_declared);
         if word.is_some() || flag.is_some() {
             paths.push(Path { way: Way::Direct(before), table, word, flag, is_declared: is_link_declared });
         }
@@ -160,7 +161,11 @@ fn flag(table: &Table) -> Option<&Column> {
 }
 
 fn path<'a>(way: Way<'a>, table: &'a Table, is_declared: bool) -> Option<Path<'a>> {
-    let words = table.columns.iter().filter(|column| is_word(column) && column.is_readable);
+    // A role that is one of a team's is none in the application.
+    if has_a_part(table) {
+        return None;
+    }
+    let words = table.columns.iter().filter(|column| is_word(column));
     let ranked =
         words.filter_map(|column| Some((names::rank(&column.name, table, names::ROLE_NAME)?, column)));
     let word = ranked.min_by_key(|(rank, _)| *rank).map(|(_, column)| column);
@@ -170,6 +175,9 @@ fn path<'a>(way: Way<'a>, table: &'a Table, is_declared: bool) -> Option<Path<'a
 
 /// In SQLite a column of any type may hold words.
 fn is_word(column: &Column) -> bool {
+    if !column.is_readable || sensitive::by_name(&column.name).is_some() {
+        return false;
+    }
     let is_untyped = column.kind == ColumnKind::Other && matches!(column.type_name.as_str(), "" | "BLOB");
     matches!(column.kind, ColumnKind::Text | ColumnKind::Enum) || is_untyped
 }
@@ -252,7 +260,7 @@ fn own_name(column: &str, table: &Table) -> String {
 }
 
 /// Words in the names of tables that say what somebody may do.
-const ROLE_TABLES: [&str; 16] = [
+const ROLE_TABLES: [&str; 15] = [
     "role",
     "group",
     "permission",
@@ -265,15 +273,21 @@ const ROLE_TABLES: [&str; 16] = [
     "usrgrp",
     "level",
     "assignment",
-    "access",
     "rank",
     "userrole",
     "grp",
 ];
 
-/// Whether a table's name says that it is about what somebody may do.
+/// Whether a table's name says that it is about what somebody may do, and not about secrets.
 fn is_of_roles(table: &Table) -> bool {
-    sensitive::words(table.name.name()).iter().any(|word| ROLE_TABLES.contains(&singular(word).as_str()))
+    if sensitive::by_name(table.name.name()).is_some() {
+        return false;
+    }
+    // Written together, too, as in `devicepermissions`.
+    const ENDINGS: [&str; 4] = ["role", "permission", "privilege", "usergroup"];
+    sensitive::words(table.name.name()).iter().map(|word| singular(word)).any(|word| {
+        ROLE_TABLES.contains(&word.as_str()) || ENDINGS.iter().any(|ending| word.ends_with(ending))
+    })
 }
 
 fn singular(word: &str) -> String {
@@ -321,6 +335,13 @@ impl Path<'_> {
     /// What a role is, where it is an administrator's; else what could be, for somebody to choose.
     fn is_admin(&self, subject: Subject<'_>) -> Result<String, Option<Suggestion>> {
         let samples = subject.others.samples(&self.table.name);
+        let cells = |word: &Column| {
+            samples.into_iter().flat_map(|samples| samples.filled(&word.name)).collect::<Vec<_>>()
+        };
+        let is_secret = |word: &&Column| sensitive::by_content(cells(word)).is_some();
+        if self.word.as_ref().is_some_and(is_secret) {
+            return Err(None);
+        }
         if let Some(word) = self.word {
             let text = self.text_of(word, subject.database());
             let values: Vec<_> = match word.kind {
@@ -344,7 +365,10 @@ impl Path<'_> {
         let mut values: Vec<_> = samples.into_iter().flat_map(|samples| samples.filled(&word.name)).collect();
         values.sort_unstable();
         values.dedup();
-        let Some(first) = values.first() else { return Err(None) };
+        // Groups may be called as people are.
+        let Some(first) = values.first().filter(|_| values.iter().all(|value| flags::is_shown(value))) else {
+            return Err(None);
+        };
         let listed = values.iter().take(12).copied().collect::<Vec<_>>().join(", ");
         let condition = format!("{} = {}", self.text_of(word, subject.database()), flags::literal(first));
         Err(Some(Suggestion {

@@ -554,3 +554,90 @@ fn nothing_is_sure_without_a_cell() {
         .collect();
     assert_eq!(sure, ["id", "email", "is_active"]);
 }
+
+#[test]
+fn a_ban_that_is_over_ends_nothing_else() {
+    let columns = &["id pk int", "deleted bool", "banned bool", "ban_expires time null"];
+    assert_eq!(
+        shown(&propose(columns, &Samples::default()), Field::IsActive),
+        "(NOT \"banned\" OR coalesce(\"ban_expires\" <= now(), false)) AND NOT \"deleted\""
+    );
+}
+
+#[test]
+fn an_administrator_of_a_part_is_none() {
+    let samples = Samples::default()
+        .with("role", &["Group Admin", "Non Admin", "Member"])
+        .with("roles", &["[{\"name\":\"admin\"}]"])
+        .with("state", &["OK", "CA", "NY"]);
+    assert_eq!(field(Field::IsAdmin, &["role text"], &samples), "-");
+    assert_eq!(field(Field::IsAdmin, &["roles text"], &samples), "-");
+    assert_eq!(field(Field::IsActive, &["state text"], &samples), "-");
+    let proposal = propose(&["id pk int", "role enum=owner,tenant,vet"], &Samples::default());
+    assert_eq!(proposal.columns[6].confidence, Confidence::Medium);
+    let users = || table("users", &["id pk int", "username text"]);
+    for beside in [
+        table("team_members", &["user_id int ->users.id", "team_id int", "is_admin bool"]),
+        table("ticket_replies", &["id pk int", "user_id int ->users.id", "is_staff bool"]),
+        table("team_roles", &["user_id int ->users.id", "team int", "role text"]),
+    ] {
+        let name = beside.name.name().to_owned();
+        let (sql, _) = admin_by(vec![users(), beside], &[(&name, "role", &["admin", "member"])]);
+        assert_eq!(sql, "-", "{name}");
+    }
+    let of_organizations = vec![
+        users(),
+        table("roles", &["id pk int", "name text", "organization_id int"]),
+        table("users_roles", &["user_id int ->users.id", "role_id int ->roles.id"]),
+    ];
+    assert_eq!(admin_by(of_organizations, &[("roles", "name", &["admin"])]).0, "-");
+}
+
+#[test]
+fn what_people_wrote_and_secrets_are_not_shown() {
+    let samples = Samples::default()
+        .with("status", &["Call me at +49 170 1234", "At lunch until two, then home"])
+        .with("group", &["carol@private.example", "x"]);
+    let proposal = propose(&["id pk int", "status text", "group text"], &samples);
+    assert!(proposal.columns.iter().all(|mapped| mapped.hints.is_empty()), "{:?}", proposal.columns);
+    let tables = vec![
+        table("users", &["id pk int", "username text"]),
+        table("access_tokens", &["id pk int", "user_id int ->users.id", "value text"]),
+        table("roles", &["user_id int ->users.id", "name text"]),
+    ];
+    let (_, proposal) = admin_by(
+        tables,
+        &[("access_tokens", "value", &["glpat-SECRETSECRET"]), ("roles", "name", &["a@x.org"])],
+    );
+    assert!(proposal.columns[6].hints.is_empty(), "{:?}", proposal.columns[6].hints);
+}
+
+#[test]
+fn somebody_else_is_not_the_user() {
+    for reference in ["emergency_contact_id", "manager_id", "created_by"] {
+        let tables = vec![
+            table("users", &["id pk int", "username text", &format!("{reference} int null ->contacts.id")]),
+            table("contacts", &["id pk int", "full_name text", "email text"]),
+            table("blocked_emails", &["user_id int ->users.id", "email text"]),
+        ];
+        let (_, proposal) = admin_by(tables, &[]);
+        assert_eq!(shown(&proposal, Field::Email), "-", "{reference}");
+        assert_eq!(shown(&proposal, Field::Name), "username", "{reference}");
+    }
+    let tables = vec![
+        table("res_users", &["id pk int", "login text", "partner_id int ->res_partner.id"]),
+        table("res_partner", &["id pk int", "name text", "email text"]),
+    ];
+    let (_, proposal) = admin_by(tables, &[]);
+    assert_eq!(
+        shown(&proposal, Field::Email),
+        "(SELECT e.\"email\" FROM \"res_partner\" AS e WHERE e.\"id\" = \"res_users\".\"partner_id\")"
+    );
+}
+
+#[test]
+fn a_secret_is_no_id() {
+    let random = &["3f2a9c1d4b5e4f60a7b8c9d0e1f2a3b4", "9d8c7b6a5f4e4d3c8b2a1f0e9d8c7b6a"];
+    let samples = Samples::default().with("handoff", random);
+    assert_eq!(shown(&propose(&["email text unique", "handoff text unique"], &samples), Field::Id), "-");
+}

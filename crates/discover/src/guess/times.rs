@@ -139,7 +139,7 @@ fn as_text(subject: Subject<'_>, column: &Column) -> Option<Found> {
     let sql = match subject.database() {
         Database::Postgres => format!("to_timestamp(nullif({quoted}, '')::bigint{factor})"),
         Database::Sqlite => {
-            format!("strftime('%Y-%m-%d %H:%M:%S', CAST({quoted} AS INTEGER){factor}, 'unixepoch')")
+            format!("strftime('%Y-%m-%dT%H:%M:%SZ', CAST({quoted} AS INTEGER){factor}, 'unixepoch')")
         }
     };
     Some(Found::sql(sql, Confidence::Medium, "its name, and counts since 1970 as text"))
@@ -208,7 +208,7 @@ fn fourteen_digits(subject: Subject<'_>, column: &Column) -> Found {
         Database::Sqlite => format!(
             "CASE WHEN length({quoted}) = 14 THEN substr({quoted}, 1, 4) || '-' || substr({quoted}, 5, 2) || '-' || \
              substr({quoted}, 7, 2) || ' ' || substr({quoted}, 9, 2) || ':' || substr({quoted}, 11, 2) || ':' || \
-             substr({quoted}, 13, 2) END"
+             substr({quoted}, 13, 2) || 'Z' END"
         ),
     };
     Found::sql(sql, Confidence::Medium, "its name, and times of 14 digits, taken for UTC")

@@ -5,8 +5,7 @@ use headcount_model::sensitive;
 pub(super) const TRUE: [&str; 6] = ["1", "on", "t", "true", "y", "yes"];
 const FALSE: [&str; 6] = ["0", "f", "false", "n", "no", "off"];
 
-const ACTIVE: [&str; 8] =
-    ["active", "enabled", "activated", "approved", "confirmed", "verified", "normal", "ok"];
+const ACTIVE: [&str; 7] = ["active", "enabled", "activated", "approved", "confirmed", "verified", "normal"];
 const INACTIVE: [&str; 33] = [
     "archived",
     "awaiting",
@@ -61,7 +60,7 @@ const ADMIN: [&str; 16] = [
     "adminuser",
 ];
 /// What may stand before a role without making it a smaller one, as in `ROLE_ADMIN` or `global:owner`.
-const BEFORE_A_ROLE: [&str; 13] = [
+const BEFORE_A_ROLE: [&str; 12] = [
     "role",
     "roles",
     "global",
@@ -73,7 +72,6 @@ const BEFORE_A_ROLE: [&str; 13] = [
     "app",
     "application",
     "platform",
-    "user",
     "main",
 ];
 /// What may stand behind it, as in `Super admin role`.

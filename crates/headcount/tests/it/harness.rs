@@ -121,6 +121,12 @@ pub(crate) fn is_keyed_hash(value: &serde_json::Value) -> bool {
     digest.is_some_and(|digest| digest.len() == 64 && digest.bytes().all(|byte| byte.is_ascii_hexdigit()))
 }
 
+/// How often something is tried that chance decides: that often by `scripts/test --all`, and before each change a third of it,
+/// because each run tries others.
+pub(crate) fn tries(whole: u32) -> u32 {
+    if std::env::var_os("HEADCOUNT_TEST_ALL").is_some() { whole } else { whole.div_ceil(3) }
+}
+
 /// Polls until `attempt` yields something; panics when a generous deadline has passed.
 pub(crate) fn wait_for<T>(what: &str, attempt: impl FnMut() -> Option<T>) -> T {
     poll(EVENTUALLY, attempt).unwrap_or_else(|| panic!("waited {EVENTUALLY:?} in vain: {what}"))

@@ -8,7 +8,7 @@ use proptest::test_runner::{Config, TestRunner};
 use rusqlite::Connection;
 use rusqlite::types::{Value, ValueRef};
 
-use crate::harness::{Db, Site, csv_records};
+use crate::harness::{Db, Site, csv_records, tries};
 
 /// What makes a table: as its application would write it, over time.
 #[derive(Clone, Debug)]
@@ -259,7 +259,8 @@ fn assert_as_sqlite_reads(site: &Site, connection: &Connection, columns: &[Strin
 }
 
 pub(crate) fn run<T: std::fmt::Debug>(cases: u32, strategy: &impl Strategy<Value = T>, test: impl Fn(&T)) {
-    let config = Config { cases, failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
+    let config =
+        Config { cases: tries(cases), failure_persistence: None, max_shrink_iters: 60, ..Config::default() };
     let outcome = TestRunner::new(config).run(strategy, |value| {
         test(&value);
         Ok(())

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use crate::harness::{Db, Download, HELD, MINIMAL, STANDARD_KEY, Server, Site, eventually};
+use crate::harness::{Db, Download, HELD, MINIMAL, STANDARD_KEY, Server, Site, eventually, tries};
 use crate::parts_postgres::{ANALYZE, SPARSE};
 use crate::parts_postgres_live::{late, readers};
 
@@ -100,7 +100,7 @@ fn assert_one_state(csv: &str) {
 }
 
 /// Exports that begin between two commits, one after the other.
-fn export_quickly(server: &Server, times: usize) {
+fn export_quickly(server: &Server, times: u32) {
     let target = format!("{MINIMAL}?fields=id,email");
     for _ in 0..times {
         assert_one_state(&server.get_with(STANDARD_KEY, &target).csv());
@@ -128,7 +128,7 @@ fn export_slowly(site: &Site, server: &Server, meanwhile: impl Fn()) -> usize {
 }
 
 /// Exports, also so many small ones, while somebody writes; returns what [`export_slowly`] does.
-fn sessions_of_exports_in_motion(quick: usize) -> usize {
+fn sessions_of_exports_in_motion(quick: u32) -> usize {
     let site = in_motion();
     let server = site.serve();
     let (commits, stop) = (AtomicU64::new(0), AtomicBool::new(false));
@@ -143,7 +143,7 @@ fn sessions_of_exports_in_motion(quick: usize) -> usize {
                 });
             };
             enough_more();
-            export_quickly(&server, quick);
+            export_quickly(&server, tries(quick));
             let sessions = export_slowly(&site, &server, enough_more);
             enough_more();
             sessions

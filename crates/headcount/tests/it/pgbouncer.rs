@@ -4,7 +4,7 @@ use reqwest::Method;
 
 use crate::harness::{
     APP_READER, Answer, Db, Download, EXPORT_KEY, FULL, HELD, MINIMAL, PgBouncer, STANDARD_KEY, Server, Site,
-    eventually,
+    eventually, tries,
 };
 use crate::parts_postgres::{ANALYZE, USERS, with_ids};
 use crate::parts_postgres_live::WIDE;
@@ -170,7 +170,7 @@ fn a_refusal_spoils_no_connection_for_others() {
         let (site, bouncer) = with_odd_types(settings);
         bouncer.open_connections(3);
         for parallelism in [1, 4] {
-            for _ in 0..4 {
+            for _ in 0..tries(4) {
                 let server = serve(&site, parallelism, "");
                 assert_eq!(server.get_with(STANDARD_KEY, MINIMAL).csv(), odd(100));
                 site.sql("ALTER TABLE users RENAME name TO called");
