@@ -118,7 +118,8 @@ pub fn newest(proposal: &Proposal, subject: Subject<'_>) -> Option<Sample> {
     Some(Sample { expressions: vec![quote(name)], order_by: Some(format!("{order_by} DESC")), ..request })
 }
 
-const NEWEST: u32 = 20;
+/// Rows that are read for that.
+pub const NEWEST: u32 = 20;
 
 /// Times that are still to come were not written in UTC.
 pub fn look_at_the_clock(proposal: &mut Proposal, newest: &[Row], now: Timestamp) {

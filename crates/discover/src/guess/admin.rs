@@ -3,6 +3,7 @@
 use super::active::in_order;
 use super::{Found, flags, names, roles, words};
 use crate::{Confidence, Origin, Subject, Suggestion};
+use headcount_model::sensitive;
 use headcount_source::catalogue::{Column, ColumnKind, Database};
 use headcount_source::quote;
 
@@ -204,10 +205,16 @@ fn numbers(subject: Subject<'_>, column: &Column) -> Option<Suggestion> {
             ),
             sql: format!("coalesce({quoted}, 0) & 1 = 1"),
         },
-        false => Suggestion {
-            comment: format!("{} holds {listed}. If {first} is an administrator:", column.name),
-            sql: format!("coalesce({quoted}, -1) = {first}"),
-        },
+        false => {
+            // Of levels the highest, of roles the first.
+            let is_level =
+                sensitive::words(&column.name).iter().any(|word| matches!(word.as_str(), "level" | "rank"));
+            let admin = if is_level { last } else { first };
+            Suggestion {
+                comment: format!("{} holds {listed}. If {admin} is an administrator:", column.name),
+                sql: format!("coalesce({quoted}, -1) = {admin}"),
+            }
+        }
     })
 }
 

@@ -434,7 +434,7 @@ fn numbers_are_left_to_the_reader() {
         mapped.hints.iter().map(|hint| hint.sql.as_str()).collect::<Vec<_>>()
     };
     assert_eq!(shown(&proposal, Field::IsAdmin), "-");
-    assert_eq!(hints(Field::IsAdmin), ["coalesce(\"role\", 0) & 1 = 1", "coalesce(\"level\", -1) = 0"]);
+    assert_eq!(hints(Field::IsAdmin), ["coalesce(\"role\", 0) & 1 = 1", "coalesce(\"level\", -1) = 9"]);
     assert_eq!(hints(Field::IsActive), ["\"status\" = 1"]);
 }
 

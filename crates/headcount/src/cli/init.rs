@@ -51,8 +51,8 @@ pub(super) struct Arguments {
     yes: bool,
 }
 
-/// Rows are read twice, half of this each time: to decide by, and through the mapping.
-const SAMPLE: u32 = 2 * ROWS;
+/// Rows are read to decide by, through the mapping, and the last ones for the clock.
+const SAMPLE: u32 = 2 * ROWS + check::NEWEST;
 
 pub(super) async fn run(
     config: Option<PathBuf>,
@@ -70,7 +70,7 @@ pub(super) async fn run(
     }
     let (url, from_environment) = address::find(arguments.url.as_deref(), config, data_dir.clone())?;
     tell!(
-        "reading the catalogue of {url} and, as a sample, at most {SAMPLE} rows of the users table; no more"
+        "reading the catalogue of {url} and, as a sample, at most {SAMPLE} rows of the users table and the names of roles beside it; no more"
     );
     let mut dialogue = Dialogue::new(arguments.yes);
     let catalogue = catalogue::read(&url).await?;
