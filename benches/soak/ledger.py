@@ -108,8 +108,8 @@ class Comparison:
                 yield "nothing was wrong with the database then"
         elif exchange.status == 401 and not (outcome == "denied" and reason.endswith(" key")):
             yield "the record does not say so"
-        elif exchange.status == 429 and outcome == "over_budget":
-            pass  # its first rows were already too many
+        elif exchange.status == 429 and (outcome == "over_budget" or (outcome, reason) == ("denied", "over budget")):
+            pass  # its first rows were already too many, or more than are left as it is known to have
         elif outcome != "denied" or not self._fits(exchange, reason):
             yield "the record does not say so"
 
