@@ -11,9 +11,10 @@ pub(super) mod roles;
 pub(super) mod times;
 mod words;
 
+use super::samples::Request;
 use super::{Ambiguous, Confidence, Field, Mapped, Origin, Subject, Suggestion};
 use flags::Sign;
-use headcount_source::catalogue::{Column, ColumnKind};
+use headcount_source::catalogue::{Catalogue, Column, ColumnKind, Table};
 use headcount_source::{TableName, quote};
 use times::time;
 
@@ -33,6 +34,22 @@ pub fn field(field: Field, subject: Subject<'_>) -> Result<Option<Mapped>, Ambig
         Field::IsAdmin => admin::is_admin(subject),
     };
     Ok(found.map(|found| found.tempered(subject).mapped(field)))
+}
+
+/// Rows of one such table that are looked at: roles are few.
+pub const ROWS: u32 = 100;
+
+/// What to ask the database about tables beside that of the users, each with its table.
+pub fn requests<'a>(catalogue: &'a Catalogue, users: &'a Table) -> Vec<(&'a Table, Request)> {
+    let mut requests: Vec<(&Table, Request)> = Vec::new();
+    for path in roles::paths(catalogue, users) {
+        let is_new = !requests.iter().any(|(table, _)| table.name == path.table.name);
+        if let Some(word) = path.word.filter(|_| is_new) {
+            let columns = vec![word.name.clone()];
+            requests.push((path.table, Request::of_columns(catalogue.database, path.table, columns, ROWS)));
+        }
+    }
+    requests
 }
 
 /// Whether a column of the table itself says who is an administrator.

@@ -1,6 +1,6 @@
 //! The cells that a proposal may look at.
 
-use super::guess::names;
+use headcount_model::sensitive;
 use headcount_source::catalogue::{Column, ColumnKind, Database, Row, Sample, Table};
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
@@ -10,6 +10,9 @@ pub const ROWS: u32 = 50;
 
 /// More different values than this are no status and no role.
 const FEW: usize = 12;
+
+/// Words of columns that hold lists of roles, as arrays or as JSON.
+const LISTS: [&str; 6] = ["role", "roles", "group", "groups", "permission", "permissions"];
 
 /// A question for cells of some columns of a table.
 #[derive(Clone, Debug)]
@@ -25,7 +28,7 @@ impl Request {
         // PostgreSQL's other types (bytes, documents, vectors) are large and never mapped, but for lists of roles.
         let is_shown = |column: &&Column| {
             let is_list = matches!(column.type_name.as_str(), "_text" | "_varchar" | "json" | "jsonb");
-            let is_role = names::rank(&column.name, table, names::ROLE).is_some();
+            let is_role = sensitive::words(&column.name).iter().any(|word| LISTS.contains(&word.as_str()));
             column.is_readable
                 && (database == Database::Sqlite || column.kind != ColumnKind::Other || is_list && is_role)
         };

@@ -1,6 +1,5 @@
 //! What integers mean as times, decided from a few of them.
 
-use super::guess::times::has_zone;
 use super::{Field, Origin, Proposal, Subject, TimestampEncoding};
 use headcount_source::catalogue::{Column, ColumnKind, Database};
 use headcount_source::{Unit, quote};
@@ -30,6 +29,12 @@ pub(super) fn note_zones(proposal: &mut Proposal, subject: Subject<'_>) {
             mapped.reason.push_str("; no zone, taken for UTC");
         }
     }
+}
+
+/// Whether a time ends with `Z` or an offset.
+pub(super) fn has_zone(time: &str) -> bool {
+    let clock = time.get(10..).unwrap_or_default();
+    clock.ends_with(['Z', 'z']) || clock.contains(['+', '-'])
 }
 
 fn lacks_zone(subject: Subject<'_>, column: &Column) -> bool {

@@ -2,7 +2,7 @@
 
 use super::epochs::{self, Epoch};
 use super::{Found, flags, names};
-use crate::times::holds_integers;
+use crate::times::{has_zone, holds_integers};
 use crate::{Confidence, Subject, Suggestion};
 use headcount_model::timestamp::Timestamp;
 use headcount_source::catalogue::{Column, ColumnKind, Database};
@@ -175,12 +175,6 @@ pub(crate) fn is_utc(zone: &str) -> bool {
     let zone = zone.to_lowercase();
     let zone = zone.strip_prefix("etc/").unwrap_or(&zone);
     ["utc", "uct", "gmt", "zulu", "universal", "greenwich", "gmt0", "gmt+0", "gmt-0"].contains(&zone)
-}
-
-/// Whether a time ends with `Z` or an offset.
-pub(crate) fn has_zone(time: &str) -> bool {
-    let clock = time.get(10..).unwrap_or_default();
-    clock.ends_with(['Z', 'z']) || clock.contains(['+', '-'])
 }
 
 /// Whether a text is a time, with or without a zone in parentheses behind it.

@@ -13,7 +13,7 @@ use dialogue::Dialogue;
 use headcount_discover::others::Others;
 use headcount_discover::samples::{ROWS, Request, Samples};
 use headcount_discover::write::{self, Address};
-use headcount_discover::{Choices, Field, Proposal, Subject, check, grants, presets, rank, tables};
+use headcount_discover::{Choices, Field, Proposal, Subject, check, grants, guess, presets, rank, tables};
 use headcount_files::links;
 use headcount_model::database_url::DatabaseUrl;
 use headcount_model::sensitive;
@@ -80,7 +80,7 @@ pub(super) async fn run(
 
     let samples = sample(&url, table, &Request::of_table(catalogue.database, table)).await;
     let mut others = Others::default();
-    for (other, request) in Others::requests(&catalogue, table) {
+    for (other, request) in guess::requests(&catalogue, table) {
         others.add(other, sample(&url, other, &request).await);
     }
     let subject = Subject { catalogue: &catalogue, table, samples: &samples, others: &others };
