@@ -1,6 +1,7 @@
 //! What integers mean as times, decided from a few of them.
 
 use super::{Field, Origin, Proposal, Subject, TimestampEncoding};
+use headcount_model::timestamp::Timestamp;
 use headcount_source::catalogue::{Column, ColumnKind, Database};
 use headcount_source::{Unit, quote};
 
@@ -35,6 +36,12 @@ pub(super) fn note_zones(proposal: &mut Proposal, subject: Subject<'_>) {
 pub(super) fn has_zone(time: &str) -> bool {
     let clock = time.get(10..).unwrap_or_default();
     clock.ends_with(['Z', 'z']) || clock.contains(['+', '-'])
+}
+
+/// Whether a text is a time, with or without a zone in parentheses behind it.
+pub(super) fn is_time(cell: &str) -> bool {
+    let time = cell.split_once('(').map_or(cell, |(time, _)| time.trim_end());
+    Timestamp::parse_database_text(time.as_bytes()).is_some()
 }
 
 fn lacks_zone(subject: Subject<'_>, column: &Column) -> bool {

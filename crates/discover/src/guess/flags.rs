@@ -1,8 +1,8 @@
 //! Columns that say yes or no: as booleans, as integers, as words, or as times that are there or not.
 
-use super::times::is_time;
 use super::words;
 use crate::Subject;
+use crate::times::is_time;
 use headcount_source::catalogue::{Column, ColumnKind, Database};
 use headcount_source::quote;
 use std::collections::BTreeSet;

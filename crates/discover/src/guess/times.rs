@@ -2,7 +2,7 @@
 
 use super::epochs::{self, Epoch};
 use super::{Found, flags, names};
-use crate::times::{has_zone, holds_integers};
+use crate::times::{has_zone, holds_integers, is_time};
 use crate::{Confidence, Subject, Suggestion};
 use headcount_model::timestamp::Timestamp;
 use headcount_source::catalogue::{Column, ColumnKind, Database};
@@ -175,12 +175,6 @@ pub(crate) fn is_utc(zone: &str) -> bool {
     let zone = zone.to_lowercase();
     let zone = zone.strip_prefix("etc/").unwrap_or(&zone);
     ["utc", "uct", "gmt", "zulu", "universal", "greenwich", "gmt0", "gmt+0", "gmt-0"].contains(&zone)
-}
-
-/// Whether a text is a time, with or without a zone in parentheses behind it.
-pub(super) fn is_time(cell: &str) -> bool {
-    let time = cell.split_once('(').map_or(cell, |(time, _)| time.trim_end());
-    Timestamp::parse_database_text(time.as_bytes()).is_some()
 }
 
 /// `20250108103000`, as MediaWiki and its like write times, in UTC.
