@@ -5,7 +5,7 @@ mod admin;
 mod elsewhere;
 mod epochs;
 mod flags;
-pub(super) mod identity;
+mod identity;
 pub(super) mod names;
 pub(super) mod roles;
 pub(super) mod times;
@@ -16,6 +16,7 @@ use super::{Ambiguous, Confidence, Field, Mapped, Origin, Subject, Suggestion};
 use flags::Sign;
 use headcount_source::catalogue::{Catalogue, Column, ColumnKind, Table};
 use headcount_source::{TableName, quote};
+pub use identity::why_no_id;
 use times::time;
 
 /// The best origin of a field, if there is one.
@@ -52,6 +53,11 @@ pub fn requests<'a>(catalogue: &'a Catalogue, users: &'a Table) -> Vec<(&'a Tabl
     requests
 }
 
+/// The usable columns of a list of names, in its order.
+fn called<'a>(subject: Subject<'a>, list: &[&str]) -> impl Iterator<Item = &'a Column> {
+    names::in_order(subject.usable(), subject.table, list)
+}
+
 /// Whether a column of the table itself says who is an administrator.
 pub fn has_own_admin(subject: Subject<'_>) -> bool {
     admin::own(subject, &mut Vec::new()).is_some()
@@ -72,19 +78,17 @@ pub fn conditions(subject: Subject<'_>) -> Vec<Suggestion> {
 
 /// How to leave out rows that are nobody's account, where there are some.
 fn system_users(subject: Subject<'_>) -> Option<Suggestion> {
-    let flag = subject
-        .usable()
-        .filter(|column| names::rank(&column.name, subject.table, names::BOT_FLAGS).is_some());
-    if let Some(sign) = flag.filter_map(|column| flags::no(subject, column)).next() {
+    let mut flags = called(subject, names::BOT_FLAGS).filter_map(|column| flags::no(subject, column));
+    if let Some(sign) = flags.next() {
         let comment = format!("Without those that {} says are nobody's account:", sign.column.name);
         return Some(Suggestion { comment, sql: sign.sql });
     }
-    let called = subject.usable().filter(|column| {
+    let names_of_users = subject.usable().filter(|column| {
         let lists = [names::LOGIN_NAME, names::FULL_NAME, names::LOGIN];
         column.kind == ColumnKind::Text
             && lists.iter().any(|list| names::rank(&column.name, subject.table, list).is_some())
     });
-    let mut named = called.filter_map(|column| {
+    let mut named = names_of_users.filter_map(|column| {
         let cells = subject.samples.filled(&column.name);
         let mut found: Vec<_> =
             cells.filter(|cell| names::SYSTEM_USERS.contains(&names::joined(cell).as_str())).collect();
@@ -156,6 +160,18 @@ impl Found {
     /// Nothing that is sure enough to be mapped, but something to choose from.
     fn hints_only(reason: &str, hints: Vec<Suggestion>) -> Option<Self> {
         (!hints.is_empty()).then(|| Self::new(Origin::Nothing, Confidence::Low, reason).with_hints(hints))
+    }
+
+    /// With the columns of another table that the expression reads.
+    fn reading(mut self, table: &Table, columns: Vec<String>) -> Self {
+        match self.reads.iter_mut().find(|(known, _)| *known == table.name) {
+            Some((_, known)) => {
+                let new: Vec<_> = columns.into_iter().filter(|column| !known.contains(column)).collect();
+                known.extend(new);
+            }
+            None => self.reads.push((table.name.clone(), columns)),
+        }
+        self
     }
 
     fn with_hints(mut self, hints: Vec<Suggestion>) -> Self {

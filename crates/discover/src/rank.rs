@@ -1,6 +1,6 @@
 //! Which table has the users, where no preset knows: every table is given points for looking like one.
 
-use super::guess::{self, identity, names};
+use super::guess::{self, names};
 use super::others::Others;
 use super::samples::Samples;
 use super::{Field, Origin, Subject};
@@ -33,7 +33,8 @@ impl<'a> Candidate<'a> {
 
 /// The tables that look like users, best first.
 pub fn candidates(catalogue: &Catalogue) -> Vec<Candidate<'_>> {
-    let scored = catalogue.tables.iter().filter_map(|table| score(catalogue, table));
+    let alone = alone(catalogue);
+    let scored = catalogue.tables.iter().filter_map(|table| score(&alone, table));
     let mut candidates: Vec<_> = scored.filter(|candidate| candidate.score >= ENOUGH).collect();
     candidates.sort_by_key(|candidate| -candidate.score);
     candidates
@@ -55,22 +56,17 @@ pub fn contenders<'a>(candidates: &[Candidate<'a>]) -> Vec<Candidate<'a>> {
 
 /// Why tables that would look like users cannot be exported, best first, and what to do.
 pub fn unusable(catalogue: &Catalogue) -> Vec<String> {
-    let mut tables: Vec<_> = catalogue
-        .tables
-        .iter()
-        .filter(|table| !table.is_view && has_login(catalogue, table))
-        .map(|table| (table_name(table.name.name()), table))
-        .filter(|(points, _)| *points > 0)
-        .collect();
-    tables.sort_by_key(|(points, _)| -points);
-    let (samples, others) = (Samples::default(), Others::default());
-    let why = |table| identity::why_no_id(Subject { catalogue, table, samples: &samples, others: &others });
-    tables.into_iter().filter_map(|(_, table)| why(table)).collect()
-}
-
-/// Why no column of a table can be the id, and what to do; nothing if one can.
-pub fn why_no_id(subject: Subject<'_>) -> Option<String> {
-    identity::why_no_id(subject)
+    let (alone, samples, others) = (alone(catalogue), Samples::default(), Others::default());
+    let subjects = catalogue.tables.iter().filter(|table| !table.is_view).map(|table| Subject {
+        catalogue: &alone,
+        table,
+        samples: &samples,
+        others: &others,
+    });
+    let named = subjects.map(|subject| (table_name(subject.table.name.name()), subject));
+    let mut named: Vec<_> = named.filter(|(points, subject)| *points > 0 && has_login(*subject)).collect();
+    named.sort_by_key(|(points, _)| -points);
+    named.into_iter().filter_map(|(_, subject)| guess::why_no_id(subject)).collect()
 }
 
 /// The database without its tables: each is looked at by itself, because there may be thousands.
@@ -79,13 +75,14 @@ fn alone(catalogue: &Catalogue) -> Catalogue {
 }
 
 /// Whether a table has something by which somebody signs in, or a name that leaves no doubt.
-fn has_login(catalogue: &Catalogue, table: &Table) -> bool {
-    let (alone, samples, others) = (alone(catalogue), Samples::default(), Others::default());
-    let subject = Subject { catalogue: &alone, table, samples: &samples, others: &others };
-    let has_name =
-        |list: &[&str]| table.columns.iter().any(|column| names::rank(&column.name, table, list).is_some());
+fn has_login(subject: Subject<'_>) -> bool {
+    let table = subject.table;
     let has_email = guess::field(Field::Email, subject).map_or(true, |found| found.is_some());
-    has_email || has_name(LOGINS) || has_password(table) || is_called_users(table)
+    has_email || has_column(table, LOGINS) || has_password(table) || is_called_users(table)
+}
+
+fn has_column(table: &Table, list: &[&str]) -> bool {
+    table.columns.iter().any(|column| names::rank(&column.name, table, list).is_some())
 }
 
 const LOGINS: &[&str] = &["username", "login", "loginname", "logon"];
@@ -101,30 +98,27 @@ fn is_called_users(table: &Table) -> bool {
 }
 
 /// The points of a table; `None` if it cannot be exported, or has nothing by which somebody signs in.
-fn score<'a>(catalogue: &'a Catalogue, table: &'a Table) -> Option<Candidate<'a>> {
-    let (alone, samples, others) = (alone(catalogue), Samples::default(), Others::default());
-    let subject = Subject { catalogue: &alone, table, samples: &samples, others: &others };
+fn score<'a>(alone: &Catalogue, table: &'a Table) -> Option<Candidate<'a>> {
+    let (samples, others) = (Samples::default(), Others::default());
+    let subject = Subject { catalogue: alone, table, samples: &samples, others: &others };
     // Two addresses are as good as one here.
     let has = |field| {
         guess::field(field, subject)
             .map_or(true, |found| found.is_some_and(|found| found.from != Origin::Nothing))
     };
-    if table.is_view || !has(Field::Id) {
+    if table.is_view || !has(Field::Id) || !has_login(subject) {
         return None;
     }
-    let has_name =
-        |list: &[&str]| table.columns.iter().any(|column| names::rank(&column.name, table, list).is_some());
-    if !has_login(catalogue, table) {
-        return None;
-    }
-    let (has_email, has_login, has_password) = (has(Field::Email), has_name(LOGINS), has_password(table));
+    let (has_email, has_login, has_password) =
+        (has(Field::Email), has_column(table, LOGINS), has_password(table));
+    let name = table_name(table.name.name());
     let has_unique_email = has_email
         && table
             .columns
             .iter()
             .any(|column| column.is_unique && names::email_rank(&column.name, table).is_some());
     let points = [
-        (table_name(table.name.name()), "a fitting name"),
+        (name, "a fitting name"),
         (if has_email { 30 } else { 0 }, "addresses"),
         (if has_unique_email { 3 } else { 0 }, "each only once"),
         (if has_password { 15 } else { 0 }, "passwords"),
@@ -134,7 +128,7 @@ fn score<'a>(catalogue: &'a Catalogue, table: &'a Table) -> Option<Candidate<'a>
         (if has(Field::UpdatedAt) { 2 } else { 0 }, "times of change"),
         (if has(Field::IsActive) { 4 } else { 0 }, "a flag for the active"),
         (if guess::has_own_admin(subject) { 4 } else { 0 }, "a flag for administrators"),
-        (if has_name(names::LAST_SEEN) { 5 } else { 0 }, "last logins"),
+        (if has_column(table, names::LAST_SEEN) { 5 } else { 0 }, "last logins"),
         (
             i32::try_from(table.referenced_by).unwrap_or(10).saturating_mul(3).min(10),
             "tables that refer to it",
@@ -143,7 +137,7 @@ fn score<'a>(catalogue: &'a Catalogue, table: &'a Table) -> Option<Candidate<'a>
     ];
     let score = points.iter().map(|(points, _)| points).sum();
     let reasons = points.iter().filter(|(points, _)| *points > 0).map(|(_, reason)| *reason).collect();
-    Some(Candidate { table, score, name: table_name(table.name.name()), reasons })
+    Some(Candidate { table, score, name, reasons })
 }
 
 /// The points of a table's name. The last word says what it holds, the others which of them.

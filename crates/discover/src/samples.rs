@@ -38,27 +38,9 @@ impl Request {
 
     /// These columns, of at most so many rows.
     pub fn of_columns(database: Database, table: &Table, columns: Vec<String>, rows: u32) -> Self {
-        let sample = Sample {
-            table: table.name.clone(),
-            expressions: columns.iter().map(|column| database.excerpt(column)).collect(),
-            condition: None,
-            order_by: None,
-            limit: rows,
-            search_path: None,
-        };
+        let expressions = columns.iter().map(|column| database.excerpt(column)).collect();
+        let sample = Sample::of(&table.name, expressions, rows);
         Self { columns, sample }
-    }
-
-    /// Whether a table has a row: one row of nothing, or none.
-    pub fn existence(table: &Table) -> Sample {
-        Sample {
-            table: table.name.clone(),
-            expressions: vec!["1".to_owned()],
-            condition: None,
-            order_by: None,
-            limit: 1,
-            search_path: None,
-        }
     }
 
     /// The answer.

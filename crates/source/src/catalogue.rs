@@ -124,6 +124,11 @@ pub struct Sample {
 }
 
 impl Sample {
+    /// Of any rows, and looked up where names usually are.
+    pub fn of(table: &TableName, expressions: Vec<String>, limit: u32) -> Self {
+        Self { table: table.clone(), expressions, condition: None, order_by: None, limit, search_path: None }
+    }
+
     fn sql(&self) -> String {
         let mut sql = format!("SELECT {} FROM {}", self.expressions.join(", "), self.table.quoted());
         if let Some(condition) = &self.condition {

@@ -1,7 +1,7 @@
 //! Whether somebody is active: whatever says that somebody is not counts, and all of it together.
 
 use super::flags::{self, Sign};
-use super::{Found, names, words};
+use super::{Found, called, names, words};
 use crate::others::Others;
 use crate::{Confidence, Subject, Suggestion};
 use headcount_model::sensitive;
@@ -12,19 +12,19 @@ pub(super) fn is_active(subject: Subject<'_>) -> Option<Found> {
     let mut signs = Vec::new();
     let mut hints = Vec::new();
     for (list, read) in READERS {
-        for column in in_order(subject, list) {
+        for column in called(subject, list) {
             if signs.iter().any(|sign: &Sign<'_>| sign.column.name == column.name) {
                 continue;
             }
             signs.extend(read(subject, column));
         }
     }
-    for column in in_order(subject, names::STATUS) {
+    for column in called(subject, names::STATUS) {
         let is_read = signs.iter().any(|sign: &Sign<'_>| sign.column.name == column.name);
         hints.extend(unread(subject, column).filter(|_| !is_read));
     }
-    // What would leave nobody active is not meant so, such as a confirmation that is never asked for.
     let signs: Vec<_> = signs.into_iter().map(|sign| ending(subject, sign, &mut hints)).collect();
+    // What would leave nobody active is not meant so, such as a confirmation that is never asked for.
     let is_borne_out = |sign: &Sign<'_>| !names_everybody_inactive(subject, sign.column);
     let (kept, dropped): (Vec<_>, Vec<_>) = signs.into_iter().partition(is_borne_out);
     hints.extend(dropped.iter().map(|sign| Suggestion {
@@ -117,15 +117,6 @@ const READERS: [(&[&str], Reader); 6] = [
     (names::CONFIRMED, flags::once),
 ];
 
-/// The columns of a list, in its order.
-pub(super) fn in_order<'a>(subject: Subject<'a>, list: &[&str]) -> impl Iterator<Item = &'a Column> {
-    let ranked =
-        subject.usable().filter_map(|column| Some((names::rank(&column.name, subject.table, list)?, column)));
-    let mut ranked: Vec<_> = ranked.collect();
-    ranked.sort_by_key(|(rank, _)| *rank);
-    ranked.into_iter().map(|(_, column)| column)
-}
-
 /// A state out of a few: those that say "active", or, if none does, all but those that say something else.
 fn state<'a>(subject: Subject<'a>, column: &'a Column) -> Option<Sign<'a>> {
     if !matches!(column.kind, ColumnKind::Text | ColumnKind::Enum) {
@@ -134,15 +125,12 @@ fn state<'a>(subject: Subject<'a>, column: &'a Column) -> Option<Sign<'a>> {
     let values = flags::values(subject, column);
     let active: Vec<_> = values.iter().copied().filter(|value| words::is_active(value)).collect();
     let inactive: Vec<_> = values.iter().copied().filter(|value| words::is_inactive(value)).collect();
-    let text = flags::as_text(subject, column);
-    let is_sure = column.kind == ColumnKind::Enum && !active.is_empty();
     let sql = match (&active[..], &inactive[..]) {
         ([], []) => return None,
-        ([], inactive) => format!("coalesce({text}, '') NOT IN ({})", flags::list(inactive)),
-        (active, _) if flags::may_be_null(subject, column) => {
-            format!("coalesce({text}, '') {}", flags::one_of(active))
+        ([], inactive) => {
+            format!("coalesce({}, '') NOT IN ({})", flags::as_text(subject, column), flags::list(inactive))
         }
-        (active, _) => format!("{text} {}", flags::one_of(active)),
+        (active, _) => flags::is_one_of(subject, column, active),
     };
     let others: Vec<_> =
         values.iter().copied().filter(|value| !active.contains(value) && !inactive.contains(value)).collect();
@@ -158,7 +146,8 @@ fn state<'a>(subject: Subject<'a>, column: &'a Column) -> Option<Sign<'a>> {
     } else {
         format!("{} {}", column.name, active.join(" or "))
     };
-    Some(Sign { column, sql, is_plain: false, is_but_for_null: false, is_sure, says, by })
+    let is_sure = column.kind == ColumnKind::Enum && !active.is_empty();
+    Some(Sign { is_sure, ..Sign::of(column, sql, says, by) })
 }
 
 /// What a column may mean that holds numbers, or words that nobody knows.
@@ -200,17 +189,9 @@ fn joined(signs: &[Sign<'_>]) -> Option<Found> {
         [sign] if sign.says == sign.column.name => Some(Found::sign(sign)),
         [sign] => Some(Found::sql(sign.sql.clone(), confidence, format!("{}: {}", sign.says, sign.by))),
         _ => {
-            let sql: Vec<_> = signs.iter().map(condition).collect();
+            let sql: Vec<_> = signs.iter().map(Sign::condition).collect();
             let says: Vec<_> = signs.iter().map(|sign| sign.says.as_str()).collect();
             Some(Found::sql(sql.join(" AND "), confidence, says.join(", ")))
         }
-    }
-}
-
-/// A sign as a condition: an integer is none in PostgreSQL.
-fn condition(sign: &Sign<'_>) -> String {
-    match sign.column.kind {
-        ColumnKind::Integer if sign.is_plain => format!("{} = 1", sign.sql),
-        _ => sign.sql.clone(),
     }
 }

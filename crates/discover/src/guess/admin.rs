@@ -1,11 +1,11 @@
 //! Whether somebody is an administrator: by a flag, by a word out of a few, or by a role in another table.
 
-use super::active::in_order;
-use super::{Found, flags, names, roles, words};
+use super::{Found, called, flags, names, roles, words};
 use crate::{Confidence, Origin, Subject, Suggestion};
 use headcount_model::sensitive;
 use headcount_source::catalogue::{Column, ColumnKind, Database};
 use headcount_source::quote;
+use std::collections::BTreeSet;
 
 pub(super) fn is_admin(subject: Subject<'_>) -> Option<Found> {
     let mut hints = Vec::new();
@@ -24,7 +24,7 @@ pub(super) fn is_admin(subject: Subject<'_>) -> Option<Found> {
 /// By a column of the table itself; what else its columns may mean is added to the hints.
 pub(super) fn own(subject: Subject<'_>, hints: &mut Vec<Suggestion>) -> Option<Found> {
     let mut of_nobody = None;
-    for column in in_order(subject, names::ADMIN) {
+    for column in called(subject, names::ADMIN) {
         let Some(sign) = flags::yes(subject, column) else {
             hints.extend(numbers(subject, column));
             continue;
@@ -34,7 +34,7 @@ pub(super) fn own(subject: Subject<'_>, hints: &mut Vec<Suggestion>) -> Option<F
         let names_nobody = cells.peek().is_some() && cells.all(words::is_no) && subject.samples.rows() > 1;
         if !names_nobody {
             // What numbers say, nobody knows here; and who is of the staff need not be an administrator.
-            hints.extend(in_order(subject, names::ROLE).find_map(|column| numbers(subject, column)));
+            hints.extend(called(subject, names::ROLE).find_map(|column| numbers(subject, column)));
             if !hints.is_empty() {
                 let is_staff = names::joined(&column.name).ends_with("staff");
                 found.confidence =
@@ -45,7 +45,7 @@ pub(super) fn own(subject: Subject<'_>, hints: &mut Vec<Suggestion>) -> Option<F
         found.reason.push_str("; it is nobody in the sample");
         of_nobody = of_nobody.or(Some(found));
     }
-    for column in in_order(subject, names::ROLE) {
+    for column in called(subject, names::ROLE) {
         match role(subject, column) {
             Some(found) => return Some(found),
             None => hints.extend(numbers(subject, column).or_else(|| other_words(subject, column))),
@@ -61,11 +61,8 @@ pub(super) fn own(subject: Subject<'_>, hints: &mut Vec<Suggestion>) -> Option<F
 
 /// Administrators by what the table says of itself, and by roles.
 fn either(subject: Subject<'_>, own: Found, roles: Found) -> Found {
-    let is_number =
-        |name: &str| subject.table.column(name).is_some_and(|column| column.kind == ColumnKind::Integer);
     let sql = |found: &Found| match &found.from {
-        Origin::Column(name) if is_number(name) => format!("{} = 1", quote(name)),
-        Origin::Column(name) => quote(name),
+        Origin::Column(name) => subject.table.column(name).map(flags::condition).unwrap_or_default(),
         Origin::Sql(sql) => sql.clone(),
         Origin::Nothing => String::new(),
     };
@@ -80,7 +77,7 @@ fn either(subject: Subject<'_>, own: Found, roles: Found) -> Found {
 
 /// A role out of a few, or several in one cell, of which one is an administrator's.
 fn role(subject: Subject<'_>, column: &Column) -> Option<Found> {
-    let (text, quoted) = (flags::as_text(subject, column), quote(&column.name));
+    let quoted = quote(&column.name);
     let cells = || subject.samples.filled(&column.name);
     let admins = |roles: &mut dyn Iterator<Item = &str>| {
         let mut found: Vec<_> = roles.filter(|role| words::is_admin(role)).map(str::to_owned).collect();
@@ -96,13 +93,13 @@ fn role(subject: Subject<'_>, column: &Column) -> Option<Found> {
     let has_objects = || cells().any(|cell| cell.contains(['{', ':']));
     if is_list('[', ']') && !has_objects() {
         let found = admins(&mut cells().flat_map(in_quotes))?;
-        let sql = match (subject.database(), column.kind) {
-            (Database::Sqlite, _) => format!(
+        let sql = match subject.database() {
+            Database::Sqlite => format!(
                 "CASE WHEN json_valid({quoted}) THEN EXISTS (SELECT 1 FROM json_each({quoted}) AS role WHERE role.value {}) \
                  ELSE 0 END",
                 flags::one_of(&found)
             ),
-            (Database::Postgres, _) => {
+            Database::Postgres => {
                 format!(
                     "coalesce(nullif({quoted}::text, '')::jsonb ?| ARRAY[{}], false)",
                     flags::list(&found)
@@ -130,10 +127,7 @@ fn role(subject: Subject<'_>, column: &Column) -> Option<Found> {
         return Some(Found::sql(sql.join(" OR "), Confidence::Medium, reason));
     }
     let found = admins(&mut flags::values(subject, column).into_iter())?;
-    let sql = match flags::may_be_null(subject, column) {
-        true => format!("coalesce({text}, '') {}", flags::one_of(&found)),
-        false => format!("{text} {}", flags::one_of(&found)),
-    };
+    let sql = flags::is_one_of(subject, column, &found);
     Some(match column.kind {
         // An owner may be one of houses.
         ColumnKind::Enum if !found.iter().all(|role| words::is_owner(role)) => {
@@ -148,13 +142,10 @@ fn role(subject: Subject<'_>, column: &Column) -> Option<Found> {
 fn separator<'a>(column: &str, cells: impl Iterator<Item = &'a str>) -> Option<char> {
     let cells: Vec<_> = cells.collect();
     let splits = |separator: &char| {
-        let parts =
-            |cell: &&str| cell.split(*separator).map(str::trim).map(str::to_owned).collect::<Vec<_>>();
-        let lists: Vec<_> = cells.iter().map(parts).collect();
-        let is_word = |part: &String| {
-            !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "_-.:".contains(c))
-        };
-        lists.iter().any(|list| list.len() > 1) && lists.iter().flatten().all(is_word)
+        let is_word =
+            |part: &str| !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || "_-.:".contains(c));
+        let all_words = |cell: &&str| cell.split(*separator).map(str::trim).all(is_word);
+        cells.iter().any(|cell| cell.contains(*separator)) && cells.iter().all(all_words)
     };
     // `Group Admin` is one role.
     let is_plural = column.ends_with(['s', 'S']);
@@ -188,7 +179,7 @@ fn numbers(subject: Subject<'_>, column: &Column) -> Option<Suggestion> {
     if column.kind != ColumnKind::Integer || is_reference {
         return None;
     }
-    let values: std::collections::BTreeSet<_> = subject.samples.integers(&column.name).into_iter().collect();
+    let values: BTreeSet<_> = subject.samples.integers(&column.name).into_iter().collect();
     let (first, last) = (values.first()?, values.last()?);
     if values.len() > 12 {
         return None;

@@ -58,19 +58,21 @@ const PERSONS: [&str; 10] = [
 /// What marks the first of several.
 const FIRST: [&str; 7] = ["default", "isdefault", "primary", "isprimary", "main", "standard", "preferred"];
 
+fn texts(table: &Table) -> impl Iterator<Item = &Column> {
+    table.columns.iter().filter(|column| column.kind == ColumnKind::Text && column.is_readable)
+}
+
 /// The address of a user, where another table has it.
 pub(super) fn email(subject: Subject<'_>) -> Option<Found> {
     let of_table = |table: &Table| {
         let is_of_mail = sensitive::words(table.name.name())
             .iter()
             .any(|word| word.contains("mail") || word == "threepids");
-        let texts =
-            table.columns.iter().filter(|column| column.kind == ColumnKind::Text && column.is_readable);
         let rank = |column: &Column| {
             let is_address = is_of_mail && ["address", "value"].contains(&column.name.as_str());
             names::email_rank(&column.name, table).or(is_address.then_some(4))
         };
-        let ranked = texts.filter_map(|column| Some((rank(column)?, column.name.clone())));
+        let ranked = texts(table).filter_map(|column| Some((rank(column)?, column.name.clone())));
         ranked.min().map(|(_, column)| column)
     };
     found(subject, &ADDRESSES, of_table, "the first address")
@@ -79,12 +81,7 @@ pub(super) fn email(subject: Subject<'_>) -> Option<Found> {
 /// What a user is called, where another table has it.
 pub(super) fn name(subject: Subject<'_>) -> Option<Found> {
     let of_table = |table: &Table| {
-        let texts =
-            table.columns.iter().filter(|column| column.kind == ColumnKind::Text && column.is_readable);
-        let ranked = texts.filter_map(|column| {
-            Some((names::rank(&column.name, table, names::FULL_NAME)?, column.name.clone()))
-        });
-        ranked.min().map(|(_, column)| column)
+        names::in_order(texts(table), table, names::FULL_NAME).next().map(|column| column.name.clone())
     };
     found(subject, &PROFILES, of_table, "the name").filter(|found| found.confidence > Confidence::Low)
 }
@@ -113,14 +110,12 @@ fn found(
     let (table, column, (step, is_declared)) = tables.next()?;
     let confidence = if is_declared { Confidence::Medium } else { Confidence::Low };
     let (sql, columns) = select(subject, table, &column, step);
-    let mut found = Found::sql(sql, confidence, format!("{what} in {}", table.name));
-    found.reads = vec![(table.name.clone(), columns)];
-    Some(found)
+    Some(Found::sql(sql, confidence, format!("{what} in {}", table.name)).reading(table, columns))
 }
 
 /// What the person says to which a user refers.
 fn of_person(subject: Subject<'_>, column: &impl Fn(&Table) -> Option<String>, what: &str) -> Option<Found> {
-    let tables = subject.table.references.iter().filter_map(|reference| {
+    let mut tables = subject.table.references.iter().filter_map(|reference| {
         let table = subject.catalogue.tables.iter().find(|table| table.name == reference.table)?;
         let called = sensitive::words(table.name.name());
         let person = called.last().filter(|word| PERSONS.contains(&word.as_str()))?;
@@ -131,7 +126,7 @@ fn of_person(subject: Subject<'_>, column: &impl Fn(&Table) -> Option<String>, w
         (is_own && table.name != subject.table.name).then_some(())?;
         Some((table, column(table)?, reference))
     });
-    let (table, column, reference) = tables.into_iter().next()?;
+    let (table, column, reference) = tables.next()?;
     let sql = format!(
         "(SELECT e.{} FROM {} AS e WHERE e.{} = {}.{})",
         quote(&column),
@@ -140,9 +135,8 @@ fn of_person(subject: Subject<'_>, column: &impl Fn(&Table) -> Option<String>, w
         quote(subject.table.name.name()),
         quote(&reference.column)
     );
-    let mut found = Found::sql(sql, Confidence::Medium, format!("{what} in {}", table.name));
-    found.reads = vec![(table.name.clone(), vec![reference.to.clone(), column])];
-    Some(found)
+    let found = Found::sql(sql, Confidence::Medium, format!("{what} in {}", table.name));
+    Some(found.reading(table, vec![reference.to.clone(), column]))
 }
 
 /// The cell of the first row of a user, and the columns that finding it takes.

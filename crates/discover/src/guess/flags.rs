@@ -22,6 +22,32 @@ pub(super) struct Sign<'a> {
     pub(super) by: String,
 }
 
+impl<'a> Sign<'a> {
+    /// What an expression says, which need not be sure.
+    pub(super) fn of(column: &'a Column, sql: String, says: String, by: impl Into<String>) -> Self {
+        Self { column, sql, is_plain: false, is_but_for_null: false, is_sure: false, says, by: by.into() }
+    }
+
+    /// As a condition.
+    pub(super) fn condition(&self) -> String {
+        if self.is_plain { condition(self.column) } else { self.sql.clone() }
+    }
+}
+
+/// A flag as a condition: an integer is none in PostgreSQL.
+pub(super) fn condition(column: &Column) -> String {
+    let quoted = quote(&column.name);
+    if column.kind == ColumnKind::Integer { format!("{quoted} = 1") } else { quoted }
+}
+
+/// No, as the database writes it.
+fn no_of(database: Database) -> &'static str {
+    match database {
+        Database::Sqlite => "0",
+        Database::Postgres => "false",
+    }
+}
+
 /// A flag as it is: a `boolean`, an integer 0 or 1, or a word that says so. NULL counts as no.
 pub(super) fn yes<'a>(subject: Subject<'a>, column: &'a Column) -> Option<Sign<'a>> {
     let quoted = quote(&column.name);
@@ -40,8 +66,8 @@ pub(super) fn yes<'a>(subject: Subject<'a>, column: &'a Column) -> Option<Sign<'
             Some(sign(format!("coalesce({quoted}, 'f') IN ('t', 1)"), false, true, "its name and type"))
         }
         ColumnKind::Bool if may_be_null => {
-            let no = if subject.database() == Database::Sqlite { "0" } else { "false" };
-            Some(sign(format!("coalesce({quoted}, {no})"), false, true, "its name and type"))
+            let sql = format!("coalesce({quoted}, {})", no_of(subject.database()));
+            Some(sign(sql, false, true, "its name and type"))
         }
         ColumnKind::Bool => Some(sign(quoted, true, true, "its name and type")),
         ColumnKind::Integer => {
@@ -73,10 +99,7 @@ pub(super) fn no<'a>(subject: Subject<'a>, column: &'a Column) -> Option<Sign<'a
             (format!("coalesce({quoted}, 'f') IN ('f', 0)"), true)
         }
         ColumnKind::Bool if !column.is_nullable => (format!("NOT {quoted}"), true),
-        ColumnKind::Bool => {
-            let no = if subject.database() == Database::Sqlite { "0" } else { "false" };
-            (format!("NOT coalesce({quoted}, {no})"), true)
-        }
+        ColumnKind::Bool => (format!("NOT coalesce({quoted}, {})", no_of(subject.database())), true),
         ColumnKind::Integer => {
             is_zero_or_one(subject, column)?;
             (format!("coalesce({quoted}, 0) = 0"), true)
@@ -88,15 +111,7 @@ pub(super) fn no<'a>(subject: Subject<'a>, column: &'a Column) -> Option<Sign<'a
         _ => return None,
     };
     let by = if is_sure { "its name and type" } else { "its name, and words for yes and no as cells" };
-    Some(Sign {
-        column,
-        sql,
-        is_plain: false,
-        is_but_for_null: false,
-        is_sure,
-        says: format!("not {}", column.name),
-        by: by.to_owned(),
-    })
+    Some(Sign { is_sure, ..Sign::of(column, sql, format!("not {}", column.name), by) })
 }
 
 /// A time that is not there yet, or 0.
@@ -110,7 +125,7 @@ pub(super) fn never<'a>(subject: Subject<'a>, column: &'a Column, is_flag_name: 
         }
         _ => return None,
     };
-    Some(of_time(column, sql, "no"))
+    Some(Sign::of(column, sql, format!("no {}", column.name), "its name and type"))
 }
 
 /// A time that is there.
@@ -121,12 +136,7 @@ pub(super) fn once<'a>(subject: Subject<'a>, column: &'a Column) -> Option<Sign<
         ColumnKind::Text if may_hold_times(subject, column, false) => format!("coalesce({quoted}, '') <> ''"),
         _ => return None,
     };
-    Some(of_time(column, sql, "a"))
-}
-
-fn of_time<'a>(column: &'a Column, sql: String, article: &str) -> Sign<'a> {
-    let (says, by) = (format!("{article} {}", column.name), "its name and type".to_owned());
-    Sign { column, sql, is_plain: false, is_but_for_null: false, is_sure: false, says, by }
+    Some(Sign::of(column, sql, format!("a {}", column.name), "its name and type"))
 }
 
 /// Whether the cells of a text column are times, or there are none and its name is no flag's: in a flag, `N` would be
@@ -181,7 +191,7 @@ pub(super) fn shown_values<'a>(subject: Subject<'a>, column: &'a Column) -> Opti
 }
 
 /// Whether 0 and 1 are all there is; `Some(false)` if there is nothing, `None` if there is something else.
-pub(super) fn is_zero_or_one(subject: Subject<'_>, column: &Column) -> Option<bool> {
+fn is_zero_or_one(subject: Subject<'_>, column: &Column) -> Option<bool> {
     let mut cells = subject.samples.filled(&column.name).peekable();
     let is_filled = cells.peek().is_some();
     cells.all(|cell| matches!(cell, "0" | "1")).then_some(is_filled)
@@ -194,6 +204,13 @@ pub(super) fn as_text(subject: Subject<'_>, column: &Column) -> String {
         (Database::Postgres, ColumnKind::Enum) => format!("{quoted}::text"),
         _ => quoted,
     }
+}
+
+/// Whether a column has one of these values; NULL, where there may be one, has none.
+pub(super) fn is_one_of<S: AsRef<str>>(subject: Subject<'_>, column: &Column, values: &[S]) -> String {
+    let text = as_text(subject, column);
+    let text = if may_be_null(subject, column) { format!("coalesce({text}, '')") } else { text };
+    format!("{text} {}", one_of(values))
 }
 
 /// `= 'a'`, or `IN ('a', 'b')`.

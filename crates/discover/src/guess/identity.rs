@@ -15,12 +15,8 @@ pub(super) fn id(subject: Subject<'_>) -> Option<Found> {
     if let Some(column) = columns().find(|column| column.in_primary_key && is_key(column)) {
         return Some(Found::column(column, Confidence::High, "primary key"));
     }
-    let named = || {
-        columns().filter_map(|column| Some((names::rank(&column.name, subject.table, names::ID)?, column)))
-    };
-    if let Some((_, column)) =
-        named().filter(|(_, column)| is_key(column) && !is_secret(column)).min_by_key(|(rank, _)| *rank)
-    {
+    let named = || names::in_order(columns(), subject.table, names::ID);
+    if let Some(column) = named().find(|column| is_key(column) && !is_secret(column)) {
         return Some(Found::column(column, Confidence::Medium, "unique, never NULL, and named like an id"));
     }
     // An address would stand in the audit, in the log and in error texts.
@@ -40,7 +36,7 @@ pub(super) fn id(subject: Subject<'_>) -> Option<Found> {
             "unique; it may be NULL, though no cell of the sample is, and an export would fail at it";
         return Some(Found::column(column, Confidence::Low, reason));
     }
-    let (_, column) = named().filter(|_| subject.table.is_view).min_by_key(|(rank, _)| *rank)?;
+    let column = named().next().filter(|_| subject.table.is_view)?;
     let reason = "named like an id; a view cannot say whether it is unique and never NULL";
     Some(Found::column(column, Confidence::Low, reason))
 }
@@ -52,7 +48,7 @@ fn can_be_an_id(database: Database, column: &Column) -> bool {
 }
 
 /// Why no column of a table can tell its rows apart, and what to do; nothing if one can.
-pub(crate) fn why_no_id(subject: Subject<'_>) -> Option<String> {
+pub fn why_no_id(subject: Subject<'_>) -> Option<String> {
     if id(subject).is_some() {
         return None;
     }
@@ -151,29 +147,31 @@ pub(super) fn name(subject: Subject<'_>) -> Option<Found> {
 
 fn any_name(subject: Subject<'_>) -> Option<Found> {
     let texts = || subject.usable().filter(move |column| subject.is_text(column));
+    // What is filled goes before what is not.
     let best = |list: &[&str]| {
-        let ranked =
-            texts().filter_map(|column| Some((names::rank(&column.name, subject.table, list)?, column)));
-        ranked
-            .min_by_key(|(rank, column)| (!subject.samples.is_filled(&column.name), *rank))
-            .map(|(_, column)| column)
+        let named = names::in_order(texts(), subject.table, list);
+        named.min_by_key(|column| !subject.samples.is_filled(&column.name))
     };
     let (first, last) = (best(names::FIRST_NAME), best(names::LAST_NAME));
     if let Some(column) = best(names::FULL_NAME) {
         let is_plain = names::rank(&column.name, subject.table, &["name"]).is_some();
         return Some(match (first, last) {
             (Some(first), None) if is_plain => {
-                or_login_of(subject, name_beside(subject, column, first, [first, column]), [first, column])
+                or_login(subject, name_beside(subject, column, first, [first, column]), &[first, column])
             }
             (None, Some(last)) if is_plain => {
-                or_login_of(subject, name_beside(subject, column, last, [column, last]), [column, last])
+                or_login(subject, name_beside(subject, column, last, [column, last]), &[column, last])
             }
-            _ => or_login(subject, Found::column(column, Confidence::High, "named like a full name"), column),
+            _ => or_login(
+                subject,
+                Found::column(column, Confidence::High, "named like a full name"),
+                &[column],
+            ),
         });
     }
     if let (Some(first), Some(last)) = (first, last) {
         let found = Found::sql(joined([first, last]), Confidence::High, "first and last name");
-        return Some(or_login_of(subject, found, [first, last]));
+        return Some(or_login(subject, found, &[first, last]));
     }
     if let Some(found) = elsewhere::name(subject) {
         return Some(found);
@@ -182,13 +180,8 @@ fn any_name(subject: Subject<'_>) -> Option<Found> {
     Some(Found::column(column, Confidence::Medium, "there is no full name; this is what the user is called"))
 }
 
-/// The login of those who have no name, where a row of the sample shows that there are some.
-fn or_login(subject: Subject<'_>, found: Found, name: &Column) -> Found {
-    or_login_of(subject, found, [name, name])
-}
-
-/// The same, where the name has two parts.
-fn or_login_of(subject: Subject<'_>, found: Found, parts: [&Column; 2]) -> Found {
+/// Or the login, for those who have none of the parts of a name, where a row of the sample shows that there are some.
+fn or_login(subject: Subject<'_>, found: Found, parts: &[&Column]) -> Found {
     let samples = subject.samples;
     let has_name = |row: &usize| parts.iter().any(|part| samples.is_filled_in(&part.name, *row));
     let (with, without): (Vec<_>, Vec<_>) = (0..samples.rows()).partition(has_name);

@@ -1,7 +1,7 @@
 //! What applications call their columns. A list is in the order of preference, its names without separators.
 
 use headcount_model::sensitive;
-use headcount_source::catalogue::Table;
+use headcount_source::catalogue::{Column, Table};
 
 pub(crate) const ID: &[&str] =
     &["id", "userid", "uid", "uuid", "guid", "accountid", "memberid", "pk", "key", "personid"];
@@ -453,6 +453,18 @@ pub(crate) fn rank(name: &str, table: &Table, list: &[&str]) -> Option<usize> {
         let is_login = matches!(first.as_str(), "user" | "account") && rest == ["name"];
         (is_owner(first, table) && !is_login).then(|| place(&rest.concat())).flatten()
     })
+}
+
+/// The columns of a list, in its order.
+pub(super) fn in_order<'a>(
+    columns: impl Iterator<Item = &'a Column>,
+    table: &Table,
+    list: &[&str],
+) -> impl Iterator<Item = &'a Column> {
+    let mut ranked: Vec<_> =
+        columns.filter_map(|column| Some((rank(&column.name, table, list)?, column))).collect();
+    ranked.sort_by_key(|(rank, _)| *rank);
+    ranked.into_iter().map(|(_, column)| column)
 }
 
 /// Where what a name of a time says happened stands in a list: `created_at`, `dateCreated` and `creation_ts` all say `created`.

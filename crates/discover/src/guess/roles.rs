@@ -7,6 +7,7 @@ use crate::{Confidence, Subject, Suggestion};
 use headcount_model::sensitive;
 use headcount_source::catalogue::{Catalogue, Column, ColumnKind, Database, Reference, Table};
 use headcount_source::{TableName, quote};
+use std::collections::BTreeSet;
 
 /// How a user comes to roles.
 pub(crate) struct Path<'a> {
@@ -166,9 +167,7 @@ fn path<'a>(way: Way<'a>, table: &'a Table, is_declared: bool) -> Option<Path<'a
         return None;
     }
     let words = table.columns.iter().filter(|column| is_word(column));
-    let ranked =
-        words.filter_map(|column| Some((names::rank(&column.name, table, names::ROLE_NAME)?, column)));
-    let word = ranked.min_by_key(|(rank, _)| *rank).map(|(_, column)| column);
+    let word = names::in_order(words, table, names::ROLE_NAME).next();
     let flag = flag(table);
     (word.is_some() || flag.is_some()).then_some(Path { way, table, word, flag, is_declared })
 }
@@ -318,73 +317,57 @@ pub(super) fn is_admin(subject: Subject<'_>) -> Option<Found> {
     let mut tables: Vec<_> = found.iter().map(|(path, _)| path.table.name.to_string()).collect();
     tables.dedup();
     let sql: Vec<_> = found.iter().map(|(_, sql)| sql.as_str()).collect();
-    let mut admin =
-        Found::sql(sql.join(" OR "), confidence, format!("by the roles in {}", tables.join(" and ")));
-    for (table, columns) in found.iter().flat_map(|(path, _)| path.reads(subject)) {
-        match admin.reads.iter_mut().find(|(known, _)| *known == table) {
-            Some((_, known)) => {
-                known.extend(columns.into_iter().filter(|column| !known.contains(column)).collect::<Vec<_>>())
-            }
-            None => admin.reads.push((table, columns)),
-        }
-    }
-    Some(admin)
+    let admin = Found::sql(sql.join(" OR "), confidence, format!("by the roles in {}", tables.join(" and ")));
+    let reads = found.iter().flat_map(|(path, _)| path.reads(subject));
+    Some(reads.fold(admin, |admin, (table, columns)| admin.reading(table, columns)))
 }
 
-impl Path<'_> {
+/// A column of the table with the words, as it stands in the expression.
+fn text_of(subject: Subject<'_>, column: &Column) -> String {
+    format!("r.{}", flags::as_text(subject, column))
+}
+
+impl<'a> Path<'a> {
     /// What a role is, where it is an administrator's; else what could be, for somebody to choose.
     fn is_admin(&self, subject: Subject<'_>) -> Result<String, Option<Suggestion>> {
-        let samples = subject.others.samples(&self.table.name);
-        let cells = |word: &Column| {
-            samples.into_iter().flat_map(|samples| samples.filled(&word.name)).collect::<Vec<_>>()
+        let mut cells: Vec<_> = match (self.word, subject.others.samples(&self.table.name)) {
+            (Some(word), Some(samples)) => samples.filled(&word.name).collect(),
+            _ => Vec::new(),
         };
-        let is_secret = |word: &&Column| sensitive::by_content(cells(word)).is_some();
-        if self.word.as_ref().is_some_and(is_secret) {
+        if sensitive::by_content(cells.iter().copied()).is_some() {
             return Err(None);
         }
-        if let Some(word) = self.word {
-            let text = self.text_of(word, subject.database());
-            let values: Vec<_> = match word.kind {
-                ColumnKind::Enum => word.labels.iter().map(String::as_str).collect(),
-                _ => samples.into_iter().flat_map(|samples| samples.filled(&word.name)).collect(),
-            };
-            // Where a role may be one in a project, an owner is the owner of that.
-            let is_admin =
-                |role: &&str| words::is_admin(role) && !(self.may_be_of_a_part() && words::is_owner(role));
-            let mut admins: Vec<_> = values.iter().copied().filter(is_admin).collect();
-            admins.sort_unstable();
-            admins.dedup();
-            if !admins.is_empty() {
-                return Ok(format!("{text} {}", flags::one_of(&admins)));
+        cells.sort_unstable();
+        cells.dedup();
+        // Where a role may be one in a project, an owner is the owner of that.
+        let is_admin =
+            |role: &&str| words::is_admin(role) && !(self.may_be_of_a_part() && words::is_owner(role));
+        let admins: Vec<_> = match self.word {
+            Some(word) if word.kind == ColumnKind::Enum => {
+                let labels: BTreeSet<_> = word.labels.iter().map(String::as_str).collect();
+                labels.into_iter().filter(is_admin).collect()
             }
-        }
-        if let Some(flag) = self.flag {
-            return Ok(self.text_of(flag, subject.database()));
-        }
-        let Some(word) = self.word else { return Err(None) };
-        let mut values: Vec<_> = samples.into_iter().flat_map(|samples| samples.filled(&word.name)).collect();
-        values.sort_unstable();
-        values.dedup();
-        // Groups may be called as people are.
-        let Some(first) = values.first().filter(|_| values.iter().all(|value| flags::is_shown(value))) else {
-            return Err(None);
+            _ => cells.iter().copied().filter(is_admin).collect(),
         };
-        let listed = values.iter().take(12).copied().collect::<Vec<_>>().join(", ");
-        let condition = format!("{} = {}", self.text_of(word, subject.database()), flags::literal(first));
-        Err(Some(Suggestion {
-            comment: format!(
-                "The roles in {} are {listed}. If the first is an administrator's:",
-                self.table.name
-            ),
-            sql: self.exists(subject, &condition),
-        }))
-    }
-
-    /// A column of the table with the words.
-    fn text_of(&self, column: &Column, database: Database) -> String {
-        let cast =
-            if (database, column.kind) == (Database::Postgres, ColumnKind::Enum) { "::text" } else { "" };
-        format!("r.{}{cast}", quote(&column.name))
+        match (self.word, self.flag, &cells[..]) {
+            (Some(word), ..) if !admins.is_empty() => {
+                Ok(format!("{} {}", text_of(subject, word), flags::one_of(&admins)))
+            }
+            (_, Some(flag), _) => Ok(text_of(subject, flag)),
+            // Groups may be called as people are.
+            (Some(word), None, [first, ..]) if cells.iter().all(|role| flags::is_shown(role)) => {
+                let condition = format!("{} = {}", text_of(subject, word), flags::literal(first));
+                let listed = cells.iter().take(12).copied().collect::<Vec<_>>().join(", ");
+                let table = &self.table.name;
+                Err(Some(Suggestion {
+                    comment: format!(
+                        "The roles in {table} are {listed}. If the first is an administrator's:"
+                    ),
+                    sql: self.exists(subject, &condition),
+                }))
+            }
+            _ => Err(None),
+        }
     }
 
     /// Whether the table between has a column that may say of what part a role is.
@@ -444,7 +427,7 @@ impl Path<'_> {
     }
 
     /// The table that refers to the users, where there is one, with the name that it has in the expression.
-    fn nearest(&self) -> Option<(&Table, &'static str)> {
+    fn nearest(&self) -> Option<(&'a Table, &'static str)> {
         match &self.way {
             Way::Own(..) => None,
             Way::Direct(_) => Some((self.table, "r")),
@@ -453,7 +436,7 @@ impl Path<'_> {
     }
 
     /// When somebody's role ends.
-    fn end(&self) -> Option<(&Column, &'static str)> {
+    fn end(&self) -> Option<(&'a Column, &'static str)> {
         let (table, alias) = self.nearest()?;
         let end = table
             .columns
@@ -471,25 +454,24 @@ impl Path<'_> {
     }
 
     /// The columns of other tables that are read.
-    fn reads(&self, subject: Subject<'_>) -> Vec<(TableName, Vec<String>)> {
+    fn reads(&self, subject: Subject<'_>) -> Vec<(&'a Table, Vec<String>)> {
         let said = self.word.or(self.flag).map(|column| column.name.clone());
-        let of_roles = |key: &str| {
-            let columns = std::iter::once(key.to_owned()).chain(said.clone());
-            (self.table.name.clone(), columns.collect::<Vec<_>>())
-        };
-        let of_link = |link: &Link<'_>| {
-            (link.table.name.clone(), vec![link.before.column.to_owned(), link.behind.column.to_owned()])
+        let of_roles =
+            |key: &str| (self.table, std::iter::once(key.to_owned()).chain(said.clone()).collect());
+        let of_link = |link: &Link<'a>| {
+            (link.table, vec![link.before.column.to_owned(), link.behind.column.to_owned()])
         };
         let mut reads = match &self.way {
             Way::Own(step, None) => vec![of_roles(step.to)],
             Way::Direct(step) => vec![of_roles(step.column)],
             Way::Own(_, Some(link)) | Way::Link(link, None) => vec![of_link(link), of_roles(link.behind.to)],
-            Way::Link(link, Some(second)) => vec![of_link(link), of_link(second), of_roles(second.behind.to)],
+            Way::Link(link, Some(second)) => {
+                vec![of_link(link), of_link(second), of_roles(second.behind.to)]
+            }
         };
         let end = self.end().filter(|_| subject.database() == Database::Postgres);
         if let Some(((end, _), (table, _))) = end.zip(self.nearest()) {
-            let read = reads.iter_mut().find(|(name, _)| *name == table.name);
-            read.into_iter().for_each(|(_, columns)| columns.push(end.name.clone()));
+            reads.push((table, vec![end.name.clone()]));
         }
         reads
     }

@@ -171,7 +171,7 @@ fn without_a_zone(subject: Subject<'_>, column: &Column, reason: &str) -> Found 
 }
 
 /// Whether a zone of PostgreSQL is UTC by another name.
-pub(crate) fn is_utc(zone: &str) -> bool {
+fn is_utc(zone: &str) -> bool {
     let zone = zone.to_lowercase();
     let zone = zone.strip_prefix("etc/").unwrap_or(&zone);
     ["utc", "uct", "gmt", "zulu", "universal", "greenwich", "gmt0", "gmt+0", "gmt-0"].contains(&zone)

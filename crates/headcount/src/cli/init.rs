@@ -20,7 +20,7 @@ use headcount_model::sensitive;
 use headcount_model::text::visible;
 use headcount_model::timestamp::Timestamp;
 use headcount_source::TableName;
-use headcount_source::catalogue::{self, Catalogue, Row, Table};
+use headcount_source::catalogue::{self, Catalogue, Row, Sample, Table};
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -172,7 +172,7 @@ async fn with_rows<'a>(url: &DatabaseUrl, candidates: Vec<rank::Candidate<'a>>) 
     let contenders = rank::contenders(&candidates);
     let mut filled = Vec::new();
     for candidate in candidates.into_iter().take(ASKED) {
-        let request = Request::existence(candidate.table);
+        let request = Sample::of(&candidate.table.name, vec!["1".to_owned()], 1);
         if !catalogue::sample(url, &request).await.is_ok_and(|rows| rows.is_empty()) {
             filled.push(candidate);
         }
@@ -282,7 +282,7 @@ fn has_id(proposal: Proposal, subject: Subject<'_>) -> anyhow::Result<Proposal> 
         .iter()
         .any(|mapped| mapped.field == Field::Id && mapped.from != headcount_discover::Origin::Nothing);
     if !has_id {
-        let why = rank::why_no_id(subject).unwrap_or_else(|| format!("table {} has no id", proposal.table));
+        let why = guess::why_no_id(subject).unwrap_or_else(|| format!("table {} has no id", proposal.table));
         return Err(Usage(format!("{why}; or name a column with --column id=COLUMN")).into());
     }
     Ok(proposal)

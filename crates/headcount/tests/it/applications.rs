@@ -1,8 +1,6 @@
 //! What `init` makes, unasked, of the databases of applications that it does not know.
 
-use std::path::PathBuf;
-
-use crate::harness::{Db, Site};
+use crate::harness::Framework;
 
 /// An application, and what `init` gets wrong of it, so that somebody has to look.
 struct Application {
@@ -29,7 +27,7 @@ const fn of_table(
     Application { name, table: Some(table), wrong }
 }
 
-/// Every fixture once.
+/// Every fixture, once for each of its tables with users.
 const APPLICATIONS: [Application; 37] = [
     right("better-auth"),
     wrong("better-auth-sqlite", &[("is_active", "when a ban ends would take the clock")]),
@@ -73,7 +71,7 @@ const APPLICATIONS: [Application; 37] = [
     right("roundcube"),
     right("sequelize-app"),
     of_table("strapi", "up_users", &[]),
-    of_table("strapi-admin", "admin_users", &[]),
+    of_table("strapi", "admin_users", &[]),
     right("superset"),
     wrong(
         "synapse",
@@ -115,12 +113,9 @@ const APPLICATIONS: [Application; 37] = [
 
 #[test]
 fn no_application_is_left_out() {
-    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/applications");
-    let entries =
-        std::fs::read_dir(directory).unwrap().map(Result::unwrap).filter(|entry| entry.path().is_dir());
-    let mut names: Vec<_> = entries.map(|entry| entry.file_name().into_string().unwrap()).collect();
-    names.sort();
-    assert_eq!(APPLICATIONS.map(|application| application.name).to_vec(), names);
+    let mut names = APPLICATIONS.map(|application| application.name).to_vec();
+    names.dedup();
+    assert_eq!(names, Framework::applications());
 }
 
 macro_rules! applications {
@@ -156,13 +151,15 @@ const COLUMNS: [&str; 7] = ["id", "email", "name", "created_at", "updated_at", "
 
 fn is_understood(application: &Application) {
     let Application { name, table, wrong } = application;
-    let (site, expected) = site_and_truth(name);
+    let fixture = Framework::of_application(name);
+    let site = fixture.site();
     let named: Vec<_> = table.iter().flat_map(|table| ["--table", table]).collect();
     let finished = site.init(&[&["--print"], &named[..]].concat());
     assert_eq!(finished.code, Some(0), "{name}: {}", finished.stderr);
     site.configure(&finished.text());
     let found = Export::read(&site.done(&["export", "full"]));
-    let expected = Export::read(&expected);
+    let expected = table.map_or_else(|| "full.csv".to_owned(), |table| format!("{table}.csv"));
+    let expected = Export::read(&fixture.export_in(&expected));
     for (at, column) in COLUMNS.iter().enumerate() {
         let is_right = found.column(at) == expected.column(at);
         let why = wrong.iter().find(|(known, _)| known == column);
@@ -185,30 +182,4 @@ fn is_understood(application: &Application) {
         let refused = site.init(&["--print"]);
         assert_eq!(refused.code, Some(2), "{name}: {}", refused.everything());
     }
-}
-
-/// A site whose source is the application's database, and what its full export should be.
-fn site_and_truth(name: &str) -> (Site, String) {
-    let directory = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/applications").join(name);
-    let read = |file: &str| {
-        std::fs::read_to_string(directory.join(file)).unwrap_or_else(|error| panic!("{name}/{file}: {error}"))
-    };
-    let (schema, rows) = (read("schema.sql"), read("rows.sql"));
-    let db = if schema.starts_with("-- database: sqlite\n") { Db::Sqlite } else { Db::Postgres };
-    let mut site = Site::bare(db);
-    match db {
-        // Rows may stand before those that they refer to.
-        Db::Sqlite => {
-            [schema, rows].iter().for_each(|sql| site.sql(&format!("PRAGMA foreign_keys = OFF; {sql}")))
-        }
-        Db::Postgres => {
-            site.set("HEADCOUNT_SOURCE_URL", &site.database().backup_url());
-            // In a session of its own, because a dump sets what it likes.
-            for sql in [schema, rows] {
-                let loaded = site.database().connect().batch_execute(&sql);
-                loaded.unwrap_or_else(|error| panic!("{name}: {error:?}"));
-            }
-        }
-    }
-    (site, read("full.csv"))
 }

@@ -1,10 +1,11 @@
-//! The users of real frameworks: a schema as each makes it, rows, and what their full export is.
+//! The users of real frameworks and applications: a schema as each makes it, rows, and what their full export is.
 
 use std::path::{Path, PathBuf};
 
 use super::{Db, Site};
 
-const FIXTURES: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/frameworks");
+const FRAMEWORKS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/frameworks");
+const APPLICATIONS: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/applications");
 
 pub(crate) struct Framework {
     dir: PathBuf,
@@ -15,27 +16,30 @@ impl Framework {
     /// Checks that `names` are all fixtures of the database that they are for.
     pub(crate) fn assert_all_of_their_database(names: &[&str]) {
         let db = Self::named(names[0]).db;
-        let mut all = Self::names();
+        let mut all = names_in(FRAMEWORKS);
         all.retain(|name| Self::named(name).db == db);
         assert_eq!(all, names);
     }
 
-    /// The names of all, sorted.
-    fn names() -> Vec<String> {
-        let entries = std::fs::read_dir(FIXTURES).unwrap().map(Result::unwrap);
-        let directories = entries.filter(|entry| entry.path().is_dir());
-        let mut names: Vec<_> = directories.map(|entry| entry.file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
+    /// The names of all applications, sorted.
+    pub(crate) fn applications() -> Vec<String> {
+        names_in(APPLICATIONS)
     }
 
     pub(crate) fn named(name: &str) -> Self {
-        let dir = Path::new(FIXTURES).join(name);
+        Self::at(Path::new(FRAMEWORKS).join(name))
+    }
+
+    pub(crate) fn of_application(name: &str) -> Self {
+        Self::at(Path::new(APPLICATIONS).join(name))
+    }
+
+    fn at(dir: PathBuf) -> Self {
         let schema = read(&dir.join("schema.sql"));
         let db = match schema.lines().next() {
             Some("-- database: sqlite") => Db::Sqlite,
             Some("-- database: postgres") => Db::Postgres,
-            other => panic!("{name}: schema.sql starts with {other:?}"),
+            other => panic!("{}: schema.sql starts with {other:?}", dir.display()),
         };
         Self { dir, db }
     }
@@ -49,7 +53,8 @@ impl Framework {
         for file in ["schema.sql", "rows.sql"] {
             let sql = read(&self.dir.join(file));
             match self.db {
-                Db::Sqlite => site.sql(&sql),
+                // Rows may stand before those that they refer to.
+                Db::Sqlite => site.sql(&format!("PRAGMA foreign_keys = OFF; {sql}")),
                 // In a session of its own, because a dump sets what it likes.
                 Db::Postgres => {
                     let loaded = site.database().connect().batch_execute(&sql);
@@ -71,8 +76,22 @@ impl Framework {
     }
 
     pub(crate) fn full_export(&self) -> String {
-        read(&self.dir.join("full.csv"))
+        self.export_in("full.csv")
     }
+
+    /// What a full export should be, of one of several tables with users.
+    pub(crate) fn export_in(&self, file: &str) -> String {
+        read(&self.dir.join(file))
+    }
+}
+
+/// The names of the fixtures in a directory, sorted.
+fn names_in(directory: &str) -> Vec<String> {
+    let entries = std::fs::read_dir(directory).unwrap().map(Result::unwrap);
+    let directories = entries.filter(|entry| entry.path().is_dir());
+    let mut names: Vec<_> = directories.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort();
+    names
 }
 
 fn read(file: &Path) -> String {
