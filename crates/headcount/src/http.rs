@@ -41,7 +41,7 @@ use readiness::Readiness;
 use recent::Recent;
 use scrapes::Scrapes;
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use throttle::Throttle;
 use tower::{ServiceExt, service_fn};
 use tower_http::catch_panic::CatchPanicLayer;
@@ -65,9 +65,9 @@ pub struct App {
     recent_keys: Arc<Recent<[u8; 32], Arc<ApiKey>>>,
     readiness: Readiness,
     scrapes: Scrapes,
-    /// Made once: whoever asks for them and takes nothing costs next to nothing.
-    openapi: Bytes,
-    docs: Bytes,
+    /// Made once, for the first who asks: who asks for them again and takes nothing costs next to nothing, and so does a start.
+    openapi: OnceLock<Bytes>,
+    docs: OnceLock<Bytes>,
 }
 
 impl App {
@@ -75,8 +75,6 @@ impl App {
     pub fn new(config: Config, store: Store, exporter: Arc<Exporter>, receipt_key: SigningKey) -> Self {
         let failed_keys = Backoff::new(config.limits.failed_keys_per_minute);
         Self {
-            openapi: openapi::text(&config.profiles).into(),
-            docs: docs::page(&openapi::document(&config.profiles)).into(),
             static_keys: exporter.derived_key("ids of the keys in the environment"),
             config,
             store,
@@ -88,6 +86,8 @@ impl App {
             recent_keys: Arc::default(),
             readiness: Readiness::default(),
             scrapes: Scrapes::default(),
+            openapi: OnceLock::new(),
+            docs: OnceLock::new(),
         }
     }
 }
@@ -96,8 +96,6 @@ impl App {
     /// The same service with other exports and features: what it knows of keys and addresses stays.
     fn with(&self, config: Config) -> Self {
         Self {
-            openapi: openapi::text(&config.profiles).into(),
-            docs: docs::page(&openapi::document(&config.profiles)).into(),
             static_keys: self.static_keys.clone(),
             config,
             store: self.store.clone(),
@@ -109,6 +107,8 @@ impl App {
             recent_keys: Arc::clone(&self.recent_keys),
             readiness: Readiness::default(),
             scrapes: Scrapes::default(),
+            openapi: OnceLock::new(),
+            docs: OnceLock::new(),
         }
     }
 }

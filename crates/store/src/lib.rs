@@ -16,6 +16,7 @@ use headcount_model::database_url::encryption::remedy;
 use headcount_model::database_url::{DatabaseUrl, percent_encoded};
 use sqlx::any::{AnyArguments, AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::MigrateError;
+use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
 use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
 use std::fs::{File, OpenOptions};
@@ -29,6 +30,8 @@ use write_lock::{WriteGuard, WriteLock};
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 /// How often that is waited for by whoever opens the store.
 const OPENING_TRIES: usize = 6;
+/// How long the first session may take before it is asked why there is none.
+const BEFORE_ASKING_WHY: Duration = Duration::from_millis(200);
 /// How long a store that hangs may keep a request, or all that wait for a transaction: longer than SQLite waits for another
 /// writer, and PostgreSQL for an instance that froze.
 const TIMEOUT: Duration = Duration::from_secs(10);
@@ -143,7 +146,7 @@ impl Store {
                 DatabaseUrl::Postgres(address::for_driver(url).map_err(StoreError::Address)?)
             }
         };
-        let (pool, write_lock) = match &url {
+        let (pool, mut session, write_lock) = match &url {
             DatabaseUrl::Sqlite(path) => {
                 if missing == IfMissing::Refuse && is_missing(path)? {
                     return Err(StoreError::Missing(format!("no file {}", path.display())));
@@ -153,29 +156,27 @@ impl Store {
                 // Made here for its mode, which SQLite then gives to the files beside it.
                 open_file(path)?;
                 let pool = options.after_connect(|connection, _| Box::pin(durable(connection)));
-                let pool = pool.connect(&sqlite_url(path)).await?;
-                pool.execute("PRAGMA journal_mode = WAL").await?;
-                migrations::run(&pool).await?;
-                (pool, Some(WriteLock::of(path)?))
+                let pool = pool.connect_lazy(&sqlite_url(path))?;
+                let mut session = pool.acquire().await?;
+                session.execute("PRAGMA journal_mode = WAL").await?;
+                migrations::run(&mut session).await?;
+                (pool, session, Some(WriteLock::of(path)?))
             }
             DatabaseUrl::Postgres(address) => {
-                // A pool hides why it cannot connect behind its time-out.
-                let mut connection = AnyConnection::connect(address).await?;
-                let is_missing =
-                    missing == IfMissing::Refuse && !migrations::were_run(&mut connection).await?;
-                connection.close().await?;
-                if is_missing {
-                    return Err(StoreError::Missing(format!("{url} has no tables of it")));
-                }
                 let pool = options.after_connect(|connection, _| Box::pin(lively(connection)));
                 let pool = pool.connect_lazy(address)?;
-                open_session(&pool).await?;
-                migrations::run(&pool).await?;
-                (pool, None)
+                let mut session = open_session(&pool, address).await?;
+                if missing == IfMissing::Refuse && !migrations::were_run(&mut session).await? {
+                    return Err(StoreError::Missing(format!("{url} has no tables of it")));
+                }
+                migrations::run(&mut session).await?;
+                (pool, session, None)
             }
         };
         let store = Self { pool, url, write_lock };
-        store.adopt_old_records().await?;
+        store.adopt_old_records(&mut session).await?;
+        // One that is dropped is back a little later, and who asks meanwhile opens another.
+        session.return_to_pool().await;
         Ok(store)
     }
 
@@ -221,14 +222,32 @@ impl Store {
 
 /// Opens the first session of a pool. Who starts waits longer for it than who is answered: a machine that is overloaded, or was just
 /// woken, may take its time.
-async fn open_session(pool: &AnyPool) -> Result<(), sqlx::Error> {
-    for _ in 1..OPENING_TRIES {
-        match pool.acquire().await {
-            Err(sqlx::Error::PoolTimedOut) => {}
-            opened => return opened.map(drop),
+async fn open_session(pool: &AnyPool, address: &str) -> Result<PoolConnection<Any>, sqlx::Error> {
+    let opened = async {
+        for _ in 1..OPENING_TRIES {
+            match pool.acquire().await {
+                Err(sqlx::Error::PoolTimedOut) => {}
+                opened => return opened,
+            }
         }
+        pool.acquire().await
+    };
+    tokio::select! {
+        opened = opened => opened,
+        reason = why_not(address) => Err(reason),
     }
-    pool.acquire().await.map(drop)
+}
+
+/// Returns when no session can be opened, and says why: a pool hides that behind its time-out.
+async fn why_not(address: &str) -> sqlx::Error {
+    tokio::time::sleep(BEFORE_ASKING_WHY).await;
+    match AnyConnection::connect(address).await {
+        Ok(session) => {
+            let _ = session.close().await;
+            std::future::pending().await
+        }
+        Err(reason) => reason,
+    }
 }
 
 /// Whether nothing is left on a connection of what was before. SQLite may roll a transaction back by itself, as on a full

@@ -6,7 +6,7 @@
 
 use crate::StoreError;
 use sqlx::migrate::{MigrateError, Migration, MigrationType, Migrator};
-use sqlx::{AnyConnection, AnyPool, Executor, Row, SqlSafeStr};
+use sqlx::{AnyConnection, Executor, Row, SqlSafeStr};
 
 /// Number, description and text of each file in `migrations/`.
 const STEPS: [(i64, &str, &str); 8] = [
@@ -25,8 +25,8 @@ const STEPS: [(i64, &str, &str); 8] = [
 /// # Errors
 ///
 /// [`StoreError::Newer`] where a later version was here, which has changed nothing then; or a step failed.
-pub(super) async fn run(pool: &AnyPool) -> Result<(), StoreError> {
-    migrator().run(pool).await.map_err(|error| match error {
+pub(super) async fn run(connection: &mut AnyConnection) -> Result<(), StoreError> {
+    migrator().run(connection).await.map_err(|error| match error {
         MigrateError::VersionMissing(step) => StoreError::Newer(step),
         error => StoreError::Migration(error),
     })

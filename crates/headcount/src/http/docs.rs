@@ -1,6 +1,6 @@
 //! The OpenAPI document as a page: one response, no script, nothing loaded from elsewhere.
 
-use super::App;
+use super::{App, openapi};
 use axum::extract::State;
 use axum::http::header;
 use axum::response::{IntoResponse, Response};
@@ -18,7 +18,8 @@ pub(super) async fn serve(State(app): State<Arc<App>>) -> Response {
                   frame-ancestors 'none'";
     let headers =
         [(header::CONTENT_TYPE, "text/html; charset=utf-8"), (header::CONTENT_SECURITY_POLICY, policy)];
-    (headers, app.docs.clone()).into_response()
+    let page = app.docs.get_or_init(|| page(&openapi::document(&app.config.profiles)).into());
+    (headers, page.clone()).into_response()
 }
 
 /// The page of a document.

@@ -32,7 +32,8 @@ pub fn text(profiles: &[Arc<Profile>]) -> String {
 }
 
 pub(super) async fn serve(State(app): State<Arc<App>>) -> Response {
-    ([(header::CONTENT_TYPE, "application/json")], app.openapi.clone()).into_response()
+    let document = app.openapi.get_or_init(|| text(&app.config.profiles).into());
+    ([(header::CONTENT_TYPE, "application/json")], document.clone()).into_response()
 }
 
 /// The document.

@@ -119,10 +119,10 @@ impl Store {
 
     /// Puts what was settled before there was a chain into it, once in the life of a store: a record that turns up
     /// later without being part of it was not written by us.
-    pub(crate) async fn adopt_old_records(&self) -> Result<(), StoreError> {
+    pub(crate) async fn adopt_old_records(&self, session: &mut AnyConnection) -> Result<(), StoreError> {
         let mut after = (i64::MIN, String::new());
         loop {
-            match Head::read(&mut *self.pool.acquire().await?).await {
+            match Head::read(session).await {
                 Ok(head) if !head.has_all => self.adopt_some(&mut after).await?,
                 // Without a head nothing can be exported, but keys can still be revoked.
                 Ok(_) | Err(StoreError::NoHead) => return Ok(()),
