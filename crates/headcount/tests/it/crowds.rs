@@ -31,14 +31,13 @@ const MOST: u64 = 64 * 1024 / 5;
 fn cost(server: &Server, connect: impl Fn() -> TcpStream) -> u64 {
     assert_serves(server);
     let before = server.peak_memory();
-    // One after the other: what is on its way at a time depends on how busy the machine is.
-    let crowd: Vec<_> = (0..100)
-        .map(|_| {
-            let stream = connect();
-            eventually("all is read", || server.has_read(&stream));
-            stream
-        })
-        .collect();
+    // Few at a time: how much is on its way of what all send at once depends on how busy the machine is.
+    let mut crowd = Vec::new();
+    for _ in 0..20 {
+        let few = [(); 5].map(|()| connect());
+        eventually("all is read", || server.has_read(&few));
+        crowd.extend(few);
+    }
     assert_serves(server);
     drop(crowd);
     server.peak_memory().saturating_sub(before)
@@ -102,7 +101,7 @@ fn forms_that_never_end_keep_nobody_out() {
             stream
         })
         .collect();
-    eventually("all is read", || crowd.iter().all(|stream| server.has_read(stream)));
+    eventually("all is read", || server.has_read(&crowd));
     assert_eq!(server.get("/healthz").status, 200);
     assert!(read_to_the_end(&mut crowd[0]).is_empty());
 }

@@ -26,7 +26,7 @@ pub(crate) fn send(server: &Server, target: &str, key: &str) -> TcpStream {
 fn send_raw(server: &Server, request: &str) -> TcpStream {
     let mut stream = connect(server.addr);
     stream.write_all(request.as_bytes()).unwrap();
-    eventually("the request is read", || server.has_read(&stream));
+    eventually("the request is read", || server.has_read(&[&stream]));
     stream
 }
 

@@ -142,8 +142,10 @@ pub(crate) fn within_a_second(what: &str, mut holds: impl FnMut() -> bool) {
     assert!(poll(patience, || holds().then_some(())).is_some(), "waited {patience:?} in vain: {what}");
 }
 
+/// Tries again and again, the more rarely the longer it takes: an attempt may cost a process.
 fn poll<T>(patience: Duration, mut attempt: impl FnMut() -> Option<T>) -> Option<T> {
-    let deadline = Instant::now() + patience;
+    let started = Instant::now();
+    let deadline = started + patience;
     loop {
         // An attempt that began in time may be late itself, and rightly find what was so before.
         let is_last = Instant::now() >= deadline;
@@ -153,6 +155,6 @@ fn poll<T>(patience: Duration, mut attempt: impl FnMut() -> Option<T>) -> Option
         if is_last {
             return None;
         }
-        std::thread::sleep(Duration::from_millis(10));
+        std::thread::sleep((started.elapsed() / 10).max(Duration::from_millis(5)));
     }
 }

@@ -90,7 +90,7 @@ fn assert_one_state(csv: &str) {
         previous = Some(id);
         assert_eq!(*generation.get_or_insert(cells[1]), cells[1], "{id} is of another generation");
         if has_names {
-            sum += cells[2].trim_end().parse::<u64>().unwrap();
+            sum += cells[2].split(' ').next().unwrap().parse::<u64>().unwrap();
         }
         let slot = usize::try_from(slot_of(id)).unwrap();
         assert!(!std::mem::replace(&mut is_there[slot], true), "slot {slot} is there twice");

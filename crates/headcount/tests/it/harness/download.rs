@@ -20,6 +20,13 @@ pub(crate) struct Received {
     pub(crate) trailers: Vec<String>,
 }
 
+impl Received {
+    /// Whether these bytes came.
+    pub(crate) fn has(&self, bytes: &[u8]) -> bool {
+        memchr::memmem::find(&self.body, bytes).is_some()
+    }
+}
+
 impl Download {
     /// Asks for an export and reads no further than the head.
     pub(crate) fn open(server: &Server, target: &str, key: &str) -> Self {

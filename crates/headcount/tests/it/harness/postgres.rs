@@ -1,7 +1,7 @@
 //! The databases of the tests, all in one cluster.
 
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::sync::{Mutex, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use postgres::{Client, SimpleQueryMessage};
 
@@ -11,6 +11,12 @@ use super::pgbouncer::PgBouncer;
 /// May read the application's tables and nothing else; logs in with a password.
 pub(crate) const APP_READER: &str = "app_reader";
 pub(crate) const APP_READER_PASSWORD: &str = "reader-password-of-the-tests";
+/// That password as the server keeps it, hashed once where it would be 4,096 times: it is checked at each of thousands of logins
+/// (RFC 5802, section 3).
+const APP_READER_SECRET: &str = concat!(
+    "SCRAM-SHA-256$1:c2FsdCBvZiB0aGUgdGVzdHM=",
+    "$5bfIHk1amBxVa+dmVSJqMapeeSZz4o2BaI5w5FRO/mo=:GhwTGGWmq4jNmvyf6c0eXWE+Qngh/cO216oESO8tnXA="
+);
 /// May read every table, whatever row level security says: what a table with policies needs.
 pub(crate) const APP_BACKUP: &str = "app_backup";
 /// Owns each test's database, so that the store's migrations can run in it.
@@ -23,17 +29,27 @@ pub(crate) struct Database {
     /// Size of the log when this test got it: that of the whole run is too large to be read again and again.
     log_before: u64,
     /// A superuser's session that speaks UTC, whatever the cluster's own zone is.
-    session: Mutex<Client>,
+    session: Arc<Mutex<Client>>,
+}
+
+/// A database that no test uses now.
+struct Idle {
+    name: String,
+    encoding: &'static str,
+    session: Arc<Mutex<Client>>,
 }
 
 impl Database {
     pub(crate) fn take(encoding: &'static str) -> Self {
         let idle = {
             let mut idle = idle().lock().unwrap();
-            let found = idle.iter().position(|(_, known)| *known == encoding);
-            found.map(|at| idle.swap_remove(at).0)
+            let found = idle.iter().position(|database| database.encoding == encoding);
+            found.map(|at| idle.swap_remove(at))
         };
-        let database = Self::open(idle.unwrap_or_else(|| create_database(encoding)), encoding);
+        let Idle { name, session, .. } = idle.unwrap_or_else(|| create_database(encoding));
+        let database = Self { name, encoding, log_before: cluster().log_size(), session };
+        database.execute("DISCARD ALL");
+        database.execute("SET TIME ZONE 'UTC'");
         database.execute(&format!(
             "SET allow_system_table_mods = on; DROP TABLE IF EXISTS pg_catalog.pg_dist_partition;
              RESET allow_system_table_mods;
@@ -60,12 +76,6 @@ impl Database {
             );
         }
         database
-    }
-
-    fn open(name: String, encoding: &'static str) -> Self {
-        let mut session = cluster().connect(&name);
-        session.batch_execute("SET TIME ZONE 'UTC'").unwrap();
-        Self { name, encoding, log_before: cluster().log_size(), session: Mutex::new(session) }
     }
 
     pub(crate) fn source_url(&self) -> String {
@@ -206,19 +216,24 @@ impl Drop for Database {
             self.terminate(HEADCOUNT_STORE);
             // The next test's session begins with what is set then.
             self.execute(&format!("ALTER DATABASE {} RESET ALL", self.name));
-            idle().lock().unwrap().push((self.name.clone(), self.encoding));
+            idle().lock().unwrap().push(Idle {
+                name: self.name.clone(),
+                encoding: self.encoding,
+                session: Arc::clone(&self.session),
+            });
         }
     }
 }
 
-fn create_database(encoding: &str) -> String {
+fn create_database(encoding: &'static str) -> Idle {
     static NEXT: AtomicU32 = AtomicU32::new(1);
     let name = format!("case_{}", NEXT.fetch_add(1, Ordering::Relaxed));
     let mut admin = cluster().connect("postgres");
     let sql =
         format!("CREATE DATABASE {name} OWNER {HEADCOUNT_STORE} TEMPLATE template0 ENCODING '{encoding}'");
     admin.batch_execute(&sql).unwrap();
-    name
+    let session = Arc::new(Mutex::new(cluster().connect(&name)));
+    Idle { name, encoding, session }
 }
 
 fn cluster() -> &'static Cluster {
@@ -230,15 +245,14 @@ fn cluster() -> &'static Cluster {
     })
 }
 
-/// Databases that no test uses now, and their encodings.
-fn idle() -> &'static Mutex<Vec<(String, &'static str)>> {
-    static IDLE: Mutex<Vec<(String, &'static str)>> = Mutex::new(Vec::new());
+fn idle() -> &'static Mutex<Vec<Idle>> {
+    static IDLE: Mutex<Vec<Idle>> = Mutex::new(Vec::new());
     &IDLE
 }
 
 pub(super) fn create_roles(admin: &mut Client) {
     let created = admin.batch_execute(&format!(
-        "CREATE ROLE {APP_READER} LOGIN PASSWORD '{APP_READER_PASSWORD}';
+        "CREATE ROLE {APP_READER} LOGIN PASSWORD '{APP_READER_SECRET}';
          CREATE ROLE {APP_BACKUP} LOGIN BYPASSRLS IN ROLE pg_read_all_data;
          CREATE ROLE {HEADCOUNT_STORE} LOGIN;"
     ));

@@ -7,6 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::thread::sleep;
 use std::time::Duration;
 
+use memchr::memmem;
+
 pub(crate) struct Proxy {
     port: u16,
     shared: Arc<Shared>,
@@ -149,10 +151,9 @@ impl Shared {
 
 /// Changes the last letter of a word wherever it stands, so that messages stay as long as they are.
 fn misspell(word: &str, bytes: &mut [u8]) {
-    for start in 0..=bytes.len().saturating_sub(word.len()) {
-        if bytes[start..].starts_with(word.as_bytes()) {
-            bytes[start + word.len() - 1] = b'X';
-        }
+    let starts: Vec<_> = memmem::find_iter(bytes, word).collect();
+    for start in starts {
+        bytes[start + word.len() - 1] = b'X';
     }
 }
 
@@ -165,7 +166,7 @@ fn without(text: &str, unsent: &mut Vec<u8>) -> Vec<u8> {
             break;
         }
         let message: Vec<u8> = unsent.drain(..end).collect();
-        if kind != b'D' || !message.windows(text.len()).any(|window| window == text.as_bytes()) {
+        if kind != b'D' || memmem::find(&message, text.as_bytes()).is_none() {
             passed.extend(message);
         }
     }

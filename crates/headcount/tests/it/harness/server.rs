@@ -1,5 +1,6 @@
 //! A running `serve` and requests to it.
 
+use std::borrow::Borrow;
 use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
@@ -142,10 +143,18 @@ impl Server {
         self.open_files().filter(is_nameless).count()
     }
 
-    /// Files and sockets that the process has open.
-    pub(crate) fn open_files(&self) -> impl Iterator<Item = PathBuf> {
-        let open = std::fs::read_dir(format!("/proc/{}/fd", self.process.0.id())).unwrap();
-        open.filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+    /// How many files and sockets the process has open.
+    pub(crate) fn count_open_files(&self) -> usize {
+        self.file_descriptors().count()
+    }
+
+    /// Those files and sockets.
+    fn open_files(&self) -> impl Iterator<Item = PathBuf> {
+        self.file_descriptors().filter_map(|entry| std::fs::read_link(entry.ok()?.path()).ok())
+    }
+
+    fn file_descriptors(&self) -> std::fs::ReadDir {
+        std::fs::read_dir(format!("/proc/{}/fd", self.process.0.id())).unwrap()
     }
 
     /// The names of its threads, and how nice each is.
@@ -160,10 +169,14 @@ impl Server {
         about.collect()
     }
 
-    /// Whether the process has read all that was sent on a connection to it. Linux only.
-    pub(crate) fn has_read(&self, stream: &TcpStream) -> bool {
-        let socket = self.socket_to(stream.local_addr().unwrap());
-        socket.is_some_and(|fields| fields[4].ends_with(":00000000"))
+    /// Whether the process has read all that was sent on these connections to it. Linux only.
+    pub(crate) fn has_read<S: Borrow<TcpStream>>(&self, streams: &[S]) -> bool {
+        // The kernel goes through all that it knows for each look.
+        let sockets = sockets();
+        streams.iter().all(|stream| {
+            let socket = self.socket_to(&sockets, stream.borrow().local_addr().unwrap());
+            socket.is_some_and(|fields| fields[4].ends_with(":00000000"))
+        })
     }
 
     /// Closes a connection to the process, and waits until that has noticed. Linux only.
@@ -171,12 +184,14 @@ impl Server {
         let client = stream.local_addr().unwrap();
         drop(stream);
         // Established, or closed by the client only (`include/net/tcp_states.h` of the kernel).
-        let is_open = |fields: Vec<String>| ["01", "08"].contains(&fields[3].as_str());
-        eventually("the server has closed its end", || !self.socket_to(client).is_some_and(is_open));
+        let is_open = |fields: Vec<&str>| ["01", "08"].contains(&fields[3]);
+        eventually("the server has closed its end", || {
+            !self.socket_to(&sockets(), client).is_some_and(is_open)
+        });
     }
 
-    /// What the kernel says of the process's end of a connection (`proc_net_tcp` of its documentation).
-    fn socket_to(&self, client: SocketAddr) -> Option<Vec<String>> {
+    /// What the kernel says, in all that it says of sockets, of the process's end of a connection.
+    fn socket_to<'a>(&self, sockets: &'a str, client: SocketAddr) -> Option<Vec<&'a str>> {
         let at = |addr: SocketAddr| match addr {
             SocketAddr::V4(addr) => {
                 format!("{:08X}:{:04X}", u32::from_le_bytes(addr.ip().octets()), addr.port())
@@ -184,9 +199,8 @@ impl Server {
             SocketAddr::V6(_) => panic!("the tests use IPv4"),
         };
         let ends = format!(" {} {} ", at(self.addr), at(client));
-        let sockets = std::fs::read_to_string("/proc/net/tcp").unwrap();
         let socket = sockets.lines().find(|line| line.contains(&ends))?;
-        Some(socket.split_whitespace().map(String::from).collect())
+        Some(socket.split_whitespace().collect())
     }
 
     /// The most memory that the process ever had, in KiB.
@@ -204,6 +218,11 @@ impl Server {
     pub(crate) fn exit(mut self) -> ExitStatus {
         wait_for_exit(&mut self.process.0)
     }
+}
+
+/// A line for each TCP socket (`proc_net_tcp` of the kernel's documentation). Linux only.
+fn sockets() -> String {
+    std::fs::read_to_string("/proc/net/tcp").unwrap()
 }
 
 /// A child that does not outlive its owner, even where starting it fails half way.
