@@ -14,7 +14,7 @@ fn with_values(db: Db, column_type: &str, values: &[&str]) -> (Site, Server, Str
 }
 
 fn with_values_read_as(db: Db, column_type: &str, mapping: &str, values: &[&str]) -> (Site, Server, String) {
-    let mut site = Site::bare(db);
+    let mut site = Site::bare(db).storing_in_sqlite();
     let table = db.users_table().replace("email TEXT", &format!("email TEXT, value {column_type}"));
     site.sql(&table);
     for (id, value) in values.iter().enumerate() {
@@ -185,7 +185,7 @@ fn postgres_floats_are_exact_whatever_the_servers_setting() {
 
 #[test]
 fn postgres_types_of_its_own_read_as_text() {
-    let mut site = Site::with_empty_table(Db::Postgres);
+    let mut site = Site::with_empty_table(Db::Postgres).storing_in_sqlite();
     site.sql(
         "CREATE TYPE mood AS ENUM ('=sad', 'glad'); CREATE DOMAIN score AS NUMERIC CHECK (VALUE < 100);
          CREATE TYPE place AS (street TEXT, number INT);

@@ -109,8 +109,7 @@ fn forms_that_never_end_keep_nobody_out() {
 /// As many as would want a connection each.
 #[test]
 fn many_who_ask_whether_it_is_ready_are_answered_by_one_look() {
-    let mut site = Site::with_people(Db::Postgres);
-    site.unset("HEADCOUNT_STORE_URL");
+    let site = Site::with_people(Db::Postgres).storing_in_sqlite();
     let server = site.serve();
     let before = site.database().logins(APP_READER);
     std::thread::scope(|scope| {

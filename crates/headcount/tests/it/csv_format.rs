@@ -17,7 +17,7 @@ both! {
 
 /// An export of these names, numbered from 0.
 fn names(db: Db, raw: &[&str]) -> String {
-    let site = Site::with_empty_table(db);
+    let site = Site::with_empty_table(db).storing_in_sqlite();
     let values = raw.iter().enumerate().map(|(id, name)| {
         let name = name.replace('\'', "''");
         format!("({id}, '{name}')")
@@ -67,7 +67,7 @@ fn only_comma_quote_cr_and_lf_need_quotes(db: Db) {
 }
 
 fn every_record_ends_with_crlf(db: Db) {
-    let site = Site::with_users(db, 3);
+    let site = Site::with_users(db, 3).storing_in_sqlite();
     let csv = site.serve().get_with(STANDARD_KEY, MINIMAL).csv();
     assert_eq!(csv.matches("\r\n").count(), 4);
     assert_eq!(csv.matches('\n').count(), 4);
@@ -75,7 +75,7 @@ fn every_record_ends_with_crlf(db: Db) {
 }
 
 fn null_and_the_empty_text_are_an_empty_field(db: Db) {
-    let site = Site::with_empty_table(db);
+    let site = Site::with_empty_table(db).storing_in_sqlite();
     site.sql("INSERT INTO users (id) VALUES (1)");
     site.sql("INSERT INTO users (id, email, name) VALUES (2, '', '')");
     assert_eq!(
@@ -85,14 +85,14 @@ fn null_and_the_empty_text_are_an_empty_field(db: Db) {
 }
 
 fn a_record_of_one_empty_field_is_quoted(db: Db) {
-    let site = Site::with_empty_table(db);
+    let site = Site::with_empty_table(db).storing_in_sqlite();
     site.sql("INSERT INTO users (id, name) VALUES (1, NULL), (2, ''), (3, 'x')");
     let target = format!("{MINIMAL}?fields=name");
     assert_eq!(site.serve().get_with(STANDARD_KEY, &target).csv(), "name\r\n\"\"\r\n\"\"\r\nx\r\n");
 }
 
 fn integers_are_plain_and_in_numeric_order(db: Db) {
-    let site = Site::with_empty_table(db);
+    let site = Site::with_empty_table(db).storing_in_sqlite();
     site.sql(
         "INSERT INTO users (id) VALUES (10), (9), (-5), (0), (9223372036854775807),
          (-9223372036854775808), (1000000), (100)",
@@ -113,7 +113,7 @@ const UUIDS: [&str; 4] = [
 ];
 
 fn with_uuids(db: Db, id_type: &str) -> Site {
-    let site = Site::bare(db);
+    let site = Site::bare(db).storing_in_sqlite();
     site.sql(&format!("CREATE TABLE users (id {id_type} PRIMARY KEY, email TEXT, name TEXT)"));
     for uuid in UUIDS {
         let literal = match id_type {
@@ -153,7 +153,7 @@ fn uuids_are_canonical_and_in_order(db: Db) {
 }
 
 fn text_ids_are_in_the_order_of_the_databases_own_index(db: Db) {
-    let site = Site::bare(db);
+    let site = Site::bare(db).storing_in_sqlite();
     let collation = match db {
         Db::Sqlite => "NOCASE",
         Db::Postgres => "\"und-x-icu\"",
@@ -177,7 +177,7 @@ fn text_ids_are_in_the_order_of_the_databases_own_index(db: Db) {
 }
 
 fn unchanged_data_gives_the_same_bytes_again(db: Db) {
-    let site = Site::with_users(db, 5000);
+    let site = Site::with_users(db, 5000).storing_in_sqlite();
     let first = site.serve().get_with(EXPORT_KEY, FULL).csv();
     assert_eq!(first, Site::filled_full(5000));
     site.sql("UPDATE users SET name = name WHERE id % 2 = 0");
@@ -191,7 +191,7 @@ fn unchanged_data_gives_the_same_bytes_again(db: Db) {
 fn integer_and_uuid_ids_give_the_same_bytes_on_either_database() {
     let both = [Db::Sqlite, Db::Postgres];
     let [sqlite, postgres] = both.map(|db| {
-        let site = Site::with_people(db);
+        let site = Site::with_people(db).storing_in_sqlite();
         site.serve().get_with(EXPORT_KEY, FULL).csv()
     });
     assert_eq!(sqlite, postgres);
@@ -204,7 +204,7 @@ fn integer_and_uuid_ids_give_the_same_bytes_on_either_database() {
 }
 
 fn columns_beyond_the_declared_ones_never_leave(db: Db) {
-    let site = Site::bare(db);
+    let site = Site::bare(db).storing_in_sqlite();
     site.sql(
         "CREATE TABLE users (password_hash TEXT, id BIGINT PRIMARY KEY, token TEXT, email TEXT,
          name TEXT, created_at TIMESTAMP, updated_at TIMESTAMP, is_active BOOLEAN,
@@ -226,7 +226,7 @@ fn columns_beyond_the_declared_ones_never_leave(db: Db) {
 
 /// PostgreSQL's `\copy` takes it for the end of the data.
 fn a_field_that_would_end_a_copy_is_quoted(db: Db) {
-    let site = Site::with_empty_table(db);
+    let site = Site::with_empty_table(db).storing_in_sqlite();
     site.sql("INSERT INTO users (id, name) VALUES (1, '\\.'), (2, '\\.x'), (3, 'x')");
     let server = site.serve();
     for sanitize in [true, false] {

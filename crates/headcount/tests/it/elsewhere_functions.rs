@@ -5,8 +5,7 @@ use crate::parts_postgres::{ANALYZE, SPARSE, USERS, fill, serve};
 
 /// Users beside a foreign table of one of them, and a function, which is of this kind, that reads it for the first.
 fn site(users: u32, kind: &str) -> Site {
-    let mut site = Site::with_empty_table(Db::Postgres);
-    site.unset("HEADCOUNT_STORE_URL");
+    let site = Site::with_empty_table(Db::Postgres).storing_in_sqlite();
     site.database().reach_itself();
     site.sql(&format!("ALTER TABLE users SET ({SPARSE})"));
     fill(&site, users, "i");

@@ -72,7 +72,7 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 fn lines_and_arrays_hold_the_same_cells_as_a_csv(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     let server = site.serve();
     assert_eq!(lines(&get(&server, "ndjson").text()), people_as_json());
     assert_eq!(get(&server, "json").json(), Value::from(people_as_json()));
@@ -91,7 +91,7 @@ fn parquet_rows(file: Vec<u8>) -> Vec<Vec<(String, Field)>> {
 }
 
 fn a_parquet_file_has_types(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     let server = site.serve();
     let answer = get(&server, "parquet");
     let reader = SerializedFileReader::new(Bytes::from(answer.body.clone())).unwrap();
@@ -113,7 +113,7 @@ fn a_parquet_file_has_types(db: Db) {
         ("is_admin", Field::Bool(true)),
     ];
     assert_eq!(rows[1], expected.map(|(name, cell)| (name.to_owned(), cell)));
-    let large = Site::with_users(db, 70_000);
+    let large = Site::with_users(db, 70_000).storing_in_sqlite();
     let rows = parquet_rows(get(&large.serve(), "parquet").body);
     let ids = rows.iter().map(|row| row[0].1.clone());
     assert!(ids.eq((1..=70_000).map(Field::Long)));
@@ -128,7 +128,7 @@ fn sheet(file: Vec<u8>) -> String {
 }
 
 fn a_workbook_has_rows_of_typed_cells(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     let server = site.serve();
     let xml = sheet(get(&server, "xlsx").body);
     let text = |text: &str| format!("<c t=\"inlineStr\"><is><t>{text}</t></is></c>");
@@ -143,7 +143,7 @@ fn a_workbook_has_rows_of_typed_cells(db: Db) {
 }
 
 fn accept_chooses_if_it_names_one_type_alone(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     let server = site.serve();
     let xlsx = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
     let parquet = "application/vnd.apache.parquet";
@@ -170,7 +170,7 @@ fn accept_chooses_if_it_names_one_type_alone(db: Db) {
 }
 
 fn the_two_endpoints_of_old_give_csv_alone(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     let server = site.serve();
     for (path, key) in [(MINIMAL, STANDARD_KEY), (FULL, EXPORT_KEY)] {
         for format in &FORMATS[1..] {
@@ -185,7 +185,7 @@ fn the_two_endpoints_of_old_give_csv_alone(db: Db) {
 }
 
 fn a_file_says_what_it_is(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     let server = site.serve();
     for format in FORMATS {
         let answer = get(&server, format);
@@ -204,7 +204,7 @@ fn a_file_says_what_it_is(db: Db) {
 }
 
 fn options_of_a_csv_are_of_a_csv_alone(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     let server = site.serve();
     for option in ["bom=true", "sanitize=true", "delimiter=tab", "null=x", "header=false"] {
         for format in &FORMATS[1..] {
@@ -220,7 +220,7 @@ fn options_of_a_csv_are_of_a_csv_alone(db: Db) {
 }
 
 fn a_csv_is_as_it_is_asked_for(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     let server = site.serve();
     for path in [FULL.to_owned(), full()] {
         for (query, expected) in [
@@ -257,7 +257,7 @@ fn a_csv_is_as_it_is_asked_for(db: Db) {
 }
 
 fn an_export_may_have_a_format_of_its_own(db: Db) {
-    let mut site = Site::with_people(db);
+    let mut site = Site::with_people(db).storing_in_sqlite();
     let toml = "[exports.minimal]\nformat = 'ndjson'\n\
                 [exports.mail]\ncolumns = ['email']\nformat = 'json'\nfilename = 'mail.json'\n";
     let key = site.declare(toml, &["mail"]);
@@ -281,7 +281,7 @@ fn an_export_may_have_a_format_of_its_own(db: Db) {
 }
 
 fn a_mask_makes_text_in_every_format(db: Db) {
-    let mut site = Site::with_people(db);
+    let mut site = Site::with_people(db).storing_in_sqlite();
     let toml = "[exports.masked]\ncolumns = ['id', 'email', 'is_admin']\n\
                 [exports.masked.mask]\nid = 'redact'\nemail = 'partial'\nis_admin = 'redact'\n";
     let key = site.declare(toml, &["masked"]);
@@ -335,7 +335,7 @@ fn a_bad_row_leaves_no_file_that_anything_opens(db: Db) {
 }
 
 fn every_format_is_the_same_by_command_and_when_its_reader_waits(db: Db) {
-    let site = Site::with_wide_users(db);
+    let site = Site::with_wide_users(db).storing_in_sqlite();
     let server = site.serve();
     for format in &FORMATS[1..] {
         // A file of columns says which export it is.
@@ -368,7 +368,7 @@ fn unpacked(path: &Path) -> Vec<u8> {
 }
 
 fn the_end_of_a_name_says_format_and_compression(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     let ndjson = site.done(&["export", "full", "--format", "ndjson"]);
     for (arguments, file, expected) in [
         (&[][..], "a.csv", PEOPLE_FULL),
@@ -398,7 +398,7 @@ fn the_end_of_a_name_says_format_and_compression(db: Db) {
 }
 
 fn what_a_name_does_not_fit_is_refused(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     for (arguments, words) in [
         (
             &["-o", "a.csv", "--format", "json"][..],
@@ -422,7 +422,7 @@ fn what_a_name_does_not_fit_is_refused(db: Db) {
 }
 
 fn receipts_are_of_content_and_file(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     std::fs::write(site.path("key.pem"), site.done(&["receipts", "public-key"])).unwrap();
     let verify = |file: &str| {
         let finished = site.run_exactly(&["verify", file, "--public-key", "key.pem"]);
@@ -471,7 +471,7 @@ fn receipts_are_of_content_and_file(db: Db) {
 }
 
 fn a_preflight_is_of_the_format(db: Db) {
-    let site = Site::with_users(db, 1000);
+    let site = Site::with_users(db, 1000).storing_in_sqlite();
     let server = site.serve();
     let bytes = |format: &str| {
         let target = format!("{}?format={format}&preflight=true", full());
@@ -486,7 +486,7 @@ fn a_preflight_is_of_the_format(db: Db) {
 
 /// As many users as a sheet holds, and one more.
 fn a_sheet_that_would_be_too_long_is_refused_before_its_first_byte(db: Db) {
-    let site = Site::with_empty_table(db);
+    let site = Site::with_empty_table(db).storing_in_sqlite();
     site.sql(&format!("INSERT INTO users (id) SELECT i FROM {}", db.series(1_048_576)));
     if db == Db::Postgres {
         site.sql("ANALYZE users");

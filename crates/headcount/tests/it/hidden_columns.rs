@@ -29,7 +29,7 @@ fn ids(server: &Server, key: &str, path: &str, query: &str) -> String {
 }
 
 fn what_the_minimal_export_hides_its_key_may_not_ask_about(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     let server = site.serve();
     let made = site.create_key(&["crm", "--kind", "standard"]);
     for key in [STANDARD_KEY, &made] {
@@ -63,7 +63,7 @@ fn what_the_minimal_export_hides_its_key_may_not_ask_about(db: Db) {
 }
 
 fn whoever_may_see_a_column_may_ask_about_it(db: Db) {
-    let mut site = Site::with_people(db);
+    let mut site = Site::with_people(db).storing_in_sqlite();
     let full = ["full", "--kind", "export", "--without", "users:export"];
     let both = site.create_key(&["both", "--kind", "standard", "--grant", "users:export_full"]);
     let full = site.create_key(&full);
@@ -85,7 +85,7 @@ fn whoever_may_see_a_column_may_ask_about_it(db: Db) {
 }
 
 fn a_masked_column_is_hidden(db: Db) {
-    let mut site = Site::with_people(db);
+    let mut site = Site::with_people(db).storing_in_sqlite();
     let key = site.declare(
         "[exports.full]\nmask = { created_at = 'redact', is_admin = 'pseudonym' }\n\
          [exports.masked]\ncolumns = ['id', 'email', { column = 'email', as = 'again' }]\nmask = { email = 'partial' }\n",
@@ -115,7 +115,7 @@ fn a_masked_column_is_hidden(db: Db) {
 }
 
 fn without_ids_there_are_no_pages(db: Db) {
-    let mut site = Site::with_people(db);
+    let mut site = Site::with_people(db).storing_in_sqlite();
     site.declare(
         "[exports.names]\ncolumns = ['name']\n[exports.tokens]\ncolumns = ['id']\nmask = { id = 'pseudonym' }\n",
         &["names", "tokens"],
@@ -137,7 +137,7 @@ fn without_ids_there_are_no_pages(db: Db) {
 }
 
 fn the_configuration_may_let_everybody_ask(db: Db) {
-    let mut site = Site::with_people(db);
+    let mut site = Site::with_people(db).storing_in_sqlite();
     site.declare(
         "[exports.minimal]\nfilters = ['is_active']\n\
          [exports.masked]\ncolumns = ['name', 'id', 'created_at']\n\

@@ -4,7 +4,7 @@ use crate::harness::{APP_BACKUP, Db, PEOPLE_FULL, Site};
 
 /// Users of whom two are customers by a type that is in a schema where everybody can create.
 fn customers() -> Site {
-    let site = Site::bare(Db::Postgres);
+    let site = Site::bare(Db::Postgres).storing_in_sqlite();
     site.sql(
         "CREATE EXTENSION citext; CREATE DOMAIN kind AS citext;
          CREATE TABLE users (id BIGINT PRIMARY KEY, email TEXT, name TEXT, kind citext, kinds citext[], label kind);
@@ -75,7 +75,7 @@ fn what_means_the_same_is_exported() {
 /// Whoever can create where the role looks first could make a table there.
 #[test]
 fn one_of_two_tables_of_a_name_is_not_guessed() {
-    let site = Site::with_people(Db::Postgres);
+    let site = Site::with_people(Db::Postgres).storing_in_sqlite();
     site.sql(&format!(
         "CREATE SCHEMA early AUTHORIZATION {APP_BACKUP}; GRANT USAGE ON SCHEMA early TO app_reader;
          DO $$ BEGIN
@@ -105,7 +105,7 @@ fn one_of_two_tables_of_a_name_is_not_guessed() {
 
 #[test]
 fn whatever_of_others_could_run_counts() {
-    let site = Site::with_people(Db::Postgres);
+    let site = Site::with_people(Db::Postgres).storing_in_sqlite();
     for (kind, name, made) in [
         ("DOMAIN", "theirs", "CREATE DOMAIN theirs AS text"),
         ("TYPE", "theirs", "CREATE TYPE theirs AS RANGE (subtype = integer)"),

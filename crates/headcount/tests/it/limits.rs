@@ -20,7 +20,7 @@ fn assert_must_wait(answer: &Answer) {
 }
 
 fn with_three_attempts(db: Db) -> Site {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     site.configure("[limits]\nfailed_keys_per_minute = 3\n");
     site
 }
@@ -110,7 +110,7 @@ fn a_good_key_passes_while_its_address_is_blocked(db: Db) {
 }
 
 fn a_key_over_its_rate_has_to_wait(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     site.configure("[limits]\nrequests_per_minute = 2\n");
     let server = site.serve();
     for _ in 0..2 {

@@ -10,7 +10,7 @@ both! {
 
 /// A user in each of some hours around the end of October in Berlin, where the winter begins on the 25th.
 fn around_october(db: Db) -> Site {
-    let site = Site::with_empty_table(db);
+    let site = Site::with_empty_table(db).storing_in_sqlite();
     for (id, time) in [
         (1, "2026-09-30 21:59:59"),
         (2, "2026-09-30 22:00:00"),

@@ -20,7 +20,7 @@ both! {
 }
 
 fn members(db: Db) -> (Site, Server) {
-    let site = Site::with_members(db);
+    let site = Site::with_members(db).storing_in_sqlite();
     site.configure(MEMBERS);
     let server = site.serve();
     (site, server)
@@ -81,7 +81,7 @@ fn pages_of_mapped_ids_are_the_whole_export(db: Db) {
         (uuid_type, "'0000000' || (i % 7) || '-0000-4000-8000-00000000000' || i"),
         ("TEXT", "'=' || (i % 7) || 'Ä ' || i"),
     ] {
-        let site = Site::bare(db);
+        let site = Site::bare(db).storing_in_sqlite();
         let id = if id_type == "UUID" { format!("CAST({make} AS UUID)") } else { make.to_owned() };
         site.sql(&format!(
             "CREATE TABLE people (\"order\" {id_type} PRIMARY KEY, mail TEXT, id TEXT);
@@ -106,7 +106,7 @@ fn pages_of_mapped_ids_are_the_whole_export(db: Db) {
 }
 
 fn an_id_may_be_an_expression(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     for (expression, order, after) in
         [("id - 3", "-2,-1,0,2,5", "0"), ("'u' || (9 - id)", "u1,u4,u6,u7,u8", "u6")]
     {
@@ -119,7 +119,7 @@ fn an_id_may_be_an_expression(db: Db) {
 }
 
 fn a_column_that_there_is_not_may_be_nothing(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     site.configure(
         "[source.columns]\nname = { sql = 'NULL' }\nupdated_at = { sql = 'NULL' }\n\
          is_admin = { sql = 'CAST(NULL AS BOOLEAN)' }\n",
@@ -159,7 +159,7 @@ fn a_request_never_reaches_sql_text(db: Db) {
 }
 
 fn odd_names_are_names(db: Db) {
-    let site = Site::bare(db);
+    let site = Site::bare(db).storing_in_sqlite();
     site.sql(
         "CREATE TABLE \"Us\"\"ers.of; my app\" (\"select\" BIGINT PRIMARY KEY, \"e'mail\" TEXT,
          \"full \"\"name\"\"\" TEXT, \"CreatedAt\" TIMESTAMP, \"geändert\" TIMESTAMP, \"?1\" BOOLEAN,
@@ -194,7 +194,7 @@ is_admin = "$1 -- "
 }
 
 fn a_name_cannot_leave_its_quotes(db: Db) {
-    let site = Site::with_members(db);
+    let site = Site::with_members(db).storing_in_sqlite();
     let hostile = "phone\" FROM \"user\" --";
     site.configure(&MEMBERS.replace("id = \"userId\"", &format!("id = '{hostile}'")));
     let server = site.serve();
@@ -203,7 +203,7 @@ fn a_name_cannot_leave_its_quotes(db: Db) {
 }
 
 fn a_schema_may_stand_before_the_table(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     let table = match db {
         Db::Sqlite => "main.users",
         Db::Postgres => {
@@ -223,7 +223,7 @@ fn a_schema_may_stand_before_the_table(db: Db) {
 }
 
 fn a_view_can_be_mapped(db: Db) {
-    let site = Site::with_members(db);
+    let site = Site::with_members(db).storing_in_sqlite();
     site.sql("CREATE VIEW \"Every one\" AS SELECT * FROM \"user\"");
     site.configure(&MEMBERS.replace("table = \"user\"", "table = \"Every one\""));
     let server = site.serve();
@@ -233,7 +233,7 @@ fn a_view_can_be_mapped(db: Db) {
 
 fn an_address_may_be_any_type_that_reads_as_text(db: Db) {
     for email_type in ["BIGINT", "CHAR(9)", "VARCHAR(40)"] {
-        let site = Site::bare(db);
+        let site = Site::bare(db).storing_in_sqlite();
         site.sql(&format!(
             "CREATE TABLE users (id BIGINT PRIMARY KEY, staff_number {email_type}, name TEXT);
              INSERT INTO users VALUES (1, '4711', 'a'), (2, '4712', 'b')"
@@ -252,7 +252,7 @@ fn an_address_may_be_any_type_that_reads_as_text(db: Db) {
 
 #[test]
 fn an_address_is_found_case_and_all_whatever_its_type() {
-    let site = Site::bare(Db::Postgres);
+    let site = Site::bare(Db::Postgres).storing_in_sqlite();
     site.sql(
         "CREATE EXTENSION citext;
          CREATE DOMAIN address AS CITEXT;
@@ -270,7 +270,7 @@ fn an_address_is_found_case_and_all_whatever_its_type() {
 
 #[test]
 fn an_address_is_found_case_and_all_whatever_its_collation() {
-    let site = Site::bare(Db::Postgres);
+    let site = Site::bare(Db::Postgres).storing_in_sqlite();
     site.sql(
         "CREATE COLLATION any_case (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
          CREATE TABLE users (id BIGINT PRIMARY KEY, email TEXT COLLATE any_case, name TEXT);

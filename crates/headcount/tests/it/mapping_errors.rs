@@ -37,7 +37,7 @@ fn culprit_line(server: &Server, words: &[&str]) -> String {
 }
 
 fn with_mapping(db: Db, from: &str, to: &str) -> Site {
-    let site = Site::with_members(db);
+    let site = Site::with_members(db).storing_in_sqlite();
     assert!(MEMBERS.contains(from), "{from}");
     site.configure(&MEMBERS.replace(from, to));
     site
@@ -100,7 +100,7 @@ fn a_misspelt_quoted_name_is_an_error_in_sqlite() {
 
 #[test]
 fn a_table_that_an_expression_may_not_read_is_named() {
-    let site = Site::with_members(Db::Postgres);
+    let site = Site::with_members(Db::Postgres).storing_in_sqlite();
     site.sql(&format!(
         "CREATE TABLE addresses (owner BIGINT, address TEXT); REVOKE ALL ON addresses FROM {APP_READER}"
     ));

@@ -20,7 +20,7 @@ fn ids(server: &Server, query: &str) -> String {
 }
 
 fn bounds_between_two_milliseconds_round_up(db: Db) {
-    let site = Site::with_members(db);
+    let site = Site::with_members(db).storing_in_sqlite();
     site.configure(MEMBERS);
     let server = site.serve();
     for (bound, after, before) in [
@@ -41,7 +41,7 @@ fn bounds_between_two_milliseconds_round_up(db: Db) {
 }
 
 fn with_created_at(db: Db, column: &str, value: &str, timestamps: &str) -> Site {
-    let site = Site::bare(db);
+    let site = Site::bare(db).storing_in_sqlite();
     site.sql(&format!(
         "CREATE TABLE users (id BIGINT PRIMARY KEY, email TEXT, name TEXT, created_at {column});
          INSERT INTO users VALUES (4242, 'e', 'n', {value})"
@@ -94,7 +94,7 @@ fn times_of_another_unit_say_where_it_is_set(db: Db) {
 
 /// One user, created at this text.
 fn with_text(db: Db, text: &str) -> Site {
-    let site = Site::bare(db);
+    let site = Site::bare(db).storing_in_sqlite();
     site.sql(&format!(
         "CREATE TABLE users (id BIGINT PRIMARY KEY, email TEXT, name TEXT, created_at TEXT, updated_at TEXT,
          is_active BOOLEAN, is_admin BOOLEAN);

@@ -5,8 +5,7 @@ use crate::parts_postgres::{ANALYZE, SPARSE, USERS, fill, serve};
 
 /// Users whose ids and addresses are in the order of `ordering`, which sees numbers in texts.
 fn with_collation(rows: u32) -> Site {
-    let mut site = Site::bare(Db::Postgres);
-    site.unset("HEADCOUNT_STORE_URL");
+    let site = Site::bare(Db::Postgres).storing_in_sqlite();
     site.sql(&format!(
         "CREATE COLLATION ordering (provider = icu, locale = 'en-u-kn-true');
          CREATE TABLE users (id TEXT COLLATE ordering PRIMARY KEY, email TEXT COLLATE ordering UNIQUE, name TEXT,
@@ -137,7 +136,7 @@ fn what_is_in_an_outdated_order_hides_nobody_from_expressions() {
 /// As where a database moves to a C library that tells no versions.
 #[test]
 fn a_version_that_is_no_more_is_another_one() {
-    let site = Site::with_people(Db::Postgres);
+    let site = Site::with_people(Db::Postgres).storing_in_sqlite();
     site.sql("ALTER TABLE users ADD UNIQUE (email)");
     let order = |collate: &str, version: &str| {
         site.sql(&format!(
@@ -181,8 +180,7 @@ fn ranges_are_read_only_where_the_order_lasts() {
         ("TEXT COLLATE \"en-x-icu\"", "'u' || i", false),
         ("CITEXT", "'u' || i", false),
     ] {
-        let mut site = Site::bare(Db::Postgres);
-        site.unset("HEADCOUNT_STORE_URL");
+        let site = Site::bare(Db::Postgres).storing_in_sqlite();
         site.sql(&format!(
             "CREATE EXTENSION citext;
              CREATE TABLE users (id {id_type} PRIMARY KEY, email TEXT, name TEXT, created_at TIMESTAMPTZ,

@@ -67,7 +67,7 @@ impl Exports {
 }
 
 fn people(db: Db) -> (Site, Exports) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     let server = site.serve();
     (site, Exports(server))
 }
@@ -310,7 +310,7 @@ fn after_is_an_id_that_need_not_exist(db: Db) {
 }
 
 fn pages_put_together_are_the_whole_export(db: Db) {
-    let site = Site::with_users(db, 1000);
+    let site = Site::with_users(db, 1000).storing_in_sqlite();
     site.sql("DELETE FROM users WHERE id % 7 = 0");
     let exports = Exports(site.serve());
     let whole = exports.full("");

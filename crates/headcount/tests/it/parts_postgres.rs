@@ -22,7 +22,7 @@ pub(crate) fn fill(site: &Site, rows: u32, id: &str) {
 }
 
 pub(crate) fn with_ids(id: &str) -> Site {
-    let site = Site::with_empty_table(Db::Postgres);
+    let site = Site::with_empty_table(Db::Postgres).storing_in_sqlite();
     site.sql(&format!("ALTER TABLE users SET ({SPARSE})"));
     fill(&site, USERS, id);
     site
@@ -30,7 +30,7 @@ pub(crate) fn with_ids(id: &str) -> Site {
 
 /// Users of a table whose id is declared so; it has this index.
 fn with_table(id: &str, definition: &str, index: &str) -> Site {
-    let site = Site::bare(Db::Postgres);
+    let site = Site::bare(Db::Postgres).storing_in_sqlite();
     site.sql(&format!(
         "CREATE TABLE users (id {definition}, email TEXT, name TEXT, created_at TIMESTAMPTZ,
          updated_at TIMESTAMPTZ, is_active BOOLEAN, is_admin BOOLEAN) WITH ({SPARSE})"
@@ -140,7 +140,7 @@ fn ids_may_be_of_any_type_that_they_can_be() {
 
 #[test]
 fn each_smallint_is_an_id() {
-    let site = Site::bare(Db::Postgres);
+    let site = Site::bare(Db::Postgres).storing_in_sqlite();
     site.sql(
         "CREATE TABLE users (id SMALLINT PRIMARY KEY, email TEXT, name TEXT, created_at TIMESTAMPTZ,
          updated_at TIMESTAMPTZ, is_active BOOLEAN, is_admin BOOLEAN)",
@@ -151,7 +151,7 @@ fn each_smallint_is_an_id() {
 
 #[test]
 fn ids_that_differ_only_in_case_to_the_index_are_exported_once() {
-    let site = Site::bare(Db::Postgres);
+    let site = Site::bare(Db::Postgres).storing_in_sqlite();
     site.sql(
         "CREATE COLLATION loose (provider = icu, locale = 'und-u-ks-level2', deterministic = false);
          CREATE EXTENSION citext;
@@ -193,7 +193,7 @@ fn a_table_may_have_any_index_or_none() {
 /// Statistics are of another time than the table.
 #[test]
 fn what_the_server_believes_of_a_table_need_not_be_true() {
-    let site = Site::with_empty_table(Db::Postgres);
+    let site = Site::with_empty_table(Db::Postgres).storing_in_sqlite();
     site.sql("ANALYZE users");
     fill(&site, USERS, "i");
     assert_all(&site, "", "true");
@@ -263,7 +263,7 @@ fn the_users_may_be_a_view_or_many_tables() {
              CREATE TABLE two PARTITION OF users FOR VALUES WITH (MODULUS 2, REMAINDER 1)"
         ),
     ] {
-        let site = Site::bare(Db::Postgres);
+        let site = Site::bare(Db::Postgres).storing_in_sqlite();
         site.sql(&tables);
         fill(&site, USERS, "i");
         site.sql("ANALYZE");

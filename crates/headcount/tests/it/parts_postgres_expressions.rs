@@ -13,7 +13,6 @@ struct Labels {
 impl Labels {
     fn new() -> Self {
         let mut site = with_ids("i");
-        site.unset("HEADCOUNT_STORE_URL");
         site.sql(&format!(
             "CREATE FUNCTION moment() RETURNS timestamptz LANGUAGE sql AS 'SELECT transaction_timestamp()';
              CREATE FUNCTION steady(text) RETURNS text LANGUAGE sql IMMUTABLE AS 'SELECT $1';

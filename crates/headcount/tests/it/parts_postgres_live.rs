@@ -10,9 +10,8 @@ pub(crate) const WIDE: &str = "[source.columns]\nname = { sql = \"name || repeat
 
 /// A table of several parts, as the server knows. The store is elsewhere, so that each session here is a reader's.
 pub(crate) fn large() -> Site {
-    let mut site = with_ids("i");
+    let site = with_ids("i");
     site.sql(ANALYZE);
-    site.unset("HEADCOUNT_STORE_URL");
     site
 }
 

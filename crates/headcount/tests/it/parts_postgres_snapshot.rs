@@ -22,7 +22,7 @@ fn slot_of(id: u64) -> u64 {
 
 /// Small rows that are exported as wide ones: writing is fast, reading is not.
 fn in_motion() -> Site {
-    let mut site = Site::with_empty_table(Db::Postgres);
+    let site = Site::with_empty_table(Db::Postgres).storing_in_sqlite();
     site.sql(&format!("ALTER TABLE users SET ({SPARSE})"));
     site.sql(&format!(
         "INSERT INTO users (id, email, name)
@@ -31,7 +31,6 @@ fn in_motion() -> Site {
         site.db.series(u32::try_from(SLOTS).unwrap())
     ));
     site.sql(ANALYZE);
-    site.unset("HEADCOUNT_STORE_URL");
     site.configure(&format!(
         "[source]\nparallelism = 4\n[source.columns]\nname = {{ sql = \"name || repeat(' ', 3000)\" }}\n{HELD}"
     ));

@@ -16,7 +16,7 @@ fn with_range(server: &Server, method: Method, key: &str, target: &str, range: &
 }
 
 fn an_export_has_no_ranges(db: Db) {
-    let site = Site::with_people(db);
+    let site = Site::with_people(db).storing_in_sqlite();
     let server = site.serve();
     let ranges: &[&[u8]] =
         &[b"bytes=0-", b"bytes=10-20", b"bytes=-5", b"bytes=5-2", b"pages=1", b"", b"\xff"];
@@ -43,7 +43,7 @@ fn an_export_has_no_ranges(db: Db) {
 }
 
 fn a_range_is_looked_at_where_parameters_are(db: Db) {
-    let mut site = Site::with_people(db);
+    let mut site = Site::with_people(db).storing_in_sqlite();
     let server = site.serve();
     let ask = |server: &Server, key, target: &str| with_range(server, Method::GET, key, target, b"bytes=1-");
     ask(&server, "no-such-key-as-this-one", MINIMAL).detail(401);

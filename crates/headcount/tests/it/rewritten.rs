@@ -6,9 +6,8 @@ const USERS: u32 = 70_000;
 
 /// Waits with an export behind these statements until they are committed, and looks whom it has.
 fn assert_everybody(statements: &str) {
-    let mut site = Site::with_users(Db::Postgres, USERS);
+    let site = Site::with_users(Db::Postgres, USERS).storing_in_sqlite();
     site.sql("ANALYZE users");
-    site.unset("HEADCOUNT_STORE_URL");
     for parallelism in [1, 4] {
         site.configure(&format!("[source]\nparallelism = {parallelism}\n"));
         let server = site.serve();

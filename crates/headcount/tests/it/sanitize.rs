@@ -50,7 +50,7 @@ const CELLS: [(&str, &str); 31] = [
 ];
 
 fn with_cells(db: Db) -> (Site, Server) {
-    let site = Site::with_empty_table(db);
+    let site = Site::with_empty_table(db).storing_in_sqlite();
     let values = CELLS.iter().enumerate().map(|(id, (raw, _))| {
         let name = raw.replace('\'', "''");
         format!("({id}, '{name}')")
@@ -76,14 +76,14 @@ fn a_dangerous_start_gets_one_quote_in_front(db: Db) {
 }
 
 fn every_text_column_is_sanitised(db: Db) {
-    let site = Site::bare(db);
+    let site = Site::bare(db).storing_in_sqlite();
     site.sql(
         "CREATE TABLE users (id TEXT PRIMARY KEY, email TEXT, name TEXT);
          INSERT INTO users VALUES ('-id', '+email', '@name')",
     );
     let server = site.serve();
     assert_eq!(server.get_with(STANDARD_KEY, MINIMAL).csv(), "id,email,name\r\n'-id,'+email,'@name\r\n");
-    let numbers = Site::with_empty_table(db);
+    let numbers = Site::with_empty_table(db).storing_in_sqlite();
     numbers.sql("INSERT INTO users (id, name) VALUES (-7, '-7')");
     let server = numbers.serve();
     assert_eq!(server.get_with(STANDARD_KEY, MINIMAL).csv(), "id,email,name\r\n-7,,'-7\r\n");
@@ -115,7 +115,7 @@ fn a_sanitised_cell_is_quoted_only_where_the_dialect_asks(db: Db) {
 
 /// A page's last id is given back as it was shown.
 fn text_ids_are_guarded_and_taken_back(db: Db) {
-    let site = Site::bare(db);
+    let site = Site::bare(db).storing_in_sqlite();
     let collation = if db == Db::Postgres { "COLLATE \"C\"" } else { "" };
     site.sql(&format!(
         "CREATE TABLE users (id TEXT {collation} PRIMARY KEY, email TEXT, name TEXT);

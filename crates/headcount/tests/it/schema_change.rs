@@ -19,7 +19,7 @@ both! {
 
 /// Breaks the table, sees the refusal, mends it, and sees the export again.
 fn breaks_and_heals(db: Db, damage: &str, repair: &str, culprit: &str) {
-    let site = Site::with_members(db);
+    let site = Site::with_members(db).storing_in_sqlite();
     site.configure(MEMBERS);
     let server = site.serve();
     assert_eq!(server.get_with(EXPORT_KEY, FULL).csv(), MEMBERS_FULL);
@@ -107,7 +107,7 @@ fn a_table_that_is_replaced(db: Db) {
 }
 
 fn a_column_of_one_profile_fails_that_profile(db: Db) {
-    let mut site = Site::with_members(db);
+    let mut site = Site::with_members(db).storing_in_sqlite();
     let key = site.declare(&format!("{MEMBERS}{SUPPORT}"), &["support", "logins"]);
     let server = site.serve();
     let before = server.get_with(&key, &profile("support")).csv();
@@ -134,7 +134,7 @@ fn a_column_of_one_profile_fails_that_profile(db: Db) {
 }
 
 fn a_schema_that_grows_changes_nothing(db: Db) {
-    let site = Site::with_members(db);
+    let site = Site::with_members(db).storing_in_sqlite();
     site.configure(MEMBERS);
     let server = site.serve();
     for addition in ["email TEXT", "id TEXT", "created_at TEXT", "is_active TEXT"] {
@@ -183,7 +183,7 @@ fn a_privilege_that_is_taken_away_and_given_back() {
 /// What fits may change: the export goes on with the new type.
 #[test]
 fn a_type_that_still_fits_is_read_anew() {
-    let site = Site::with_members(Db::Postgres);
+    let site = Site::with_members(Db::Postgres).storing_in_sqlite();
     site.configure(MEMBERS);
     let server = site.serve();
     for statement in [

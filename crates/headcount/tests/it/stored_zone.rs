@@ -26,7 +26,7 @@ const TIMES: [(&str, &str); 8] = [
 
 /// A table with times of such a type.
 fn with_times(db: Db, column: &str) -> Site {
-    let site = Site::bare(db);
+    let site = Site::bare(db).storing_in_sqlite();
     let rows = (1..)
         .zip(TIMES)
         .map(|(id, (stored, _))| format!("({id}, 'e', 'n', '{stored}', '{stored}', true, false)"));

@@ -10,7 +10,7 @@ fn with_ids(id_type: &str, ids: &[String]) -> (Site, Server) {
 }
 
 fn with_ids_mapped(id_type: &str, mapping: &str, ids: &[String]) -> (Site, Server) {
-    let site = Site::bare(Db::Postgres);
+    let site = Site::bare(Db::Postgres).storing_in_sqlite();
     site.sql(&format!(
         "CREATE EXTENSION IF NOT EXISTS citext;
          CREATE TYPE mood AS ENUM ('zebra', 'b', 'A');

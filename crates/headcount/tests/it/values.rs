@@ -42,7 +42,7 @@ fn assert_fails_naming(server: &Server, target: &str, culprits: &[&str]) {
 }
 
 fn timestamps_at_the_edges_of_the_calendar(db: Db) {
-    let site = Site::with_empty_table(db);
+    let site = Site::with_empty_table(db).storing_in_sqlite();
     let rows = [
         ("0001-01-01 00:00:00", "0001-01-01T00:00:00Z"),
         ("1582-10-10 12:00:00", "1582-10-10T12:00:00Z"),
@@ -69,7 +69,7 @@ fn timestamps_at_the_edges_of_the_calendar(db: Db) {
 }
 
 fn timestamps_without_a_zone_are_utc(db: Db) {
-    let site = Site::bare(db);
+    let site = Site::bare(db).storing_in_sqlite();
     site.sql(
         "CREATE TABLE users (id BIGINT PRIMARY KEY, email TEXT, name TEXT, created_at TIMESTAMP,
          updated_at TIMESTAMP, is_active BOOLEAN, is_admin BOOLEAN);
@@ -85,7 +85,7 @@ fn timestamps_without_a_zone_are_utc(db: Db) {
 }
 
 fn integer_timestamps_are_epoch_seconds(db: Db) {
-    let site = Site::bare(db);
+    let site = Site::bare(db).storing_in_sqlite();
     site.sql(
         "CREATE TABLE users (id BIGINT PRIMARY KEY, email TEXT, name TEXT, created_at BIGINT,
          updated_at BIGINT, is_active BOOLEAN, is_admin BOOLEAN);
@@ -109,7 +109,7 @@ CREATE TABLE users (id BIGINT PRIMARY KEY, email TEXT, name TEXT, created_at TIM
 updated_at TIMESTAMP, is_active SMALLINT, is_admin INTEGER);";
 
 fn booleans_may_be_integers(db: Db) {
-    let site = Site::bare(db);
+    let site = Site::bare(db).storing_in_sqlite();
     site.sql(INTEGER_BOOLEANS);
     site.sql(
         "INSERT INTO users VALUES (1, 'e', 'n', NULL, NULL, 1, 0),
@@ -122,7 +122,7 @@ fn booleans_may_be_integers(db: Db) {
 }
 
 fn a_boolean_that_is_neither_fails_the_export_by_name(db: Db) {
-    let site = Site::bare(db);
+    let site = Site::bare(db).storing_in_sqlite();
     site.sql(INTEGER_BOOLEANS);
     site.sql(
         "INSERT INTO users VALUES (4241, 'e', 'n', NULL, NULL, 1, 0),
@@ -141,7 +141,7 @@ fn a_boolean_that_is_neither_fails_a_filter_too(db: Db) {
         Db::Postgres => &["2", "-1"],
     };
     for index in ["", "CREATE INDEX by_admin ON users (is_admin)"] {
-        let site = Site::bare(db);
+        let site = Site::bare(db).storing_in_sqlite();
         site.sql(INTEGER_BOOLEANS);
         site.sql(&format!(
             "INSERT INTO users SELECT i, 'user' || i, 'n', NULL, NULL, 1, i % 2 FROM {}; {index}",
@@ -223,7 +223,7 @@ fn a_time_that_cannot_be_shown_fails_a_filter_too(db: Db) {
         ],
     };
     for (declared, value) in odd {
-        let site = Site::bare(db);
+        let site = Site::bare(db).storing_in_sqlite();
         site.sql(&format!(
             "CREATE TABLE users (id BIGINT PRIMARY KEY, email TEXT, name TEXT, created_at {declared});
              INSERT INTO users (id, created_at) VALUES (4241, NULL), (4242, {value})"
@@ -247,7 +247,7 @@ fn ids_may_be_narrow_integers_or_text(db: Db) {
     for (id_type, ids) in
         [("SMALLINT", ["-2", "3", "10"]), ("INTEGER", ["-2", "3", "10"]), ("VARCHAR(40)", ["10", "3", "x"])]
     {
-        let site = Site::bare(db);
+        let site = Site::bare(db).storing_in_sqlite();
         site.sql(&format!("CREATE TABLE users (id {id_type} PRIMARY KEY, email VARCHAR(100), name VARCHAR)"));
         for id in ids {
             site.sql(&format!("INSERT INTO users VALUES ('{id}', 'e', 'n')"));
@@ -261,7 +261,7 @@ fn ids_may_be_narrow_integers_or_text(db: Db) {
 
 /// One row whose `created_at` is this SQL expression.
 fn created_at(db: Db, expression: &str) -> Site {
-    let site = Site::with_empty_table(db);
+    let site = Site::with_empty_table(db).storing_in_sqlite();
     site.sql(&format!("INSERT INTO users (id, created_at) VALUES (4242, {expression})"));
     site
 }
@@ -362,7 +362,7 @@ fn postgres_dates_that_are_too_far_away_fail_the_export_by_name() {
 }
 
 fn a_text_id_ends_a_page_as_it_was_shown(db: Db) {
-    let site = Site::bare(db);
+    let site = Site::bare(db).storing_in_sqlite();
     let table = db.users_table().replace("BIGINT", "TEXT").replace("INTEGER", "TEXT");
     site.sql(&table);
     site.sql("INSERT INTO users (id, email) VALUES ('-a', 'a@example.com'), ('b', 'b@example.com')");
@@ -375,7 +375,7 @@ fn a_text_id_ends_a_page_as_it_was_shown(db: Db) {
 }
 
 fn a_missing_id_fails_the_export(db: Db) {
-    let site = Site::bare(db);
+    let site = Site::bare(db).storing_in_sqlite();
     let table = db.users_table().replace("BIGINT PRIMARY KEY", "TEXT").replace("INTEGER PRIMARY KEY", "TEXT");
     site.sql(&table);
     site.sql("INSERT INTO users (id, email) VALUES ('a', 'a@example.com'), (NULL, 'b@example.com')");

@@ -56,6 +56,12 @@ impl Site {
         site
     }
 
+    /// For who asks nothing of the store: in PostgreSQL its tables and sessions cost more than all else that most tests do.
+    pub(crate) fn storing_in_sqlite(mut self) -> Self {
+        self.unset("HEADCOUNT_STORE_URL");
+        self
+    }
+
     pub(crate) fn with_empty_table(db: Db) -> Self {
         let site = Self::bare(db);
         site.sql(db.users_table());
@@ -171,9 +177,14 @@ impl Site {
         open_sqlite(&self.sqlite_source())
     }
 
-    /// Runs statements on the store, behind Headcount's back. On PostgreSQL it is in the users database.
+    /// Where the store is, unless it is in SQLite: in the users database.
+    fn store_database(&self) -> Option<&Database> {
+        self.database.as_ref().filter(|_| self.environment.contains_key("HEADCOUNT_STORE_URL"))
+    }
+
+    /// Runs statements on the store, behind Headcount's back.
     pub(crate) fn store_sql(&self, sql: &str) {
-        match &self.database {
+        match self.store_database() {
             Some(database) => database.execute(sql),
             None => self.sqlite_store().execute_batch(sql).unwrap_or_else(|error| panic!("{error}\n{sql}")),
         }
@@ -181,7 +192,7 @@ impl Site {
 
     /// The first column of a query on the store, as text.
     pub(crate) fn store_column(&self, sql: &str) -> Vec<String> {
-        match &self.database {
+        match self.store_database() {
             Some(database) => database.column(sql),
             None => column_of(&self.sqlite_store(), sql),
         }
@@ -189,7 +200,7 @@ impl Site {
 
     /// Acts while these tables of the store are locked, or, in SQLite, everything against writers.
     pub(crate) fn while_locked<T>(&self, tables_in_mode: &str, act: impl FnOnce() -> T) -> T {
-        match &self.database {
+        match self.store_database() {
             None => {
                 let store = self.sqlite_store();
                 store.execute_batch("BEGIN IMMEDIATE").unwrap();
@@ -229,7 +240,7 @@ impl Site {
 
     /// Every byte that the store holds.
     pub(crate) fn store_content(&self) -> Vec<u8> {
-        if self.database.is_none() {
+        if self.store_database().is_none() {
             let files = std::fs::read_dir(self.data_dir()).unwrap();
             return files.flat_map(|file| std::fs::read(file.unwrap().path()).unwrap_or_default()).collect();
         }
