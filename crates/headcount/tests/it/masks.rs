@@ -30,7 +30,7 @@ mask = { phone = "pseudonym", id = "pseudonym" }
 "#;
 
 fn masked(db: Db) -> (Site, Server, String) {
-    let mut site = Site::with_members(db).storing_in_sqlite();
+    let mut site = Site::with_members(db);
     let key = site.declare(&format!("{MEMBERS}{SUPPORT}{MASKED}"), &["masked", "tokens", "support"]);
     let server = site.serve();
     (site, server, key)
@@ -95,7 +95,7 @@ fn a_mask_follows_its_column(db: Db) {
 }
 
 fn masks_are_for_every_type(db: Db) {
-    let mut site = Site::with_people(db).storing_in_sqlite();
+    let mut site = Site::with_people(db);
     site.sql(
         "UPDATE users SET name = '\"a\nb\"@example.com, Inc.' WHERE id = 1; DELETE FROM users WHERE id > 1",
     );
@@ -170,7 +170,7 @@ fn a_pseudonym_is_the_same_everywhere(db: Db) {
 }
 
 fn instances_that_start_at_once_agree_on_the_key(db: Db) {
-    let mut site = Site::with_members(db).storing_in_sqlite();
+    let mut site = Site::with_members(db);
     site.configure(&format!("{MEMBERS}[exports.minimal]\nmask = {{ email = 'pseudonym' }}\n"));
     site.set("HEADCOUNT_FEATURES", "users:export");
     let exports: Vec<_> = std::thread::scope(|scope| {
@@ -217,7 +217,7 @@ fn a_masked_id_ends_no_page(db: Db) {
 }
 
 fn a_large_masked_export_is_complete(db: Db) {
-    let site = Site::with_users(db, 30_000).storing_in_sqlite();
+    let site = Site::with_users(db, 30_000);
     site.configure("[exports.minimal]\nmask = { email = 'partial', name = 'pseudonym' }\n");
     let server = site.serve();
     let csv = server.get_with(STANDARD_KEY, MINIMAL).csv();

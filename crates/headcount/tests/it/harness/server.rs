@@ -5,11 +5,11 @@ use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::{Duration, Instant};
 
 use reqwest::Method;
-use reqwest::blocking::{Client, RequestBuilder};
+use reqwest::blocking::{Client, ClientBuilder, RequestBuilder};
 
 use super::{Answer, EVENTUALLY, eventually, poll, wait_for};
 
@@ -17,8 +17,14 @@ pub(crate) struct Server {
     process: Process,
     pub(crate) addr: SocketAddr,
     said: Arc<Mutex<String>>,
-    http1: Client,
-    http2: Client,
+}
+
+/// One for all tests, because each has a thread and an event loop; no connection is used twice.
+static HTTP1: LazyLock<Client> = LazyLock::new(|| client().http1_only().build().unwrap());
+static HTTP2: LazyLock<Client> = LazyLock::new(|| client().http2_prior_knowledge().build().unwrap());
+
+fn client() -> ClientBuilder {
+    Client::builder().no_proxy().no_gzip().timeout(Duration::from_secs(300)).pool_max_idle_per_host(0)
 }
 
 impl Server {
@@ -35,16 +41,7 @@ impl Server {
             assert!(end.is_none(), "the server ended at once: {so_far}");
             listening_address(&so_far)
         });
-        let client = || {
-            Client::builder().no_proxy().no_gzip().timeout(Duration::from_secs(300)).pool_max_idle_per_host(0)
-        };
-        Self {
-            process,
-            addr,
-            said,
-            http1: client().http1_only().build().unwrap(),
-            http2: client().http2_prior_knowledge().build().unwrap(),
-        }
+        Self { process, addr, said }
     }
 
     pub(crate) fn url(&self, target: &str) -> String {
@@ -52,11 +49,11 @@ impl Server {
     }
 
     pub(crate) fn request(&self, method: Method, target: &str) -> RequestBuilder {
-        self.http1.request(method, self.url(target))
+        HTTP1.request(method, self.url(target))
     }
 
     pub(crate) fn http2(&self, target: &str) -> RequestBuilder {
-        self.http2.get(self.url(target))
+        HTTP2.get(self.url(target))
     }
 
     /// A GET without a key.
