@@ -154,7 +154,7 @@ fn an_address_that_is_an_id_is_hashed_where_it_breaks_an_export(db: Db) {
     assert_eq!(record["outcome"], "failed", "{record}");
     let reason = record["reason"].as_str().unwrap();
     assert!(reason.contains("created_at") && reason.contains("hmac-sha256:"), "{reason}");
-    assert!(!reason.contains("ada") && !reason.contains(&sha256("ada@example.com")), "{reason}");
+    assert!(!reason.contains("ada@") && !reason.contains(&sha256("ada@example.com")), "{reason}");
     let found = site.json(&["audit", "list", "--json", "--email", "ada@example.com"]);
     assert_eq!(found.as_array().unwrap().len(), 1);
 
