@@ -6,7 +6,7 @@ use reqwest::Method;
 use serde_json::Value;
 
 use crate::faults::{BAD_ROW, ROWS, with_a_bad_row};
-use crate::harness::{Answer, Db, Download, EXPORT_KEY, FULL, Finished, Server, Site};
+use crate::harness::{Answer, Db, Download, EXPORT_KEY, FULL, Finished, Server, Site, profile};
 
 both! {
     a_download_is_verified_offline,
@@ -14,6 +14,7 @@ both! {
     an_export_to_a_file_gets_its_receipt,
     a_compressed_download_is_verified_as_it_is_and_unpacked,
     a_byte_order_mark_may_come_and_go,
+    a_byte_order_mark_is_a_change_where_no_reader_expects_one,
     a_broken_export_is_never_complete,
 }
 
@@ -151,6 +152,16 @@ fn a_byte_order_mark_may_come_and_go(db: Db) {
     let marked = [&mark[..], &without].concat();
     assert_said(&verify(&site, &marked), 0, &["byte order mark, which was put in front of it: 5 users"]);
     assert_said(&verify(&site, &marked[..without.len()]), 5, &["changed"]);
+}
+
+fn a_byte_order_mark_is_a_change_where_no_reader_expects_one(db: Db) {
+    let site = Site::with_people(db);
+    let server = site.serve();
+    for format in ["ndjson", "json", "parquet", "xlsx"] {
+        let whole = download(&site, &server, &format!("{}?format={format}", profile("full")));
+        assert_said(&verify(&site, &whole), 0, &["complete and unchanged: 5 users"]);
+        assert_said(&verify(&site, &[&b"\xef\xbb\xbf"[..], &whole].concat()), 5, &["changed"]);
+    }
 }
 
 fn a_broken_export_is_never_complete(db: Db) {

@@ -171,6 +171,7 @@ impl Presented {
             return Ok(Verdict::Unchanged { rows, bytes, mark: None, packed });
         }
         if packed.is_none()
+            && layout.may_have_mark()
             && let Some(mark) = mark(&mut file, &found, bytes, sha256)?
         {
             return Ok(Verdict::Unchanged { rows, bytes, mark: Some(mark), packed });

@@ -26,6 +26,11 @@ impl Layout {
         Self { format, has_header: filters["header"] != false }
     }
 
+    /// Whether readers take or leave a byte order mark at its start; of everything else it is the end.
+    pub(super) fn may_have_mark(self) -> bool {
+        self.format == FormatName::Csv
+    }
+
     /// Lines before the first user.
     fn lines_before(self) -> u64 {
         match self.format {
