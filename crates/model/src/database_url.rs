@@ -94,11 +94,15 @@ fn check_password(url: &str, owner: Owner) -> Result<(), String> {
     let ats = if owner == Owner::Source { address } else { address.trim_start_matches(authority) };
     let is_split = ats.matches('@').count() > usize::from(owner == Owner::Source) || address.contains('#');
     // Without an @ what stands behind the colon is a port, and an option has a name.
-    let port = authority.split_once(':').map(|(_, port)| port).filter(|_| !authority.contains('@'));
+    let has_no_port = !authority.contains('@') && !has_ports(authority);
     let first_option = options.split('&').next().unwrap_or_default();
-    let is_cut = port.is_some_and(|port| !port.bytes().all(|byte| byte.is_ascii_digit()))
-        && all.contains('@')
-        || first_option.contains('@') && !first_option.contains('=');
+    let is_cut =
+        has_no_port && all.contains('@') || first_option.contains('@') && !first_option.contains('=');
+    if has_no_port && !is_cut {
+        return Err("expected postgres://USER:PASSWORD@HOST/DATABASE: without @HOST what follows the colon is a port, \
+                    and this is none"
+            .to_owned());
+    }
     if is_split || is_cut {
         return Err(
             "expected @, /, ? and # in a password or a user name to be percent-encoded, as %40, %2F, %3F and %23"
@@ -106,6 +110,15 @@ fn check_password(url: &str, owner: Owner) -> Result<(), String> {
         );
     }
     Ok(())
+}
+
+/// Whether what follows the colons of these hosts, of which there may be several, are ports.
+fn has_ports(hosts: &str) -> bool {
+    hosts.split(',').all(|host| {
+        // The colons of an IPv6 address stand in brackets.
+        let behind = host.rsplit_once(']').map_or(host, |(_, behind)| behind);
+        behind.split_once(':').is_none_or(|(_, port)| port.is_empty() || port.parse::<u16>().is_ok())
+    })
 }
 
 /// A path as it stands in a URL: everything that means something there percent-encoded.
@@ -153,7 +166,12 @@ fn without_secrets(url: &str) -> String {
             let user = user.split(':').next().unwrap_or_default();
             format!("{scheme}://{user}@{host}")
         }
-        None => format!("{scheme}://{rest}"),
+        None => {
+            let (hosts, _) = rest.split_once('/').unwrap_or((rest, ""));
+            // Perhaps the host was forgotten, and this is a password.
+            let shown = if has_ports(hosts) { rest } else { hosts.split(':').next().unwrap_or_default() };
+            format!("{scheme}://{shown}")
+        }
     }
 }
 
@@ -178,6 +196,32 @@ mod tests {
             let parsed: DatabaseUrl = url.parse().expect("a database URL");
             assert_eq!(format!("{parsed} {parsed:?}"), format!("{shown} {shown}"));
             assert_eq!(parsed.has_password(), url.contains("s3cret") || url.contains("p@ss"));
+        }
+    }
+
+    #[test]
+    fn a_password_without_a_host_is_refused_and_not_shown() {
+        for url in [
+            "postgres://me:s3cret/app",
+            "postgres://me:s3cret:5432/app",
+            "postgres://me:s3cret,db/app",
+            "postgres://db,me:99999",
+        ] {
+            for read in [DatabaseUrl::of_source, DatabaseUrl::of_store] {
+                let refused = read(url).expect_err(url);
+                assert!(refused.contains("@HOST") && !refused.contains("s3cret"), "{refused}");
+            }
+            let shown = url.parse::<DatabaseUrl>().expect("an address").to_string();
+            assert!(!shown.contains("s3cret") && !shown.contains("99999"), "{shown}");
+        }
+        for url in [
+            "postgres://db:5432,[::1]:5433,other/app",
+            "postgres://[fe80::1]/app",
+            "postgres:///app?host=/run",
+            "postgres://db:/app",
+        ] {
+            let parsed = DatabaseUrl::of_source(url).expect(url);
+            assert_eq!(parsed.to_string(), url.split('?').next().expect("an address"));
         }
     }
 
