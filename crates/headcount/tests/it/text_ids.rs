@@ -1,4 +1,4 @@
-//! Text ids in PostgreSQL: selected as text, but ordered and paged as the column itself, by its own index.
+//! Text ids. In PostgreSQL they are selected as text, but ordered and paged as the column itself, by its own index.
 
 use crate::harness::{APP_READER, Db, MINIMAL, STANDARD_KEY, Server, Site, eventually};
 
@@ -55,6 +55,25 @@ fn the_order_is_that_of_the_column() {
     ] {
         assert_ordered_as_the_column(id_type, "'Key'", &IDS);
     }
+}
+
+/// Every text stands behind every integer, so that no `after` leads from the one to the other.
+#[test]
+fn integers_beside_texts_in_sqlite_are_no_ids_until_all_are_texts() {
+    let site = Site::bare(Db::Sqlite);
+    site.sql(
+        "CREATE TABLE users (id, email TEXT, name TEXT);
+         INSERT INTO users (id) VALUES ('root'), (1), (4), (10)",
+    );
+    let server = site.serve();
+    for target in [MINIMAL.to_owned(), format!("{MINIMAL}?limit=2")] {
+        server.get_with(STANDARD_KEY, &target).detail(500);
+    }
+    server.eventually_says("CAST(id AS TEXT)");
+    site.configure("[source.columns]\nid = { sql = \"CAST(id AS TEXT)\" }\n");
+    let server = site.serve();
+    assert_eq!(page(&server, 3, "1"), ["10", "4", "root"]);
+    assert_eq!(page(&server, 3, "4"), ["root"]);
 }
 
 /// An expression that is no more than a name must not be ordered by what is selected under that name.

@@ -38,7 +38,9 @@ pub(super) fn decode<'a>(
             Value::Uuid(uuid)
         }
         (Kind::Id, _) if ids.kind == IdKind::Uuid => return Err("a UUID"),
-        (Kind::Id | Kind::Text | Kind::AsStored, ValueRef::Integer(int)) => Value::Int(int),
+        // Every text stands behind every integer, and `after` is one or the other: pages would leave some out.
+        (Kind::Id, ValueRef::Integer(_)) => return Err(MIXED_IDS),
+        (Kind::Text | Kind::AsStored, ValueRef::Integer(int)) => Value::Int(int),
         (Kind::Id | Kind::Text | Kind::AsStored, ValueRef::Text(bytes)) => {
             Value::text(bytes).ok_or("valid UTF-8")?
         }
@@ -58,6 +60,9 @@ pub(super) fn decode<'a>(
     };
     Ok(())
 }
+
+/// What an integer is not where other ids are texts, which only a column without a type holds side by side.
+const MIXED_IDS: &str = "a text, as other ids are; id = { sql = \"CAST(id AS TEXT)\" } in [source.columns] makes all of them texts";
 
 /// Text as [`Timestamp::parse_database_text`] reads it, in the table's zone, or an integer in its unit.
 pub(super) fn timestamp(cell: ValueRef<'_>, mapping: &Mapping) -> Option<Timestamp> {
