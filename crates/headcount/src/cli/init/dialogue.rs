@@ -35,7 +35,7 @@ impl Dialogue {
             tell!("  {number}  {answer}");
         }
         for _ in 0..TRIES {
-            let answer = ask(&format!("1 to {}: ", answers.len()))?;
+            let answer = ask(&format!("1 to {}: ", answers.len()), remedy)?;
             match answer.parse::<usize>() {
                 Ok(number) if (1..=answers.len()).contains(&number) => return Ok(number - 1),
                 _ => tell!("expected a number from 1 to {}", answers.len()),
@@ -49,17 +49,18 @@ impl Dialogue {
         if !self.asks {
             return Ok(true);
         }
-        let answer = ask(&format!("{question} [Y/n] "))?.to_lowercase();
+        let answer = ask(&format!("{question} [Y/n] "), "--yes")?.to_lowercase();
         Ok(matches!(answer.as_str(), "" | "y" | "yes"))
     }
 }
 
-fn ask(prompt: &str) -> anyhow::Result<String> {
+/// An answer; the remedy is what one gives on the command line instead.
+fn ask(prompt: &str, remedy: &str) -> anyhow::Result<String> {
     terminal::prompt(prompt)?;
     let mut line = String::new();
     let read = std::io::stdin().lock().read_line(&mut line).context("the answer cannot be read")?;
     if read == 0 {
-        bail!("no answer; give --yes to be asked nothing");
+        bail!("no answer; answer with {remedy}");
     }
     Ok(line.trim().to_owned())
 }
