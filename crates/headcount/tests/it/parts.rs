@@ -41,8 +41,18 @@ fn serve(site: &Site, parallelism: u32, source: &str) -> Server {
 
 /// One thread and four give the same to each of these requests, which is returned.
 fn same(site: &Site, source: &str, key: &str, targets: &[String]) -> Vec<String> {
+    same_by(|parallelism| serve(site, parallelism, source), source, key, targets)
+}
+
+/// The same with servers of these numbers of readers.
+pub(crate) fn same_by(
+    serve: impl Fn(u32) -> Server,
+    source: &str,
+    key: &str,
+    targets: &[String],
+) -> Vec<String> {
     let ask = |parallelism| -> Vec<String> {
-        let server = serve(site, parallelism, source);
+        let server = serve(parallelism);
         targets.iter().map(|target| server.get_with(key, target).csv()).collect()
     };
     let one = ask(1);

@@ -1,6 +1,7 @@
 //! However many connections read a large PostgreSQL table, nobody can tell from the bytes.
 
 use crate::harness::{Db, EXPORT_KEY, FULL, HELD, MINIMAL, STANDARD_KEY, Server, Site, csv_records};
+use crate::parts::same_by;
 
 /// Too few for several parts; but the server believes in five times as many, because pages are not filled ([`SPARSE`]) and after
 /// [`ANALYZE`].
@@ -49,15 +50,7 @@ pub(crate) fn serve(site: &Site, parallelism: u32, source: &str) -> Server {
 
 /// One connection and four give the same to each of these requests, which is returned.
 pub(crate) fn same(site: &Site, source: &str, key: &str, targets: &[String]) -> Vec<String> {
-    let ask = |parallelism| -> Vec<String> {
-        let server = serve(site, parallelism, source);
-        targets.iter().map(|target| server.get_with(key, target).csv()).collect()
-    };
-    let one = ask(1);
-    for ((target, one), four) in targets.iter().zip(&one).zip(ask(4)) {
-        assert!(*one == four, "{source} {target}: {} and {} bytes", one.len(), four.len());
-    }
-    one
+    same_by(|parallelism| serve(site, parallelism, source), source, key, targets)
 }
 
 /// All users of the table are exported, in its own order, however they are read.
