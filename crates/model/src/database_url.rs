@@ -98,16 +98,16 @@ fn check_password(url: &str, owner: Owner) -> Result<(), String> {
     let first_option = options.split('&').next().unwrap_or_default();
     let is_cut =
         has_no_port && all.contains('@') || first_option.contains('@') && !first_option.contains('=');
-    if has_no_port && !is_cut {
-        return Err("expected postgres://USER:PASSWORD@HOST/DATABASE: without @HOST what follows the colon is a port, \
-                    and this is none"
-            .to_owned());
-    }
     if is_split || is_cut {
         return Err(
             "expected @, /, ? and # in a password or a user name to be percent-encoded, as %40, %2F, %3F and %23"
                 .to_owned(),
         );
+    }
+    if has_no_port {
+        return Err("expected postgres://USER:PASSWORD@HOST/DATABASE: without @HOST what follows the colon is a port, \
+                    and this is none"
+            .to_owned());
     }
     Ok(())
 }
@@ -167,7 +167,7 @@ fn without_secrets(url: &str) -> String {
             format!("{scheme}://{user}@{host}")
         }
         None => {
-            let (hosts, _) = rest.split_once('/').unwrap_or((rest, ""));
+            let hosts = rest.split('/').next().unwrap_or_default();
             // Perhaps the host was forgotten, and this is a password.
             let shown = if has_ports(hosts) { rest } else { hosts.split(':').next().unwrap_or_default() };
             format!("{scheme}://{shown}")

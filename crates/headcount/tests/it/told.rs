@@ -62,6 +62,27 @@ fn a_password_that_ends_itself_is_refused_and_not_shown() {
 }
 
 #[test]
+fn a_password_whose_host_was_forgotten_is_not_shown() {
+    let mut site = Site::bare(Db::Sqlite);
+    let url = "postgres://me:hush/app";
+    let mut said = vec![site.run_exactly(&["init", url, "--print"])];
+    site.set("HEADCOUNT_STORE_URL", url);
+    said.push(site.run(&["keys", "list"]));
+    site.unset("HEADCOUNT_STORE_URL");
+    site.set("HEADCOUNT_SOURCE_URL", url);
+    said.extend([
+        site.run(&["check"]),
+        site.run(&["export", "minimal"]),
+        site.run(&["serve", "--listen", "127.0.0.1:0"]),
+    ]);
+    for finished in said {
+        assert!(finished.code.is_some_and(|code| code != 0));
+        let said = finished.everything();
+        assert!(said.contains("@HOST") && !said.contains("hush"), "{said}");
+    }
+}
+
+#[test]
 fn a_file_that_cannot_be_is_told_before_users_are_read() {
     let site = Site::with_people(Db::Sqlite);
     let finished = site.run(&["export", "minimal", "-o", "missing/users.csv"]);
