@@ -6,8 +6,8 @@ use futures_util::{FutureExt, TryStreamExt};
 use headcount_model::database_url::DatabaseUrl;
 use headcount_proof::signature::SigningKey;
 use headcount_source::Mapping;
-use headcount_store::Store;
 use headcount_store::audit::{AddressKey, Outcome, Record, Request};
+use headcount_store::{Store, Waiting};
 use rusqlite::Connection;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
@@ -36,7 +36,7 @@ impl Site {
         let mapping = Mapping::plain("users");
         let source = Source::new(&DatabaseUrl::Sqlite(users), mapping, 1, Duration::from_secs(600));
         let url = DatabaseUrl::Sqlite(directory.path().join("store.db"));
-        let store = Store::open(&url).await.expect("a store");
+        let store = Store::open(&url, Waiting::Command).await.expect("a store");
         let pseudonyms = store.pseudonym_key(&[7; 32]).await.expect("a key");
         let addresses = AddressKey::new(&pseudonyms);
         let audit = AuditLog::open(store.clone(), 1, addresses).await.expect("an audit");

@@ -29,7 +29,7 @@ use headcount_proof::signature::SigningKey;
 use headcount_source::Source;
 use headcount_source::embedded::EmbeddedUsers;
 use headcount_store::audit::{AddressKey, AuditLog};
-use headcount_store::{Store, StoreError};
+use headcount_store::{Store, StoreError, Waiting};
 use std::io::{ErrorKind, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -247,8 +247,8 @@ fn profile_named<'a>(config: &'a Config, name: &str) -> Result<&'a Arc<Profile>,
 }
 
 /// The store, which is made where it is missing.
-async fn open_store(config: &Config) -> anyhow::Result<Store> {
-    Store::open(&config.store).await.with_context(|| format!("the store {}", config.store))
+async fn open_store(config: &Config, waiting: Waiting) -> anyhow::Result<Store> {
+    Store::open(&config.store, waiting).await.with_context(|| format!("the store {}", config.store))
 }
 
 /// The store for commands that have nothing to put into it: where there is none they say so and make none.

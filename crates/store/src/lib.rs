@@ -23,18 +23,35 @@ use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use write_lock::{WriteGuard, WriteLock};
 
-/// Long enough for a writer in the queue, short enough for a caller who waits.
-const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
-/// How often that is waited for by whoever opens the store.
-const OPENING_TRIES: usize = 6;
+/// How long whoever opens the store waits for its first session.
+const OPENING: Duration = Duration::from_secs(30);
 /// How long the first session may take before it is asked why there is none.
 const BEFORE_ASKING_WHY: Duration = Duration::from_millis(200);
 /// How long a store that hangs may keep a request, or all that wait for a transaction: longer than SQLite waits for another
 /// writer, and PostgreSQL for an instance that froze.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Who waits for a session of the store.
+#[derive(Clone, Copy)]
+pub enum Waiting {
+    /// Clients, who are rather refused soon.
+    Clients,
+    /// A command, which may be a nightly one: a machine that is overloaded, or was just woken, may take its time.
+    Command,
+}
+
+impl Waiting {
+    /// Long enough for a writer in the queue.
+    const fn patience(self) -> Duration {
+        match self {
+            Self::Clients => Duration::from_secs(5),
+            Self::Command => OPENING,
+        }
+    }
+}
 
 /// A statement with the values of its parameters.
 type Statement<'q> = Query<'q, Any, AnyArguments>;
@@ -121,24 +138,24 @@ impl Store {
     /// # Errors
     ///
     /// The store cannot be reached, or was made by a newer version.
-    pub async fn open(url: &DatabaseUrl) -> Result<Self, StoreError> {
-        Self::open_or(url, IfMissing::Make).await
+    pub async fn open(url: &DatabaseUrl, waiting: Waiting) -> Result<Self, StoreError> {
+        Self::open_or(url, waiting, IfMissing::Make).await
     }
 
-    /// Opens the store for who wants nothing but what is in it: as [`Store::open`], and makes none.
+    /// Opens the store for a command that wants nothing but what is in it: as [`Store::open`], and makes none.
     ///
     /// # Errors
     ///
     /// [`StoreError::Missing`], or as for [`Store::open`].
     pub async fn open_existing(url: &DatabaseUrl) -> Result<Self, StoreError> {
-        Self::open_or(url, IfMissing::Refuse).await
+        Self::open_or(url, Waiting::Command, IfMissing::Refuse).await
     }
 
-    async fn open_or(url: &DatabaseUrl, missing: IfMissing) -> Result<Self, StoreError> {
+    async fn open_or(url: &DatabaseUrl, waiting: Waiting, missing: IfMissing) -> Result<Self, StoreError> {
         install_default_drivers();
         let options = AnyPoolOptions::new()
             .max_connections(4)
-            .acquire_timeout(ACQUIRE_TIMEOUT)
+            .acquire_timeout(waiting.patience())
             .before_acquire(|connection, _| Box::pin(is_clean(connection)));
         let url = match url {
             DatabaseUrl::Sqlite(_) => url.clone(),
@@ -220,17 +237,16 @@ impl Store {
     }
 }
 
-/// Opens the first session of a pool. Who starts waits longer for it than who is answered: a machine that is overloaded, or was just
-/// woken, may take its time.
+/// Opens the first session of a pool.
 async fn open_session(pool: &AnyPool, address: &str) -> Result<PoolConnection<Any>, sqlx::Error> {
+    let deadline = Instant::now() + OPENING;
     let opened = async {
-        for _ in 1..OPENING_TRIES {
+        loop {
             match pool.acquire().await {
-                Err(sqlx::Error::PoolTimedOut) => {}
+                Err(sqlx::Error::PoolTimedOut) if Instant::now() < deadline => {}
                 opened => return opened,
             }
         }
-        pool.acquire().await
     };
     tokio::select! {
         opened = opened => opened,

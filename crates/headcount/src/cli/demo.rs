@@ -8,8 +8,8 @@ use crate::service::keys::NewKey;
 use crate::service::{ServiceError, flags};
 use anyhow::bail;
 use headcount_model::timestamp::Timestamp;
-use headcount_store::Store;
 use headcount_store::keys::KeyKind;
+use headcount_store::{Store, Waiting};
 use std::time::Duration;
 
 const STANDARD_NAME: &str = "demo-standard";
@@ -32,7 +32,7 @@ pub(super) async fn run(config: Config, load: serve::Load, count: u32) -> anyhow
     }
     drop(users);
 
-    let store = open_store(&config).await?;
+    let store = open_store(&config, Waiting::Clients).await?;
     let now = Timestamp::now();
     for flag in &config.flags.known {
         flags::switch(&store, flag, true, now).await?;

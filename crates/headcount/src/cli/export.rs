@@ -19,6 +19,7 @@ use headcount_model::plan::{FormatName, Formats, Plan};
 use headcount_model::text::fresh_id;
 use headcount_model::timestamp::Timestamp;
 use headcount_source::SourceError;
+use headcount_store::Waiting;
 use headcount_store::audit::{self, Outcome};
 use parameters::{Parameters, Periods, TIMES, pairs, usage};
 use std::io::IsTerminal;
@@ -116,7 +117,7 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     // Without one, nothing is made for it.
     let source = open_source(&config)?;
     let opened = async {
-        let store = open_store(&config).await?;
+        let store = open_store(&config, Waiting::Command).await?;
         let exporter = open_exporter(&config, source, &store).await?;
         anyhow::Ok((store, Arc::new(exporter)))
     };

@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::service::flags;
 use clap::Subcommand;
 use headcount_model::timestamp::Timestamp;
+use headcount_store::Waiting;
 use headcount_store::flags::SetBy;
 
 #[derive(Debug, Subcommand)]
@@ -53,7 +54,7 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
         Command::Enable { name } => (flag_of(config, &name)?, true),
         Command::Disable { name } => (flag_of(config, &name)?, false),
     };
-    flags::switch(&open_store(config).await?, &flag, enabled, Timestamp::now()).await?;
+    flags::switch(&open_store(config, Waiting::Command).await?, &flag, enabled, Timestamp::now()).await?;
     tell!("{flag} is {} in {}", if enabled { "on" } else { "off" }, place_of_store(config));
     Ok(())
 }

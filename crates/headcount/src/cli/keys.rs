@@ -6,6 +6,7 @@ use crate::config::Config;
 use crate::service::keys::{self, Listed, NewKey, Rotated};
 use clap::Subcommand;
 use headcount_model::timestamp::Timestamp;
+use headcount_store::Waiting;
 use headcount_store::keys::KeyKind;
 use std::time::Duration;
 
@@ -75,7 +76,7 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             let grants = [only, grants].concat();
             let key = NewKey { name, kind, grants, without, rows_per_day, lifetime: expires };
             let key = key.checked(&config.profiles).map_err(told)?;
-            let store = open_store(config).await?;
+            let store = open_store(config, Waiting::Command).await?;
             let (key, secret) = key.create(&store, Timestamp::now()).await.map_err(told)?;
             let (id, name, grants) = (&key.id, &key.name, key.grants.join(", "));
             let store = place_of_store(config);
@@ -89,13 +90,13 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             if json { print_json(&keys) } else { print(&listing(&keys, now)) }
         }
         Command::Revoke { key } => {
-            let store = open_store(config).await?;
+            let store = open_store(config, Waiting::Command).await?;
             let id = keys::revoke(&store, &key, Timestamp::now()).await?;
             tell!("revoked {id}");
             Ok(())
         }
         Command::Rotate { key } => {
-            let store = open_store(config).await?;
+            let store = open_store(config, Waiting::Command).await?;
             let rotated = keys::rotate(&store, &key, Timestamp::now()).await.map_err(told)?;
             let Rotated { old, key, secret } = rotated;
             tell!("made key {} '{}' and revoked {old}; it is not shown again", key.id, key.name);

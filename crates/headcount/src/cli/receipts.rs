@@ -6,7 +6,7 @@ use crate::service::audit;
 use anyhow::Context;
 use clap::Subcommand;
 use headcount_proof::receipt::{Receipt, StoredFile};
-use headcount_store::Store;
+use headcount_store::{Store, Waiting};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -26,7 +26,7 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             print(&headcount_model::text::visible_json(&of_export(&store, &id, None).await?))
         }
         Command::PublicKey => {
-            let store = open_store(config).await?;
+            let store = open_store(config, Waiting::Command).await?;
             print(&receipt_key(&store).await?.public().to_pem())
         }
     }

@@ -6,6 +6,7 @@ use crate::config::{Config, TlsFiles};
 use crate::http::{App, Routes, server};
 use crate::tls::Tls;
 use anyhow::Context;
+use headcount_store::Waiting;
 use headcount_store::flags::FlagState;
 use std::sync::Arc;
 use tokio::net::TcpListener;
@@ -30,7 +31,7 @@ pub(super) async fn serve(
     let hangup = signal(SignalKind::hangup())?;
 
     let tls = config.tls.clone().map(https).transpose()?;
-    let store = open_store(&config).await?;
+    let store = open_store(&config, Waiting::Clients).await?;
     if let Some(file) = &config.source.embedded {
         let users = open_embedded(&config, file)?;
         if users.is_empty()? {

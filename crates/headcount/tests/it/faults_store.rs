@@ -121,3 +121,12 @@ fn a_store_that_is_locked_stops_exports_until_it_is_free() {
     assert_eq!([&audit[0]["outcome"], &audit[1]["outcome"]], ["completed", "failed"]);
     site.done(&["audit", "verify"]);
 }
+
+/// As on a machine that is overloaded.
+#[test]
+fn a_command_waits_for_a_server_that_is_slow_to_open_sessions() {
+    let mut site = Site::bare(Db::Postgres);
+    let slow = format!("{}?options=-c%20post_auth_delay=6s", site.variable("HEADCOUNT_STORE_URL"));
+    site.set("HEADCOUNT_STORE_URL", &slow);
+    site.done(&["flags", "enable", "users:export"]);
+}

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Waiting;
 use headcount_model::database_url::DatabaseUrl;
 use tempfile::TempDir;
 
@@ -9,7 +10,7 @@ const TOMORROW: Day = Day(20_001);
 async fn with_ten() -> (TempDir, Store) {
     let directory = tempfile::tempdir().expect("a directory");
     let url = DatabaseUrl::Sqlite(directory.path().join("store.db"));
-    let store = Store::open(&url).await.expect("a store");
+    let store = Store::open(&url, Waiting::Command).await.expect("a store");
     store.add_budget("a", 10).await.expect("a budget");
     (directory, store)
 }

@@ -1,4 +1,5 @@
 use super::*;
+use crate::Waiting;
 use crate::audit::{Closing, Request};
 use futures_util::future::join_all;
 use headcount_model::database_url::DatabaseUrl;
@@ -36,7 +37,7 @@ fn answered(id: &str, outcome: Outcome) -> Write {
 async fn new_store() -> (TempDir, Store) {
     let directory = tempfile::tempdir().expect("a directory");
     let url = DatabaseUrl::Sqlite(directory.path().join("store.db"));
-    let store = Store::open(&url).await.expect("a store");
+    let store = Store::open(&url, Waiting::Command).await.expect("a store");
     (directory, store)
 }
 
