@@ -4,6 +4,11 @@ use crate::timestamp::Timestamp;
 use jiff::civil;
 use jiff::tz::TimeZone;
 
+/// In microseconds.
+const DAY: i64 = 86_400_000_000;
+/// After as many days the Gregorian calendar repeats itself, weekdays included.
+const DAYS_OF_400_YEARS: i64 = 146_097;
+
 /// A zone, and the time that it is.
 #[derive(Clone, Debug)]
 pub struct Clock {
@@ -25,10 +30,13 @@ pub fn zone(name: &str) -> Result<TimeZone, String> {
 /// The instant at which clocks of a zone show what `local` is in UTC; `None` outside the years 0000 to 9999. What they show twice is
 /// the second time, and what they leave out is as much later: PostgreSQL's `AT TIME ZONE` has it so.
 pub fn of_zone(local: Timestamp, zone: &TimeZone) -> Option<Timestamp> {
-    let local = jiff::Timestamp::from_microsecond(local.micros()).ok()?;
+    // The library knows instants up to 9999-12-30T22:00:00Z. In the days around that clocks do what they do 400 years before.
+    let is_last = local.micros() > jiff::Timestamp::MAX.as_microsecond() - 2 * DAY;
+    let earlier = if is_last { DAYS_OF_400_YEARS * DAY } else { 0 };
+    let local = jiff::Timestamp::from_microsecond(local.micros() - earlier).ok()?;
     let shown = TimeZone::UTC.to_datetime(local);
     let instant = zone.to_ambiguous_timestamp(shown).later().ok()?;
-    Timestamp::from_micros(instant.as_microsecond())
+    Timestamp::from_micros(instant.as_microsecond() + earlier)
 }
 
 impl Clock {
@@ -198,6 +206,21 @@ mod tests {
             assert_eq!((from.to_string().as_str(), to.to_string().as_str()), (first, next));
         }
         assert!(clock("UTC").period("30d").is_err());
+    }
+
+    #[test]
+    fn the_last_days_have_their_zone() {
+        let local = |text: &str| Timestamp::parse_rfc3339(&format!("{text}Z")).expect("a time");
+        for (text, name, moment) in [
+            ("9999-12-29T12:00:00", "Europe/Berlin", "9999-12-29T11:00:00Z"),
+            ("9999-12-31T23:59:59.999999", "Europe/Berlin", "9999-12-31T22:59:59.999999Z"),
+            ("9999-12-31T18:59:59", "America/New_York", "9999-12-31T23:59:59Z"),
+            ("9999-12-31T23:59:59", "Pacific/Auckland", "9999-12-31T10:59:59Z"),
+        ] {
+            let zone = zone(name).expect("a zone");
+            assert_eq!(of_zone(local(text), &zone).expect(text).to_string(), moment);
+        }
+        assert_eq!(of_zone(local("9999-12-31T19:00:00"), &zone("America/New_York").expect("a zone")), None);
     }
 
     #[test]

@@ -192,6 +192,15 @@ pub enum Database {
     Postgres,
 }
 
+/// What a role needs for an export.
+#[derive(Debug, Default)]
+pub struct Grants {
+    /// Statements for somebody who may run them, without their semicolons.
+    pub statements: Vec<String>,
+    /// Functions that read with the rights of the role, and nobody but who wrote them knows what.
+    pub read_as_caller: Vec<String>,
+}
+
 /// The users table of an application.
 pub struct Source {
     engine: Engine,
@@ -320,14 +329,14 @@ impl Source {
         }
     }
 
-    /// All statements that a role of this name needs to read what a plan reads; none where there are no roles.
+    /// What a role of this name needs to read what a plan reads; nothing where there are no roles.
     ///
     /// # Errors
     ///
     /// The database cannot be reached, or what the plan names is not there.
-    pub async fn grants(&self, plan: &Plan, role: &str) -> Result<Vec<String>, SourceError> {
+    pub async fn grants(&self, plan: &Plan, role: &str) -> Result<Grants, SourceError> {
         match &self.engine {
-            Engine::Sqlite(_) => Ok(Vec::new()),
+            Engine::Sqlite(_) => Ok(Grants::default()),
             Engine::Postgres(source) => in_time(self.stall, source.grants(plan, role)).await,
         }
     }

@@ -99,11 +99,16 @@ impl TimestampEncoding {
     pub(super) fn expected(self) -> &'static str {
         match self {
             Self::Auto => {
-                "a time (ISO 8601 text, or integer seconds since 1970; for others set source.timestamps)"
+                "a time in the years 0000 to 9999 UTC (ISO 8601 text, or integer seconds since 1970; for others set \
+                 source.timestamps)"
             }
-            Self::Seconds => "a time (ISO 8601 text, or integer seconds since 1970)",
-            Self::Milliseconds => "a time (ISO 8601 text, or integer milliseconds since 1970)",
-            Self::Text => "a time (ISO 8601 text)",
+            Self::Seconds => {
+                "a time in the years 0000 to 9999 UTC (ISO 8601 text, or integer seconds since 1970)"
+            }
+            Self::Milliseconds => {
+                "a time in the years 0000 to 9999 UTC (ISO 8601 text, or integer milliseconds since 1970)"
+            }
+            Self::Text => "a time in the years 0000 to 9999 UTC (ISO 8601 text)",
         }
     }
 }

@@ -20,6 +20,10 @@ pub(super) enum OddTime {
     Infinite,
     /// A value of PostgreSQL's types that is not in the years that are printed.
     FarAway,
+    /// The same of its type without a zone.
+    FarAwayLocal,
+    /// A text of the last day that is printed, at whose end it may already be the year 10000 in UTC.
+    LastDay,
 }
 
 impl OddTime {
@@ -30,6 +34,9 @@ impl OddTime {
         }
         if text.starts_with(b"0000-00-00") {
             return Some(Self::Zero);
+        }
+        if text.starts_with(b"9999-12-31") {
+            return Some(Self::LastDay);
         }
         let is_sign = |byte: &u8| matches!(byte, b'-' | b'+');
         let unsigned = text.strip_prefix(b"-").unwrap_or(text);
@@ -49,7 +56,8 @@ impl OddTime {
     /// A SQL expression that makes of a column what can be exported, at the end of an error text.
     pub(super) fn remedy(self, database: Database, mapping: &Mapping, column: &str) -> String {
         let cell = mapping.written(column);
-        let sql = self.sql(database, &cell);
+        let zone = mapping.zone.as_ref().and_then(|zone| zone.iana_name());
+        let sql = self.sql(database, &cell, zone);
         let reads = match self {
             Self::Epoch(unit) => format!("to read it as {} since 1970", unit.name()),
             _ => "to export NULL for it".to_owned(),
@@ -57,7 +65,7 @@ impl OddTime {
         format!("; {reads}, map {}", as_expression(column, &sql))
     }
 
-    fn sql(self, database: Database, cell: &str) -> String {
+    fn sql(self, database: Database, cell: &str, zone: Option<&str>) -> String {
         let unless = |condition: &str| format!("CASE WHEN {cell} {condition} THEN {cell} END");
         match (self, database) {
             (Self::Empty, _) => format!("nullif(trim({cell}), '')"),
@@ -65,8 +73,13 @@ impl OddTime {
             (Self::InfiniteText, Database::Sqlite) => unless("NOT LIKE '%infinity'"),
             (Self::InfiniteText, Database::Postgres) => unless("NOT ILIKE '%infinity'"),
             (Self::Infinite, _) => format!("CASE WHEN isfinite({cell}) THEN {cell} END"),
-            (Self::FarAway, _) => {
-                format!("CASE WHEN {cell} >= '0001-01-01' AND {cell} < '10000-01-01' THEN {cell} END")
+            (Self::LastDay, _) => unless("NOT LIKE '9999-12-31%'"),
+            (Self::FarAway | Self::FarAwayLocal, _) => {
+                let time = match zone.filter(|_| self == Self::FarAwayLocal) {
+                    Some(zone) => format!("{cell} AT TIME ZONE '{}'", zone.replace('\'', "''")),
+                    None => cell.to_owned(),
+                };
+                format!("CASE WHEN {time} >= '0001-01-01' AND {time} < '10000-01-01' THEN {cell} END")
             }
             (Self::Epoch(unit), Database::Postgres) => format!(
                 "CASE WHEN {cell} ~ '^-?[0-9]+([.][0-9]+)?$' THEN to_timestamp(trunc({cell}::numeric{}, 6)) ELSE {cell}::timestamptz END",
@@ -115,6 +128,7 @@ mod tests {
             ("1736332200123456789", Some(OddTime::Epoch(Unit::Nanoseconds))),
             ("yesterday", None),
             ("12/31/2025", None),
+            ("9999-12-31 23:59:59", Some(OddTime::LastDay)),
             ("1.2.3", None),
             ("1.", None),
             (".5", None),

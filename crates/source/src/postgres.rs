@@ -14,6 +14,7 @@ mod grants;
 mod holders;
 mod inspect;
 pub(super) mod lookup;
+mod mentions;
 mod names;
 mod order;
 mod overlooked;
@@ -235,6 +236,7 @@ impl PostgresSource {
             statement,
             texts,
             selection,
+            types,
             wires,
             id_type,
             compares_texts,
@@ -376,7 +378,8 @@ impl PostgresSource {
         (at, problem): (usize, String),
     ) -> SourceError {
         let (id_at, column) = (query.selection.id_at(), query.selection.columns().get(at));
-        let odd = query.wires.get(at).and_then(|wire| data_row::odd_time(*wire, data_row::cell_at(row, at)?));
+        let odd =
+            column.and_then(|column| data_row::odd_time(query.types.of(column), data_row::cell_at(row, at)?));
         let problem = match (column, odd) {
             (Some(column), _) if problem == NOT_UTF8 && !query.database.is_utf8 => {
                 format!("{problem}; {}", texts::remedy(column, &self.mapping.sql(column)))
@@ -424,6 +427,7 @@ struct Query {
     /// The values of its parameters.
     texts: Vec<String>,
     selection: Selection,
+    types: ColumnTypes,
     wires: Vec<Wire>,
     id_type: ColumnType,
     /// Whether ids of text are in the order of their bytes.

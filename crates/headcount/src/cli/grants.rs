@@ -15,7 +15,8 @@ pub(super) struct Arguments {
     role: String,
 }
 
-/// Prints a statement a line: every column that is mapped, or named by an expression or a condition, of every table.
+/// Prints a statement a line: for every column that is mapped, or named by an expression or a condition, of every table, and for
+/// functions that not everybody may run.
 pub(super) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Result<()> {
     if matches!(config.source.url, DatabaseUrl::Sqlite(_)) {
         tell!(
@@ -24,6 +25,13 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
         return Ok(());
     }
     let source = open_source(config)?;
-    let statements = source.grants(&Plan::covering(&config.profiles), &arguments.role).await?;
-    print(&statements.iter().map(|statement| visible(statement) + ";\n").collect::<String>())
+    let grants = source.grants(&Plan::covering(&config.profiles), &arguments.role).await?;
+    for function in &grants.read_as_caller {
+        tell!(
+            "the function {} reads with the rights of {}: GRANT it what the function reads, or let the function be SECURITY DEFINER",
+            visible(function),
+            visible(&arguments.role)
+        );
+    }
+    print(&grants.statements.iter().map(|statement| visible(statement) + ";\n").collect::<String>())
 }

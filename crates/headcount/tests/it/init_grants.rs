@@ -120,6 +120,76 @@ fn grants_are_those_of_the_configuration_as_it_stands() {
     site.sql("DROP OWNED BY headcount_grants; DROP ROLE headcount_grants");
 }
 
+/// What needs more than columns: functions, their schemas, and a table of which no column is named.
+#[test]
+fn whatever_an_expression_needs_is_granted_and_no_more() {
+    let mut site = Site::with_people(Db::Postgres);
+    site.set("HEADCOUNT_SOURCE_URL", &site.database().backup_url());
+    site.sql(
+        "CREATE SCHEMA api; CREATE SCHEMA app; CREATE SCHEMA crm;
+         CREATE TABLE app.maintenance (access_token TEXT, since TIMESTAMPTZ);
+         CREATE TABLE crm.labels (user_id BIGINT, label TEXT, internal TEXT);
+         INSERT INTO crm.labels SELECT id, 'vip', 'x' FROM users;
+         ALTER TABLE users ADD label TEXT, ADD internal TEXT;
+         CREATE FUNCTION api.is_vip(BIGINT) RETURNS BOOLEAN SECURITY DEFINER LANGUAGE sql AS
+         'SELECT count(*) > 0 FROM crm.labels WHERE user_id = $1';
+         REVOKE EXECUTE ON FUNCTION api.is_vip FROM PUBLIC;
+         CREATE FUNCTION api.shout(TEXT) RETURNS TEXT LANGUAGE sql AS 'SELECT upper($1)';
+         GRANT USAGE ON SCHEMA api, app, crm TO app_backup;
+         GRANT EXECUTE ON FUNCTION api.is_vip TO app_backup",
+    );
+    site.configure(
+        "[source]\nwhere = \"NOT EXISTS (SELECT FROM app.maintenance)\"\n[source.columns]\n\
+         is_admin = { sql = \"api.is_vip(id)\" }\n\
+         name = { sql = \"(SELECT api.shout(l.label) FROM crm.labels AS l WHERE l.user_id = users.id)\" }\n",
+    );
+    let expected = site.done(&["export", "full"]);
+    assert!(expected.contains("VIP"), "{expected}");
+    let finished = site.run(&["grants", "--role", "headcount_functions"]);
+    assert!(
+        finished.stderr.contains("api.shout(text) reads with the rights of headcount_functions"),
+        "{}",
+        finished.stderr
+    );
+    assert!(!finished.stderr.contains("is_vip"), "{}", finished.stderr);
+    let statements = finished.text();
+    assert_eq!(
+        statements.lines().skip(2).collect::<Vec<_>>(),
+        [
+            "GRANT USAGE ON SCHEMA api TO headcount_functions;",
+            "GRANT USAGE ON SCHEMA app TO headcount_functions;",
+            "GRANT USAGE ON SCHEMA crm TO headcount_functions;",
+            "GRANT USAGE ON SCHEMA public TO headcount_functions;",
+            "GRANT SELECT (\"id\", \"email\", \"created_at\", \"updated_at\", \"is_active\") ON public.users TO \
+             headcount_functions;",
+            "GRANT SELECT (\"since\") ON app.maintenance TO headcount_functions;",
+            "GRANT SELECT (\"user_id\", \"label\") ON crm.labels TO headcount_functions;",
+            "GRANT EXECUTE ON FUNCTION api.is_vip(bigint) TO headcount_functions;",
+        ]
+    );
+    site.sql(&statements);
+    site.set("HEADCOUNT_SOURCE_URL", &site.source_url().replace("app_backup@", "headcount_functions@"));
+    assert_eq!(site.done(&["export", "full"]), expected);
+    assert!(site.findings().of("problem").is_empty(), "{:?}", site.findings());
+    for (privilege, says) in [
+        ("EXECUTE ON FUNCTION api.is_vip", "GRANT EXECUTE ON FUNCTION api.is_vip(bigint)"),
+        ("SELECT (since) ON app.maintenance", "GRANT SELECT (\\\"since\\\") ON app.maintenance"),
+        ("USAGE ON SCHEMA api", "GRANT USAGE ON SCHEMA api"),
+    ] {
+        site.sql(&format!("REVOKE {privilege} FROM headcount_functions"));
+        let refused = site.run(&["export", "full"]);
+        assert!(
+            refused.stderr.contains("'headcount check' says what to GRANT"),
+            "{privilege}: {}",
+            refused.stderr
+        );
+        let problems = site.findings().texts("problem", "mapping").concat();
+        assert!(problems.contains(says), "{privilege}: {problems}");
+        site.sql(&format!("GRANT {privilege} TO headcount_functions"));
+    }
+    site.sql("DROP OWNED BY headcount_functions; DROP ROLE headcount_functions");
+}
+
 #[test]
 fn a_file_needs_no_grants() {
     let site = Site::with_people(Db::Sqlite);

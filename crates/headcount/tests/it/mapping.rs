@@ -66,6 +66,35 @@ fn filters_work_on_what_is_mapped(db: Db) {
     }
 }
 
+/// SQLite keeps numbers in such columns, or makes them of texts: they are found as they are shown.
+#[test]
+fn addresses_that_are_numbers_are_found_as_they_are_shown() {
+    for (column, index) in [("", ""), ("INTEGER", ""), ("TEXT", ""), ("", "CREATE INDEX e ON users (email)")]
+    {
+        let site = Site::bare(Db::Sqlite);
+        site.sql(&format!(
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, email {column}, name TEXT);
+             INSERT INTO users (id, email) VALUES (1, 12345), (2, '12345x'), (3, -7), (4, NULL), (5, 9007199254740993); {index}"
+        ));
+        let server = site.serve();
+        for (email, expected) in [
+            ("12345", "1"),
+            ("-7", "3"),
+            ("9007199254740993", "5"),
+            ("12345x", "2"),
+            ("012345", ""),
+            ("12345.0", ""),
+            ("%2B12345", ""),
+            ("9007199254740992", ""),
+            ("1e999", ""),
+            ("nan", ""),
+        ] {
+            let found = server.get_with(STANDARD_KEY, &format!("{MINIMAL}?email={email}")).ids().join(",");
+            assert_eq!(found, expected, "{column} {email}");
+        }
+    }
+}
+
 /// The source's own condition holds an OR, which must not pair with what a request asks for.
 fn a_condition_of_the_source_is_never_widened(db: Db) {
     let (_site, server) = members(db);

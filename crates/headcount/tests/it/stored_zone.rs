@@ -5,6 +5,7 @@ use crate::harness::{Db, EXPORT_KEY, FULL, Site};
 both! {
     times_without_a_zone_are_of_the_one_that_is_set,
     a_filter_takes_a_time_for_what_is_shown,
+    a_time_that_is_beyond_the_last_year_only_in_utc_is_told,
     an_unknown_zone_is_named,
 }
 
@@ -87,6 +88,32 @@ fn a_filter_takes_a_time_for_what_is_shown(db: Db) {
                 let found = server.get_with(EXPORT_KEY, &format!("{FULL}?{parameter}={bound}")).ids();
                 assert_eq!(found, expected.collect::<Vec<_>>(), "{column}: {parameter}={bound}");
             }
+        }
+    }
+}
+
+/// West of Greenwich the last evening of the year 9999 is in the year 10000.
+fn a_time_that_is_beyond_the_last_year_only_in_utc_is_told(db: Db) {
+    let zone = "[source]\nstored_time_zone = \"America/New_York\"\n";
+    for column in columns_of(db) {
+        let site = with_times(db, column);
+        site.configure(zone);
+        site.sql("UPDATE users SET created_at = '9999-12-31 18:59:59' WHERE id = 2");
+        let whole = site.done(&["export", "full", "--fields", "created_at"]);
+        assert_eq!(whole.lines().nth(2), Some("9999-12-31T23:59:59Z"), "{column}");
+
+        site.sql("UPDATE users SET created_at = '9999-12-31 19:00:00' WHERE id = 2");
+        // Nor does any filter pass over it.
+        for period in [&["--created-before", "2030-01-01"][..], &["--created-after", "2030-01-01"], &[]] {
+            let finished = site.run(&[&["export", "full"], period].concat());
+            assert_eq!(finished.code, Some(1), "{column} {period:?}: {}", finished.text());
+            let (problem, remedy) =
+                finished.stderr.trim_end().split_once("; to export NULL for it, map ").unwrap();
+            assert!(problem.contains("9999 UTC") && problem.contains("id 2"), "{column}: {problem}");
+            site.configure(&format!("{zone}[source.columns]\n{remedy}\n"));
+            let shown = site.done(&["export", "full", "--fields", "created_at"]);
+            assert_eq!(shown.lines().nth(2), Some("\"\""), "{column}: {shown}");
+            site.configure(zone);
         }
     }
 }

@@ -1,5 +1,6 @@
 //! Reads a `DataRow` whose cells are in the binary format (PostgreSQL manual, section 55.7, and section 55.2.3 for the format).
 
+use super::column_type::ColumnType;
 use super::text_times;
 use crate::Mapping;
 use crate::odd_times::OddTime;
@@ -78,14 +79,17 @@ pub(super) fn cell_at(mut rest: &[u8], at: usize) -> Option<&[u8]> {
     rest.get(..usize::try_from(length).ok()?)
 }
 
-/// What a cell is that is no time, if somebody knows what may be meant.
-pub(super) fn odd_time(wire: Wire, cell: &[u8]) -> Option<OddTime> {
+/// What a cell of a type is that is no time, if somebody knows what may be meant.
+pub(super) fn odd_time(column_type: ColumnType, cell: &[u8]) -> Option<OddTime> {
     let is_infinite = matches!(cell, [0x7f, rest @ ..] if rest.iter().all(|&byte| byte == 0xff))
         || matches!(cell, [0x80, rest @ ..] if rest.iter().all(|&byte| byte == 0));
-    match wire {
-        Wire::TimeText => OddTime::of_text(cell),
-        Wire::Timestamp | Wire::Date if is_infinite => Some(OddTime::Infinite),
-        Wire::Timestamp | Wire::Date => Some(OddTime::FarAway),
+    match column_type {
+        ColumnType::TimeText => OddTime::of_text(cell),
+        ColumnType::Timestamp | ColumnType::TimestampTz | ColumnType::Date if is_infinite => {
+            Some(OddTime::Infinite)
+        }
+        ColumnType::Timestamp => Some(OddTime::FarAwayLocal),
+        ColumnType::TimestampTz | ColumnType::Date => Some(OddTime::FarAway),
         _ => None,
     }
 }
@@ -104,7 +108,7 @@ fn decode<'a>(wire: Wire, mapping: &Mapping, cell: &'a [u8]) -> Result<Value<'a>
             micros
                 .and_then(|micros| Timestamp::from_micros(micros.checked_add(POSTGRES_EPOCH)?))
                 .map(Value::Timestamp)
-                .ok_or("this time is infinite or not in the years 0000 to 9999")
+                .ok_or("this time is infinite or not in the years 0000 to 9999 UTC")
         }
         Wire::Bool => match cell {
             [0] => Ok(Value::Bool(false)),
@@ -130,7 +134,7 @@ fn decode<'a>(wire: Wire, mapping: &Mapping, cell: &'a [u8]) -> Result<Value<'a>
             .ok_or("this integer is not a time in the years 0000 to 9999; see source.timestamps"),
         Wire::TimeText => text_times::read(cell, mapping)
             .map(Value::Timestamp)
-            .ok_or("this text is not an ISO 8601 time in the years 0001 to 9999"),
+            .ok_or("this text is not an ISO 8601 time in the years 0001 to 9999 UTC"),
         Wire::Number => Ok(Value::Number(cell)),
     }
 }

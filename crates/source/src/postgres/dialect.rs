@@ -115,10 +115,28 @@ impl PostgresDialect<'_> {
             ColumnType::TimestampTz => "pg_catalog.timestamptz",
             _ => "pg_catalog.timestamp",
         };
-        vec![
-            format!("{name} OPERATOR(pg_catalog.<) '0001-01-01 00:00:00+00 BC'::{type_name}"),
-            format!("{name} OPERATOR(pg_catalog.>) '9999-12-31 23:59:59.999999+00'::{type_name}"),
-        ]
+        let beyond = |time: &str, type_name: &str| {
+            [
+                format!("{time} OPERATOR(pg_catalog.<) '0001-01-01 00:00:00+00 BC'::{type_name}"),
+                format!("{time} OPERATOR(pg_catalog.>) '9999-12-31 23:59:59.999999+00'::{type_name}"),
+            ]
+        };
+        match (self.types.of(column), self.zone()) {
+            (ColumnType::Timestamp, Some(zone)) => {
+                // As in `compare_time`, for an index and exactly.
+                let [before, after] =
+                    beyond(&format!("({name} AT TIME ZONE {zone})"), "pg_catalog.timestamptz");
+                vec![
+                    format!(
+                        "({name} OPERATOR(pg_catalog.<) '0001-01-02 00:00:00 BC'::pg_catalog.timestamp AND {before})"
+                    ),
+                    format!(
+                        "({name} OPERATOR(pg_catalog.>) '9999-12-31 00:00:00'::pg_catalog.timestamp AND {after})"
+                    ),
+                ]
+            }
+            _ => beyond(&name, type_name).to_vec(),
+        }
     }
 
     fn compare_time(&mut self, column: &Column, operator: &str, time: Timestamp) -> String {

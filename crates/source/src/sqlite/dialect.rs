@@ -30,6 +30,12 @@ pub(super) fn add_micros_function(connection: &Connection, mapping: &Mapping) ->
     })
 }
 
+/// The number that a text reads as.
+fn number(text: &str) -> Option<Bound> {
+    let integer = text.parse().map(Bound::Integer).ok();
+    integer.or_else(|| text.parse().ok().filter(|real: &f64| real.is_finite()).map(Bound::Real))
+}
+
 pub(super) struct SqliteDialect<'a> {
     pub(super) mapping: &'a Mapping,
     pub(super) ids: Ids,
@@ -47,8 +53,13 @@ impl SqliteDialect<'_> {
             Filter::Email(email) => {
                 let column = self.mapping.sql(&Column::EMAIL);
                 let value = self.bind(Bound::Text(email.clone()));
+                // What is kept as a number equals no text, unless the column makes a number of that, too.
+                let numbers =
+                    number(email).map(|number| format!(", {}", self.bind(number))).unwrap_or_default();
                 // The first comparison can use an index whatever its collation, the second makes it exact.
-                let exact = format!("{column} = {value} AND {column} = {value} COLLATE BINARY");
+                let exact = format!(
+                    "{column} IN ({value}{numbers}) AND CAST({column} AS TEXT) = {value} COLLATE BINARY"
+                );
                 match self.lets_odd_addresses_pass {
                     true => format!("({exact} OR {})", flags::is_blob(&column)),
                     false => exact,

@@ -1,0 +1,218 @@
+//! Which tables, columns, functions and schemas SQL names, as far as its text tells. Where that leaves a doubt it would rather see a
+//! name too many.
+
+use super::tokens::{Token, tokens};
+use std::collections::BTreeSet;
+
+/// The names in a piece of SQL.
+#[derive(Debug, Default)]
+pub(super) struct Mentions {
+    names: Vec<Mention>,
+    /// A table's name, and another one that it has there.
+    aliases: Vec<(String, String)>,
+    /// Whether there is a `*`, or a `NATURAL`, which stand for columns of whatever is read there.
+    has_star: bool,
+}
+
+/// One name.
+#[derive(Debug)]
+struct Mention {
+    /// What stands before its dot.
+    before: Option<String>,
+    name: String,
+    follower: Follower,
+    /// Whether all of it is meant, should it be a table.
+    is_row: bool,
+}
+
+/// What comes after a name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Follower {
+    Dot,
+    Parenthesis,
+    Other,
+}
+
+/// A table or view as the catalogue has it.
+pub(super) struct Relation<'a> {
+    pub(super) schema: &'a str,
+    pub(super) name: &'a str,
+}
+
+impl Mentions {
+    pub(super) fn in_sql(sql: &str) -> Self {
+        let (tokens, mut mentions) = (tokens(sql), Self::default());
+        // Whether each of the parentheses around has a subquery in it.
+        let mut around: Vec<bool> = Vec::new();
+        for (at, token) in tokens.iter().enumerate() {
+            let (before, after) = (at.checked_sub(1).map(|at| &tokens[at]), tokens.get(at + 1));
+            match token {
+                Token::Mark('(') => around.push(after.is_some_and(begins_subquery)),
+                Token::Mark(')') => drop(around.pop()),
+                Token::Operator(operator) if operator == "*" => match tokens[..at] {
+                    // Each of its columns is meant.
+                    [.., Token::Word(_) | Token::Quoted(_), Token::Mark('.')] => {
+                        if let Some(table) = mentions.names.last_mut() {
+                            table.is_row = true;
+                        }
+                    }
+                    _ => {
+                        mentions.has_star |= before.is_some_and(begins_list)
+                            || after.is_some_and(|after| after.is_word("from"));
+                    }
+                },
+                _ => {}
+            }
+            let Some(name) = name_of(token) else { continue };
+            mentions.has_star |= token.is_word("natural");
+            let (schema, lead) = match &tokens[..at] {
+                [lead @ .., schema, Token::Mark('.')] => (name_of(schema), lead.last()),
+                _ => (None, before),
+            };
+            let follower = match after {
+                Some(Token::Mark('.')) => Follower::Dot,
+                Some(Token::Mark('(')) => Follower::Parenthesis,
+                _ => Follower::Other,
+            };
+            let is_value = match lead {
+                Some(Token::Mark('(' | ',')) => around.last() == Some(&false),
+                Some(lead) => begins_list(lead),
+                None => false,
+            };
+            let is_alone = follower == Follower::Other && after.and_then(name_of).is_none();
+            let is_row = is_value && is_alone || lead.is_some_and(|lead| lead.is_word("table"));
+            let alias = match after {
+                Some(word) if word.is_word("as") => tokens.get(at + 2),
+                other => other,
+            };
+            mentions.aliases.extend(alias.and_then(name_of).map(|alias| (name.clone(), alias)));
+            mentions.names.push(Mention { before: schema, name, follower, is_row });
+        }
+        mentions
+    }
+
+    /// Whether a table is named, and not only its columns.
+    pub(super) fn has_table(&self, table: &Relation<'_>) -> bool {
+        self.names.iter().any(|mention| mention.is_table(table) && mention.follower != Follower::Parenthesis)
+    }
+
+    /// Whether a column of a table is named, or all of them are meant.
+    pub(super) fn has_column(&self, table: &Relation<'_>, column: &str) -> bool {
+        let is_called = |name: &str| {
+            let mut aliases = self.aliases.iter();
+            name == table.name || aliases.any(|(of, alias)| of == table.name && alias == name)
+        };
+        let is_listed = |mention: &Mention| mention.is_table(table) && mention.follower == Follower::Other;
+        let has_all = self.has_star && self.names.iter().any(is_listed)
+            || self.names.iter().any(|mention| mention.is_row && is_called(&mention.name));
+        let is_column = |mention: &Mention| {
+            mention.name == column
+                && mention.follower == Follower::Other
+                && mention.before.as_deref().is_none_or(is_called)
+        };
+        has_all || self.names.iter().any(is_column)
+    }
+
+    /// The functions, each with its schema, if that is written.
+    pub(super) fn called(&self) -> impl Iterator<Item = (Option<&str>, &str)> {
+        let called = self.names.iter().filter(|mention| mention.follower == Follower::Parenthesis);
+        called.map(|mention| (mention.before.as_deref(), mention.name.as_str()))
+    }
+
+    /// What stands before a dot: schemas, tables and other names that they have there.
+    pub(super) fn qualifiers(&self) -> BTreeSet<&str> {
+        let is_first = |mention: &&Mention| mention.follower == Follower::Dot && mention.before.is_none();
+        self.names.iter().filter(is_first).map(|mention| mention.name.as_str()).collect()
+    }
+}
+
+impl Mention {
+    fn is_table(&self, table: &Relation<'_>) -> bool {
+        self.name == table.name && self.before.as_deref().is_none_or(|schema| schema == table.schema)
+    }
+}
+
+/// The name that a token is. One that is not quoted is folded (PostgreSQL manual, section 4.1.1).
+fn name_of(token: &Token) -> Option<String> {
+    match token {
+        Token::Word(word) => Some(word.to_lowercase()),
+        Token::Quoted(name) => Some(name.clone()),
+        Token::Operator(_) | Token::Literal(_) | Token::Mark(_) | Token::Unreadable(_) => None,
+    }
+}
+
+fn begins_subquery(token: &Token) -> bool {
+    ["select", "with", "values", "table"].iter().any(|word| token.is_word(word))
+}
+
+/// Whether an item of the list that a subquery selects may follow.
+fn begins_list(token: &Token) -> bool {
+    *token == Token::Mark(',') || ["select", "distinct", "all"].iter().any(|word| token.is_word(word))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ROLES: Relation<'_> = Relation { schema: "crm", name: "roles" };
+    const USERS: Relation<'_> = Relation { schema: "public", name: "users" };
+
+    fn columns(sql: &str, table: &Relation<'_>) -> String {
+        let mentions = Mentions::in_sql(sql);
+        let columns = ["id", "user_id", "name", "token"];
+        columns.into_iter().filter(|column| mentions.has_column(table, column)).collect::<Vec<_>>().join(" ")
+    }
+
+    #[test]
+    fn a_column_is_of_the_table_before_its_dot() {
+        for (sql, roles, users) in [
+            (
+                "EXISTS (SELECT 1 FROM crm.roles r WHERE r.user_id = users.id AND R.name = 'token')",
+                "user_id name",
+                "id",
+            ),
+            (
+                "EXISTS (SELECT FROM crm.roles AS \"R\" WHERE \"R\".user_id = public.users.id)",
+                "user_id",
+                "id",
+            ),
+            ("(SELECT max(token) FROM roles WHERE roles.user_id = users.id)", "user_id token", "id token"),
+            ("name(token)", "token", "token"),
+            ("'token' || id -- name", "id", "id"),
+        ] {
+            assert_eq!(columns(sql, &ROLES), roles, "{sql}");
+            assert_eq!(columns(sql, &USERS), users, "{sql}");
+        }
+    }
+
+    #[test]
+    fn a_whole_row_is_all_its_columns() {
+        for sql in [
+            "EXISTS (SELECT * FROM crm.roles WHERE true)",
+            "EXISTS (SELECT 1, r.* FROM crm.roles r)",
+            "(SELECT count(x) FROM (TABLE crm.roles) x)",
+            "(SELECT to_jsonb(r) FROM crm.roles r)::text",
+            "(SELECT f(1, r) FROM crm.roles AS r)",
+            "(SELECT r::text FROM crm.roles r)",
+            "EXISTS (SELECT FROM crm.roles NATURAL JOIN users)",
+        ] {
+            assert_eq!(columns(sql, &ROLES), "id user_id name token", "{sql}");
+        }
+        for sql in
+            ["NOT EXISTS (SELECT FROM crm.roles)", "(SELECT count(*) * 2 FROM users, crm.roles) > 3 * 1"]
+        {
+            assert_eq!(columns(sql, &ROLES), "", "{sql}");
+            assert!(Mentions::in_sql(sql).has_table(&ROLES), "{sql}");
+        }
+    }
+
+    #[test]
+    fn schemas_are_before_a_dot() {
+        let sql = "app.is_member(u.id) AND kind::ext.citext OPERATOR(ops.=) lower('x') AND EXISTS (SELECT FROM crm.roles u)";
+        let mentions = Mentions::in_sql(sql);
+        assert_eq!(mentions.qualifiers(), BTreeSet::from(["app", "crm", "ext", "ops", "u"]));
+        let called: Vec<_> =
+            mentions.called().filter(|(_, name)| !["operator", "exists"].contains(name)).collect();
+        assert_eq!(called, [(Some("app"), "is_member"), (None, "lower")]);
+    }
+}
