@@ -16,6 +16,8 @@ use std::time::Duration;
 /// How often a process looks whether its session in PostgreSQL is there, which may be lost without it, as with the server, and
 /// whether others live.
 const LOOK: Duration = Duration::from_secs(5);
+/// How often somebody looks again whose start was just after that of the server.
+const AFTER_A_START: Duration = Duration::from_secs(1);
 /// At how many looks in a row another must be dead: one that lost its session, and this one did not, takes another within two.
 const LOOKS: u32 = 3;
 
@@ -88,6 +90,30 @@ impl Instance {
                 Ok(dead)
             }
         }
+    }
+
+    /// Whether the process that registered as `id` is gone, asked at a start. With its server every process has lost its session, and
+    /// a process that lives has taken another soon: that is waited for.
+    ///
+    /// # Errors
+    ///
+    /// That cannot be found out.
+    pub(super) async fn is_left(&mut self, id: i64) -> Result<bool, StoreError> {
+        while self.is_dead(id).await? {
+            if !self.has_new_server().await? {
+                return Ok(true);
+            }
+            tokio::time::sleep(AFTER_A_START).await;
+        }
+        Ok(false)
+    }
+
+    /// Whether the server that keeps the locks has just started.
+    async fn has_new_server(&mut self) -> Result<bool, StoreError> {
+        let Locks::Sessions { session, .. } = &mut self.locks else { return Ok(false) };
+        let age = "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::float8";
+        let age: f64 = sqlx::query(age).fetch_one(session).await?.try_get(0)?;
+        Ok(age < (2 * LOOK).as_secs_f64())
     }
 
     /// Which of these processes are gone for good. Asked at every look.

@@ -59,8 +59,9 @@ type Statement<'q> = Query<'q, Any, AnyArguments>;
 /// Why the store cannot answer. For the log.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
+    /// It says all of its cause itself.
     #[error("the store cannot be reached: {0}{remedy}", remedy = remedy(.0).unwrap_or_default())]
-    Database(#[from] sqlx::Error),
+    Database(sqlx::Error),
     #[error("store.url: {0}")]
     Address(String),
     #[error("the store cannot be brought up to date: {0}")]
@@ -93,6 +94,12 @@ pub enum StoreError {
     /// Of a transaction that several wanted.
     #[error(transparent)]
     Shared(Arc<StoreError>),
+}
+
+impl From<sqlx::Error> for StoreError {
+    fn from(error: sqlx::Error) -> Self {
+        Self::Database(error)
+    }
 }
 
 /// Whose a file is that may not be opened, and what to do.
@@ -173,8 +180,9 @@ impl Store {
                 // Made here for its mode, which SQLite then gives to the files beside it.
                 open_file(path)?;
                 let pool = options.after_connect(|connection, _| Box::pin(durable(connection)));
-                let pool = pool.connect_lazy(&sqlite_url(path))?;
-                let mut session = pool.acquire().await?;
+                let address = sqlite_url(path);
+                let pool = pool.connect_lazy(&address)?;
+                let mut session = open_session(&pool, &address, durable).await?;
                 session.execute("PRAGMA journal_mode = WAL").await?;
                 migrations::run(&mut session).await?;
                 (pool, session, Some(WriteLock::of(path)?))
@@ -182,7 +190,7 @@ impl Store {
             DatabaseUrl::Postgres(address) => {
                 let pool = options.after_connect(|connection, _| Box::pin(lively(connection)));
                 let pool = pool.connect_lazy(address)?;
-                let mut session = open_session(&pool, address).await?;
+                let mut session = open_session(&pool, address, lively).await?;
                 if missing == IfMissing::Refuse && !migrations::were_run(&mut session).await? {
                     return Err(StoreError::Missing(format!("{url} has no tables of it")));
                 }
@@ -237,8 +245,12 @@ impl Store {
     }
 }
 
-/// Opens the first session of a pool.
-async fn open_session(pool: &AnyPool, address: &str) -> Result<PoolConnection<Any>, sqlx::Error> {
+/// Opens the first session of a pool, which prepares each like this.
+async fn open_session(
+    pool: &AnyPool,
+    address: &str,
+    prepare: impl AsyncFn(&mut AnyConnection) -> Result<(), sqlx::Error>,
+) -> Result<PoolConnection<Any>, sqlx::Error> {
     let deadline = Instant::now() + OPENING;
     let opened = async {
         loop {
@@ -250,18 +262,23 @@ async fn open_session(pool: &AnyPool, address: &str) -> Result<PoolConnection<An
     };
     tokio::select! {
         opened = opened => opened,
-        reason = why_not(address) => Err(reason),
+        reason = why_not(address, prepare) => Err(reason),
     }
 }
 
 /// Returns when no session can be opened, and says why: a pool hides that behind its time-out.
-async fn why_not(address: &str) -> sqlx::Error {
+async fn why_not(
+    address: &str,
+    prepare: impl AsyncFn(&mut AnyConnection) -> Result<(), sqlx::Error>,
+) -> sqlx::Error {
     tokio::time::sleep(BEFORE_ASKING_WHY).await;
-    match AnyConnection::connect(address).await {
-        Ok(session) => {
-            let _ = session.close().await;
-            std::future::pending().await
-        }
+    let opened = async {
+        let mut session = AnyConnection::connect(address).await?;
+        prepare(&mut session).await?;
+        session.close().await
+    };
+    match opened.await {
+        Ok(()) => std::future::pending().await,
         Err(reason) => reason,
     }
 }

@@ -7,9 +7,11 @@ use crate::sample;
 use crate::service::keys::NewKey;
 use crate::service::{ServiceError, flags};
 use anyhow::bail;
+use headcount_model::plan::Profile;
 use headcount_model::timestamp::Timestamp;
-use headcount_store::keys::KeyKind;
+use headcount_store::keys::{KeyKind, Secret};
 use headcount_store::{Store, Waiting};
+use std::sync::Arc;
 use std::time::Duration;
 
 const STANDARD_NAME: &str = "demo-standard";
@@ -37,25 +39,14 @@ pub(super) async fn run(config: Config, load: serve::Load, count: u32) -> anyhow
     for flag in &config.flags.known {
         flags::switch(&store, flag, true, now).await?;
     }
-    revoke_earlier_keys(&store, now).await?;
-    let make = async |name: &str, kind: KeyKind| {
-        let key = NewKey {
-            name: name.to_owned(),
-            kind: Some(kind),
-            grants: Vec::new(),
-            without: Vec::new(),
-            rows_per_day: None,
-            lifetime: Some(LIFETIME),
-        };
-        let (_, secret) = key.checked(&config.profiles)?.create(&store, Timestamp::now()).await?;
-        Ok::<_, ServiceError>(secret)
-    };
-    let standard = make(STANDARD_NAME, KeyKind::Standard).await?;
-    let export = make(EXPORT_NAME, KeyKind::Export).await?;
-    drop(store);
 
+    let profiles = config.profiles.clone();
     let data_dir = headcount_model::text::visible(&config.data_dir.display().to_string());
-    serve::serve(config, load, |address, _| {
+    serve::serve(config, load, async |address: &str| {
+        // Not before: a demo that already runs here has the address, and its keys are in use.
+        revoke_earlier_keys(&store, now).await?;
+        let standard = make_key(&store, STANDARD_NAME, KeyKind::Standard, &profiles).await?;
+        let export = make_key(&store, EXPORT_NAME, KeyKind::Export, &profiles).await?;
         terminal::lines(&format!(
             "
 Headcount is ready on {address}
@@ -75,8 +66,27 @@ The API: {address}/docs   Stop with Ctrl-C. The keys last seven days.
             standard = standard.reveal(),
             export = export.reveal(),
         ));
+        Ok(())
     })
     .await
+}
+
+async fn make_key(
+    store: &Store,
+    name: &str,
+    kind: KeyKind,
+    profiles: &[Arc<Profile>],
+) -> Result<Secret, ServiceError> {
+    let key = NewKey {
+        name: name.to_owned(),
+        kind: Some(kind),
+        grants: Vec::new(),
+        without: Vec::new(),
+        rows_per_day: None,
+        lifetime: Some(LIFETIME),
+    };
+    let (_, secret) = key.checked(profiles)?.create(store, Timestamp::now()).await?;
+    Ok(secret)
 }
 
 /// The keys of an earlier demo cannot be shown again, so they are of no use to anybody honest.

@@ -8,6 +8,7 @@ use crate::tls::Tls;
 use anyhow::Context;
 use headcount_store::Waiting;
 use headcount_store::flags::FlagState;
+use std::path::Path;
 use std::sync::Arc;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -16,14 +17,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) type Load = Box<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
 
 pub(super) async fn run(config: Config, load: Load) -> anyhow::Result<()> {
-    serve(config, load, |_, _| {}).await
+    serve(config, load, async |_: &str| Ok(())).await
 }
 
-/// Serves until a signal; `announce` is called with the address and the flags, once requests can be answered.
+/// Serves until a signal; `announce` is called with the address, once it is taken.
 pub(super) async fn serve(
     config: Config,
     load: Load,
-    announce: impl FnOnce(&str, &[FlagState]),
+    announce: impl AsyncFnOnce(&str) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     super::telemetry::start_logging(config.log_format, "info,sqlx=warn,tokio_postgres=warn");
     // Registered first, so that a signal during the start is not lost.
@@ -56,8 +57,8 @@ pub(super) async fn serve(
         config.source.mapping.table,
         config.store
     );
-    print_flags(&flags);
-    announce(&address, &flags);
+    print_flags(&flags, &config);
+    announce(&address).await?;
     tell!("listening on {address}");
 
     let connections = process::connections(&config.limits);
@@ -106,13 +107,16 @@ impl Current {
             }
         };
         let later = self.config.needing_restart(&read).join(", ");
-        match self.config.with_exports_of(&read) {
-            Some(config) => {
-                self.routes.change(config.clone());
-                self.config = config;
-                tracing::info!("the exports and the features of the configuration were read again");
-            }
-            None => tracing::warn!("the exports are kept as they are, because [source] changed: restart"),
+        let has_exports = self.config.has_source_of(&read);
+        self.config = self.config.with_exports_of(&read);
+        self.routes.change(self.config.clone());
+        if has_exports {
+            tracing::info!("the exports and the features of the configuration were read again");
+        } else {
+            tracing::warn!(
+                "the features of the configuration were read again; the exports and their masks are kept as they are, because \
+                 [source] changed: restart"
+            );
         }
         if !later.is_empty() {
             tracing::warn!(
@@ -135,13 +139,30 @@ async fn read_again(mut hangup: Signal, tls: Option<Arc<Tls>>, mut current: Curr
     }
 }
 
-fn print_flags(flags: &[FlagState]) {
+fn print_flags(flags: &[FlagState], config: &Config) {
+    let options = options(config);
     for flag in flags {
         let (name, state) = (&flag.name, if flag.enabled { "on" } else { "off" });
         if flag.enabled {
             tell!("{name}: {state}");
         } else {
-            tell!("{name}: {state}; switch it on with: headcount flags enable {name}");
+            tell!("{name}: {state}; switch it on with: headcount{options} flags enable {name}");
         }
+    }
+}
+
+/// What leads another command to the same store, unless it is where everybody looks.
+fn options(config: &Config) -> String {
+    let is_elsewhere = |place: &Path, usual: &str| place != Path::new(usual);
+    if config.file.is_there {
+        let path = &config.file.path;
+        return match is_elsewhere(path, crate::config::FILE_NAME) {
+            true => format!(" --config '{}'", path.display()),
+            false => String::new(),
+        };
+    }
+    match is_elsewhere(&config.data_dir, crate::config::DATA_DIR) {
+        true => format!(" --data-dir '{}'", config.data_dir.display()),
+        false => String::new(),
     }
 }

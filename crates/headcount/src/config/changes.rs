@@ -1,16 +1,23 @@
 //! What of a configuration that is read again can take effect at once.
 
 use super::{Config, SourceConfig};
+use headcount_store::flags::Flags;
 
 impl Config {
-    /// This configuration with what another one changes of the exports and the features; `None` where the other one describes
-    /// another source, whose columns the exports may be made of.
-    pub fn with_exports_of(&self, other: &Self) -> Option<Self> {
-        (self.source == other.source).then(|| Self {
-            profiles: other.profiles.clone(),
-            flags: other.flags.clone(),
-            ..self.clone()
-        })
+    /// Whether the exports of another configuration can be made of the same source.
+    pub fn has_source_of(&self, other: &Self) -> bool {
+        self.source == other.source
+    }
+
+    /// This configuration with what another one changes of the features and, where the source is the same, of the exports.
+    pub fn with_exports_of(&self, other: &Self) -> Self {
+        if self.has_source_of(other) {
+            let (profiles, flags) = (other.profiles.clone(), other.flags.clone());
+            return Self { profiles, flags, ..self.clone() };
+        }
+        let is_known = |name: &&String| self.flags.known.contains(name);
+        let features = other.flags.features.iter().filter(is_known).cloned().collect();
+        Self { flags: Flags { features, ..self.flags.clone() }, ..self.clone() }
     }
 
     /// The settings that differ, and that only a restart makes take effect.

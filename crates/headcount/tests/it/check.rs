@@ -174,7 +174,7 @@ fn a_store_that_is_no_database_is_a_problem() {
     let site = Site::with_people(Db::Sqlite);
     std::fs::create_dir(site.data_dir()).unwrap();
     std::fs::write(site.data_dir().join("headcount.db"), "not a database at all ".repeat(100)).unwrap();
-    site.findings().assert_one("problem", "store", &["headcount.db"]);
+    site.findings().assert_one("problem", "store", &["headcount.db", "file is not a database"]);
 }
 
 #[test]

@@ -46,6 +46,25 @@ fn the_demo_serves_sample_users_with_everything_on() {
 }
 
 #[test]
+fn a_demo_that_finds_the_address_taken_leaves_the_other_one_its_keys() {
+    let site = newcomer();
+    let server = demo(&site, &["--users", "5"]);
+    let standard = printed_key(&server, "hc_std_");
+    let address = server.url("").trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let second = site.run_exactly(&["demo", "--listen", &address]);
+    assert_eq!(second.code, Some(1));
+    assert!(
+        second.stderr.contains("cannot listen on") && !second.stderr.contains("hc_std_"),
+        "{}",
+        second.stderr
+    );
+    // What is known of a key counts for a second, so the store is asked.
+    let keys = site.run_exactly(&["keys", "list", "--json"]).text();
+    assert!(keys.contains("demo-standard") && !keys.contains("\"revoked_at\": \""), "{keys}");
+    assert_eq!(server.get_with(&standard, MINIMAL).ids().len(), 5);
+}
+
+#[test]
 fn the_demo_makes_a_thousand_users_by_default_and_the_same_every_time() {
     let exports = [0, 1].map(|_| {
         let site = newcomer();

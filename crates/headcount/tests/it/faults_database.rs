@@ -95,6 +95,23 @@ fn an_instance_that_outlived_its_store_is_not_taken_for_dead() {
     assert_whole(&other);
 }
 
+/// Before that one has shown it: its session ended a moment ago.
+#[test]
+fn a_command_right_after_a_start_of_the_store_leaves_running_exports_alone() {
+    let outage = Outage::with_users(1);
+    let mut site = Site::with_wide_users(Db::Sqlite);
+    site.set("HEADCOUNT_STORE_URL", &Outage::store_url(outage.port()));
+    let server = site.serve();
+    let download = Download::stalled(&server, FULL, EXPORT_KEY);
+    let export = download.export_id();
+    outage.kill();
+    outage.start_again();
+    site.done(&["export", "minimal", "--limit", "1"]);
+    assert!(site.audit_record(&export)["outcome"].is_null());
+    assert!(download.rest().complete);
+    assert_eq!(site.settled(&export)["outcome"], "completed");
+}
+
 /// The address names both servers; the one that was the standby goes on.
 #[test]
 fn a_failover_breaks_the_export_and_no_later_one() {

@@ -47,6 +47,10 @@ fn what_needs_a_restart_says_so(db: Db) {
     server.signal("HUP");
     server.eventually_says("[source] changed");
     assert_eq!(server.status_with(EXPORT_KEY, FULL), 200);
+    // What is switched off is off.
+    site.configure("[source.columns]\nname = \"email\"\n");
+    server.signal("HUP");
+    eventually("its flag is off", || server.status_with(EXPORT_KEY, FULL) == 403);
 }
 
 fn a_file_that_cannot_be_read_changes_nothing(db: Db) {
