@@ -149,7 +149,14 @@ impl Csv {
     /// Text whose first byte does not say by itself that it needs nothing but what is in it.
     #[cold]
     fn unusual_text(&self, out: &mut Vec<u8>, text: &[u8], has_marks: bool) {
-        append_text(out, text, has_marks || ends_copy(text), self.0.sanitize && starts_like_formula(text));
+        let is_quoted = has_marks || ends_copy(text) || self.looks_like_mark(text);
+        append_text(out, text, is_quoted, self.0.sanitize && starts_like_formula(text));
+    }
+
+    /// Whether readers would take the start of a text for the byte order mark of the file, should it stand first, and so see what
+    /// follows it, such as a formula.
+    fn looks_like_mark(&self, text: &[u8]) -> bool {
+        !self.0.header && !self.0.bom && text.starts_with(BYTE_ORDER_MARK)
     }
 
     /// Whether a text is quoted: for what separates fields and records, or because unquoted it would mean something else.
@@ -376,6 +383,23 @@ mod tests {
         Csv(CsvOptions { header: false, bom: true, ..CsvOptions::default() })
             .head(&mut out, ["id"].into_iter());
         assert_eq!(out, BYTE_ORDER_MARK);
+    }
+
+    #[test]
+    fn a_text_is_not_taken_for_the_mark_of_a_file_without_a_header() {
+        let marked = [Value::from("\u{feff}=1"), Value::from("\u{feff}")];
+        for (header, bom, text) in [
+            (true, false, "\u{feff}=1,\u{feff}\r\n"),
+            (false, true, "\u{feff}=1,\u{feff}\r\n"),
+            (false, false, "\"\u{feff}=1\",\"\u{feff}\"\r\n"),
+        ] {
+            for null in ["", "NULL"] {
+                let mut out = Vec::new();
+                let options = CsvOptions { header, bom, null: null.to_owned(), ..CsvOptions::default() };
+                Csv(options).record(&mut out, &marked);
+                assert_eq!(String::from_utf8_lossy(&out), text);
+            }
+        }
     }
 
     proptest! {

@@ -31,6 +31,8 @@ impl Masks {
         value.append_to(&mut self.printed);
         match mask {
             Mask::Pseudonym => self.printed = self.key.token(&self.printed).into_bytes(),
+            // Its first letter would be all of it.
+            Mask::Partial if matches!(value, Value::Bool(_)) => self.printed = b"***".to_vec(),
             Mask::Partial => self.printed = partial(&self.printed),
             Mask::Last4 => self.printed = last_four(&self.printed),
             Mask::Redact => self.printed = REDACTED.to_vec(),
@@ -96,6 +98,13 @@ mod tests {
             ("", "***"),
         ] {
             assert_eq!(masked(Mask::Partial, text.into()).as_deref(), Some(shown));
+        }
+    }
+
+    #[test]
+    fn nothing_of_a_boolean_is_shown_in_part() {
+        for value in [true, false] {
+            assert_eq!(masked(Mask::Partial, Value::Bool(value)).as_deref(), Some("***"));
         }
     }
 

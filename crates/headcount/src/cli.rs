@@ -124,8 +124,6 @@ pub fn main() -> ExitCode {
     };
     match run(arguments) {
         Ok(code) => code,
-        // Whoever closed the pipe of a list has what they wanted.
-        Err(error) if is_broken_pipe(&error) => ExitCode::SUCCESS,
         Err(error) => {
             // A closed stderr is no reason to panic.
             let _ = writeln!(std::io::stderr(), "error: {}", shown(&format!("{error:#}")));
@@ -220,18 +218,18 @@ fn workers() -> usize {
     std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
 }
 
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    error
-        .chain()
-        .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-        .any(|error| error.kind() == ErrorKind::BrokenPipe)
+/// Writes data to stdout. Whoever closed the pipe has what they wanted, and how the command ends does not change by that.
+fn print(text: &str) -> anyhow::Result<()> {
+    match write_out(text) {
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("stdout cannot be written"),
+    }
 }
 
-/// Writes data to stdout; a closed pipe is an error that [`main`] knows.
-fn print(text: &str) -> anyhow::Result<()> {
+fn write_out(text: &str) -> std::io::Result<()> {
     let mut stdout = std::io::stdout().lock();
     stdout.write_all(text.as_bytes())?;
-    Ok(stdout.flush()?)
+    stdout.flush()
 }
 
 fn print_json(value: &impl serde::Serialize) -> anyhow::Result<()> {

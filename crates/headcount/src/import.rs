@@ -55,6 +55,12 @@ pub fn import(file: impl Read, users: &mut EmbeddedUsers, exact: bool) -> Result
         let problem = "a quoted field is never closed: the file seems to be cut".to_owned();
         return Err(ImportError::Record { line: reader.position().line(), problem });
     }
+    // A whole file may end without a line break, but hardly so.
+    if reader.get_ref().last == b',' {
+        let problem =
+            "the file ends with a comma: it seems to be cut; if it is whole, put a line break at its end";
+        return Err(ImportError::Record { line: reader.position().line(), problem: problem.to_owned() });
+    }
     loading.commit()?;
     Ok(count)
 }

@@ -71,9 +71,22 @@ impl LocalFile {
         &self.name
     }
 
-    /// Whether it holds less than what it would replace.
-    pub fn is_smaller_than_before(&self) -> bool {
-        size(self.file.path()) < size(&self.path)
+    /// Whether it would replace nothing, or as many bytes.
+    pub fn is_as_large_as_before(&self) -> bool {
+        let before = size(&self.path);
+        before == 0 || before == size(self.file.path())
+    }
+
+    /// Whether it would replace nothing, or the same bytes. It reads both.
+    ///
+    /// # Errors
+    ///
+    /// One of them cannot be read.
+    pub fn is_as_before(&self) -> io::Result<bool> {
+        if size(&self.path) == 0 {
+            return Ok(true);
+        }
+        Ok(self.is_as_large_as_before() && std::fs::read(&self.path)? == std::fs::read(self.file.path())?)
     }
 }
 

@@ -1,13 +1,15 @@
 //! `keys create`, `keys list`, `keys revoke`, `keys rotate`
 
 use super::terminal::{or_dash, table, tell};
-use super::{existing_store, open_store, place_of_store, print, print_json, profile_named, told};
+use super::{existing_store, open_store, place_of_store, print, print_json, profile_named, told, write_out};
 use crate::config::Config;
+use crate::service::ServiceError;
 use crate::service::keys::{self, Listed, NewKey, Rotated};
+use anyhow::Context;
 use clap::Subcommand;
 use headcount_model::timestamp::Timestamp;
 use headcount_store::Waiting;
-use headcount_store::keys::KeyKind;
+use headcount_store::keys::{KeyKind, Secret};
 use std::time::Duration;
 
 #[derive(Debug, Subcommand)]
@@ -81,7 +83,7 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             let (id, name, grants) = (&key.id, &key.name, key.grants.join(", "));
             let store = place_of_store(config);
             tell!("made key {id} '{name}' with {grants} in {store}; it is not shown again");
-            print(&format!("{}\n", secret.reveal()))
+            hand_out(&secret, id)
         }
         Command::List { json } => {
             let store = existing_store(config).await?;
@@ -90,19 +92,39 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             if json { print_json(&keys) } else { print(&listing(&keys, now)) }
         }
         Command::Revoke { key } => {
-            let store = open_store(config, Waiting::Command).await?;
-            let id = keys::revoke(&store, &key, Timestamp::now()).await?;
+            let store = existing_store(config).await?;
+            let id = keys::revoke(&store, &key, Timestamp::now())
+                .await
+                .map_err(|error| missing_in(config, error))?;
             tell!("revoked {id}");
             Ok(())
         }
         Command::Rotate { key } => {
-            let store = open_store(config, Waiting::Command).await?;
-            let rotated = keys::rotate(&store, &key, Timestamp::now()).await.map_err(told)?;
+            let store = existing_store(config).await?;
+            let rotated = keys::rotate(&store, &key, Timestamp::now()).await;
+            let rotated = rotated.map_err(|error| missing_in(config, error))?;
             let Rotated { old, key, secret } = rotated;
             tell!("made key {} '{}' and revoked {old}; it is not shown again", key.id, key.name);
-            print(&format!("{}\n", secret.reveal()))
+            hand_out(&secret, &key.id)
         }
     }
+}
+
+/// What went wrong, with the store that was asked: one of another directory has other keys.
+fn missing_in(config: &Config, error: ServiceError) -> anyhow::Error {
+    match error {
+        ServiceError::Missing(problem) => {
+            anyhow::anyhow!("{problem}; the store is {}", place_of_store(config))
+        }
+        error => told(error),
+    }
+}
+
+/// Writes a key to stdout, where somebody has to take it.
+fn hand_out(secret: &Secret, id: &str) -> anyhow::Result<()> {
+    write_out(&format!("{}\n", secret.reveal())).with_context(|| {
+        format!("nobody has read the key: end it with 'headcount keys revoke {id}', and make another")
+    })
 }
 
 fn listing(keys: &[Listed], now: Timestamp) -> String {

@@ -1,12 +1,12 @@
 //! `receipts show`, `receipts public-key`
 
-use super::{existing_store, open_store, print, receipt_key};
+use super::{existing_store, print, receipt_key, terminal};
 use crate::config::Config;
 use crate::service::audit;
 use anyhow::Context;
 use clap::Subcommand;
 use headcount_proof::receipt::{Receipt, StoredFile};
-use headcount_store::{Store, Waiting};
+use headcount_store::Store;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Command {
@@ -23,10 +23,12 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
     match command {
         Command::Show { id } => {
             let store = existing_store(config).await?;
-            print(&headcount_model::text::visible_json(&of_export(&store, &id, None).await?))
+            // Byte for byte, as it was signed, unless somebody looks at it.
+            let receipt = of_export(&store, &id, None).await?;
+            print(&if terminal::is_shown() { headcount_model::text::visible_json(&receipt) } else { receipt })
         }
         Command::PublicKey => {
-            let store = open_store(config, Waiting::Command).await?;
+            let store = existing_store(config).await?;
             print(&receipt_key(&store).await?.public().to_pem())
         }
     }

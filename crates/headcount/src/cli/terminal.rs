@@ -29,10 +29,15 @@ pub(in crate::cli) fn prompt(text: &str) -> std::io::Result<()> {
     stderr.flush()
 }
 
+/// Whether somebody looks at stdout.
+pub(in crate::cli) fn is_shown() -> bool {
+    std::io::stdout().is_terminal()
+}
+
 /// Where an export goes that has no file: byte for byte, unless somebody looks at it.
 pub(in crate::cli) fn stdout() -> Box<dyn Write + Send> {
     let stdout = std::io::stdout();
-    if stdout.is_terminal() { Box::new(Shown(stdout)) } else { Box::new(stdout) }
+    if is_shown() { Box::new(Shown(stdout)) } else { Box::new(stdout) }
 }
 
 /// Text on a terminal, line by line.

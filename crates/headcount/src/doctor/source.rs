@@ -2,8 +2,10 @@
 
 use super::{Finding, database};
 use crate::config::Config;
+use headcount_format::masks::Masks;
 use headcount_model::database_url::DatabaseUrl;
-use headcount_model::plan::{Column, Plan, Profile, ProfileColumn};
+use headcount_model::mask::PseudonymKey;
+use headcount_model::plan::{Column, OutputFormat, Plan, Profile, ProfileColumn};
 use headcount_model::sensitive;
 use headcount_model::timestamp::Timestamp;
 use headcount_model::value::{Misfit, Value};
@@ -216,19 +218,13 @@ async fn size(config: &Config, source: &Source, inspection: &Inspection) -> Vec<
 async fn values(config: &Config, source: &Source) -> Vec<Finding> {
     let mut findings = Vec::new();
     for profile in &config.profiles {
-        let plan = Plan { limit: Some(SAMPLE), ..Plan::new(Arc::clone(profile)) };
-        let sample =
-            Gather::into(vec![Vec::new(); plan.columns.len()], |texts, values| keep_texts(texts, values));
-        match source.scan(&plan, move |_| sample).await {
-            Ok(sample) => credentials(config, &plan, &sample.gathered, &mut findings),
-            Err(error) => {
-                let remedy = match error {
-                    SourceError::Value { .. } => "correct the row, or map an expression that copes with it",
-                    _ => "see the cause",
-                };
-                let finding = format!("{} export: {}", profile.name, hidden(&error.to_string()));
-                findings.push(Finding::problem("values", finding, "it breaks off at this row", remedy));
-            }
+        if let Err(error) = first_rows(config, source, profile, &mut findings).await {
+            let remedy = match error {
+                SourceError::Value { .. } => "correct the row, or map an expression that copes with it",
+                _ => "see the cause",
+            };
+            let finding = format!("{} export: {}", profile.name, hidden(&error.to_string()));
+            findings.push(Finding::problem("values", finding, "it breaks off at this row", remedy));
         }
     }
     if findings.is_empty() {
@@ -236,6 +232,28 @@ async fn values(config: &Config, source: &Source) -> Vec<Finding> {
         findings.push(Finding::ok("values", finding));
     }
     findings
+}
+
+/// Looks at the first rows of an export; fails where one does not fit its column, or the format that is given unasked.
+async fn first_rows(
+    config: &Config,
+    source: &Source,
+    profile: &Arc<Profile>,
+    findings: &mut Vec<Finding>,
+) -> Result<(), SourceError> {
+    let format = OutputFormat::of(profile.format);
+    let plan = Plan { limit: Some(SAMPLE), format, ..Plan::new(Arc::clone(profile)) };
+    let sample =
+        Gather::into(vec![Vec::new(); plan.columns.len()], |texts, values| keep_texts(texts, values));
+    let sample = source.scan(&plan, move |_| sample).await?;
+    credentials(config, &plan, &sample.gathered, findings);
+    // A text has room for every value.
+    if !profile.format.is_text() {
+        // Whatever the key, what is masked is a text.
+        let masks = Masks::of(&PseudonymKey::new(&[0; 32]), plan.columns.iter().map(|shown| shown.mask));
+        headcount_export::row_bytes(source, &plan, masks).await?;
+    }
+    Ok(())
 }
 
 /// What a mask hides does not leave. Ids may well look random, and they are there to be shown.

@@ -57,6 +57,15 @@ fn rows() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+#[test]
+fn a_file_that_is_cut_behind_a_comma_is_refused() {
+    let user = "7,a@example.com,A,,,true,";
+    for (end, is_whole) in [("\r\n", true), ("\n", true), ("false", true), ("\"\"", true), ("", false)] {
+        let (result, count) = imported(format!("{HEADER}{user}{end}").as_bytes(), true);
+        assert_eq!((result.is_ok(), count), (is_whole, 2 + u64::from(is_whole)), "{end:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: ProptestConfig::default().cases.div_ceil(4), ..ProptestConfig::default() })]
 

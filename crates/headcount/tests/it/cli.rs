@@ -9,6 +9,8 @@ use crate::harness::{
 
 both! {
     an_export_of_fewer_users_than_expected_replaces_nothing,
+    an_export_of_nobody_replaces_no_users_of_another_form,
+    a_closed_pipe_hides_no_failure,
     an_export_writes_what_the_endpoint_sends,
     the_options_of_an_export_are_the_parameters_of_the_endpoint,
     a_file_is_written_whole_or_not_at_all,
@@ -191,6 +193,60 @@ fn an_export_of_fewer_users_than_expected_replaces_nothing(db: Db) {
     assert_eq!(read(), "id,email,name\r\n");
     let finished = site.run(&["export", "minimal", "--min-rows", &more]);
     assert_eq!((finished.code, finished.text().as_str()), (Some(1), PEOPLE_MINIMAL));
+}
+
+/// How large a file is says nothing of who is in it.
+fn an_export_of_nobody_replaces_no_users_of_another_form(db: Db) {
+    let site = Site::with_people(db);
+    let export = |arguments: &[&str]| site.run(&[&["export", "minimal", "-o"], arguments].concat());
+    let nobody = ["--email", "nobody@example.com"];
+    let id_alone = ["users", "--fields", "id", "--header", "false", "--limit", "1"];
+    for format in ["csv", "ndjson", "json", "parquet", "xlsx"] {
+        assert_eq!(export(&id_alone).code, Some(0));
+        let finished = export(&[&["users", "--format", format], &nobody[..]].concat());
+        let words = "users may hold some: it is left as it was; --allow-empty";
+        assert!(finished.code == Some(1) && finished.stderr.contains(words), "{format}: {}", finished.stderr);
+    }
+    // Another such file of nobody is no news, whatever the format.
+    for name in ["a.csv", "a.csv.gz", "a.csv.zst", "a.ndjson", "a.ndjson.gz", "a.json", "a.parquet", "a.xlsx"]
+    {
+        for _ in 0..2 {
+            let finished = export(&[&[name], &nobody[..]].concat());
+            assert_eq!(finished.code, Some(0), "{name}: {}", finished.stderr);
+        }
+    }
+}
+
+/// Whoever closes the pipe of a list has what they wanted; how everything else ends does not change by that.
+fn a_closed_pipe_hides_no_failure(db: Db) {
+    let mut site = Site::with_people(db);
+    site.done(&["export", "minimal", "-o", "users.csv", "--receipt"]);
+    std::fs::write(site.path("users.csv"), "id,email,name\r\n9,eve@example.com,Eve\r\n").unwrap();
+    let piped = |site: &Site, arguments: &[&str]| {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = site.command();
+        command.arg("--data-dir").arg(site.data_dir()).args(arguments);
+        let ended = command.stdin(Stdio::null()).stdout(writer).stderr(Stdio::piped()).output().unwrap();
+        (ended.status.code(), String::from_utf8(ended.stderr).unwrap())
+    };
+    for list in [
+        &["keys", "list"][..],
+        &["audit", "list"],
+        &["audit", "list", "--json"],
+        &["flags", "list"],
+        &["openapi"],
+    ] {
+        assert_eq!(piped(&site, list), (Some(0), String::new()), "{list:?}");
+    }
+    let was = site.run(&["verify", "users.csv"]).code;
+    assert!(was > Some(3), "{was:?}");
+    assert_eq!(piped(&site, &["verify", "users.csv"]).0, was);
+    let (code, said) = piped(&site, &["keys", "create", "crm", "--kind", "standard"]);
+    assert!(code == Some(1) && said.contains("headcount keys revoke"), "{said}");
+    site.set("HEADCOUNT_SOURCE_TABLE", "nowhere");
+    let (code, said) = piped(&site, &["check"]);
+    assert!(code == Some(1) && said.contains("nowhere"), "{said}");
 }
 
 fn check_tells_a_good_set_up(db: Db) {

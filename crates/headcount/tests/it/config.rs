@@ -194,7 +194,14 @@ fn what_only_reads_makes_nothing_and_says_what_is_missing() {
     {
         nothing(&list, &["headcount-data/headcount.db", "headcount.toml", "--config"]);
     }
-    nothing(&["receipts", "show", "01M84X0D8P4MZ9ZZZQFK9SVNT1"], &["headcount-data/headcount.db"]);
+    for command in [
+        &["receipts", "show", "01M84X0D8P4MZ9ZZZQFK9SVNT1"][..],
+        &["receipts", "public-key"],
+        &["keys", "revoke", "crm"],
+        &["keys", "rotate", "crm"],
+    ] {
+        nothing(command, &["headcount-data/headcount.db"]);
+    }
     assert_eq!(std::fs::read_to_string(site.path("users.csv")).unwrap().lines().count(), 2);
     // There is one, so it is not what is missing.
     site.configure("listen = \"127.0.0.1:0\"\n");

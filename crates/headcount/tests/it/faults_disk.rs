@@ -19,7 +19,11 @@ fn an_output_file_that_finds_no_room_is_a_failure_and_leaves_no_file(db: Db) {
     std::fs::create_dir(site.path("out")).unwrap();
     let finished = site.run_limited(4_000_000, &["export", "full", "-o", "out/users.csv"]);
     assert_eq!(finished.code, Some(1));
-    assert!(finished.stderr.contains("the export cannot be written"), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("the export cannot be written to out/users.csv: "),
+        "{}",
+        finished.stderr
+    );
     assert!(finished.stderr.contains("File too large"), "{}", finished.stderr);
     assert_eq!(files_in(&site, "out"), Vec::<String>::new());
     let audit = site.audit();

@@ -158,7 +158,8 @@ fn accept_chooses_if_it_names_one_type_alone(db: Db) {
         ("text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", "", "text/csv; charset=utf-8"),
         ("image/png", "", "text/csv; charset=utf-8"),
         ("*/*", "", "text/csv; charset=utf-8"),
-        ("application/json", "?preflight=true&bom=true", "application/json"),
+        ("text/csv", "?preflight=true", "application/json"),
+        (parquet, "?preflight=false", parquet),
     ] {
         let request = server.request(Method::GET, &(full() + query)).bearer_auth(EXPORT_KEY);
         let answer = Answer::to(request.header("accept", accept));
@@ -423,6 +424,7 @@ fn what_a_name_does_not_fit_is_refused(db: Db) {
 
 fn receipts_are_of_content_and_file(db: Db) {
     let site = Site::with_people(db).storing_in_sqlite();
+    site.create_key(&["anybody", "--kind", "standard"]);
     std::fs::write(site.path("key.pem"), site.done(&["receipts", "public-key"])).unwrap();
     let verify = |file: &str| {
         let finished = site.run_exactly(&["verify", file, "--public-key", "key.pem"]);

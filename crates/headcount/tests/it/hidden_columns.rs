@@ -8,6 +8,7 @@ both! {
     what_the_minimal_export_hides_its_key_may_not_ask_about,
     whoever_may_see_a_column_may_ask_about_it,
     a_masked_column_is_hidden,
+    an_export_of_some_users_lets_nobody_ask_about_others,
     without_ids_there_are_no_pages,
     the_configuration_may_let_everybody_ask,
 }
@@ -112,6 +113,33 @@ fn a_masked_column_is_hidden(db: Db) {
         parameters.iter().find(|parameter| parameter["name"] == name).unwrap()["description"].to_string()
     };
     assert!(about("email").contains("Needs a key") && !about("after").contains("Needs a key"), "{document}");
+}
+
+/// A column that is shown of active users only is hidden of all others.
+fn an_export_of_some_users_lets_nobody_ask_about_others(db: Db) {
+    let mut site = Site::with_people(db).storing_in_sqlite();
+    let active = if db == Db::Sqlite { "is_active = 1" } else { "is_active" };
+    site.declare(
+        &format!(
+            "[exports.team]\ncolumns = ['id', 'is_admin']\nwhere = '{active}'\n\
+             [exports.mail]\ncolumns = ['email']\nwhere = '{active}'\n"
+        ),
+        &["team", "mail"],
+    );
+    let grants = ["--grant", "users:export_team", "--grant", "users:export_mail"];
+    let key = site.create_key(&[&["team", "--kind", "standard"], &grants[..]].concat());
+    let server = site.serve();
+    assert_hidden(&server, &key, MINIMAL, "is_admin=true", "is_admin");
+    let detail = server.get_with(&key, &format!("{MINIMAL}?is_admin=true")).detail(403);
+    assert!(detail.contains("'users:export_full'") && !detail.contains("team"), "{detail}");
+    // It is of the same users.
+    let mail = server.get_with(&key, &format!("{}?is_admin=true", profile("mail"))).csv();
+    assert_eq!(
+        mail.lines().count(),
+        server.get_with(&key, &format!("{}?is_admin=true", profile("team"))).csv().lines().count()
+    );
+    // All users are these users, too.
+    assert_eq!(ids(&server, &key, &profile("team"), "email=ada@example.com"), "1");
 }
 
 fn without_ids_there_are_no_pages(db: Db) {

@@ -94,6 +94,12 @@ fn a_receipt_says_what_the_export_was(db: Db) {
     let shown = site.done(&["receipts", "show", &id]);
     assert_eq!(server.get_with(&key, &path(&id)).text(), shown);
     assert!(shown.ends_with("}\n") && shown.lines().count() == 1, "{shown}");
+
+    // To the byte, whatever is in it: only so it is what was signed.
+    let key = site.create_key(&["\u{5e9}\u{200f}", "--kind", "export"]);
+    let (id, _) = export(&server, &key, FULL);
+    site.settled(&id);
+    assert_eq!(site.done(&["receipts", "show", &id]), server.get_with(&key, &path(&id)).text());
 }
 
 fn columns_and_filters_are_those_of_the_request(db: Db) {
@@ -273,7 +279,11 @@ fn guessed_keys_are_counted_here_too(db: Db) {
 }
 
 fn the_key_stays_the_same(db: Db) {
-    let site = Site::with_people(db);
+    let [site, other] = [0, 1].map(|_| {
+        let site = Site::with_people(db);
+        site.create_key(&["anybody", "--kind", "standard"]);
+        site
+    });
     let printed = site.done(&["receipts", "public-key"]);
     assert!(printed.starts_with("-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA"), "{printed}");
     for _ in 0..2 {
@@ -281,7 +291,6 @@ fn the_key_stays_the_same(db: Db) {
         assert_eq!(answer.header("content-type"), "application/x-pem-file");
         assert_eq!(answer.text(), printed);
     }
-    let other = Site::with_people(db);
     assert_ne!(other.done(&["receipts", "public-key"]), printed);
 }
 

@@ -1,6 +1,7 @@
-//! Names and values that would steer a terminal.
+//! On a terminal: names and values that would steer it, and questions.
 
-use std::process::{Command, Stdio};
+use std::fs::File;
+use std::process::Command;
 
 use crate::harness::{Db, Site};
 
@@ -48,6 +49,12 @@ fn users_do_not_steer_the_terminal_that_an_export_is_shown_on() {
 
 /// The exit code, and all that is shown on the terminal.
 fn on_a_terminal(site: &Site, arguments: &[&str]) -> (Option<i32>, String) {
+    typed_on_a_terminal(site, arguments, "")
+}
+
+/// The same where somebody types this.
+fn typed_on_a_terminal(site: &Site, arguments: &[&str], typed: &str) -> (Option<i32>, String) {
+    std::fs::write(site.path("typed"), typed).unwrap();
     let command = site.command();
     let environment = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
     let shown = Command::new("python3")
@@ -58,10 +65,44 @@ fn on_a_terminal(site: &Site, arguments: &[&str]) -> (Option<i32>, String) {
         .env("TERM", "xterm")
         .env_remove("NO_COLOR")
         .current_dir(command.get_current_dir().unwrap())
-        .stdin(Stdio::null())
+        .stdin(File::open(site.path("typed")).unwrap())
         .output()
         .unwrap();
     (shown.status.code(), String::from_utf8(shown.stdout).unwrap())
+}
+
+#[test]
+fn init_asks_before_it_writes() {
+    let site = Site::with_people(Db::Sqlite);
+    let arguments = ["init", &site.source_url(), "--output", "made.toml"];
+    for (typed, says) in
+        [("\u{4}", "no answer; answer with --yes"), ("n\n", "nothing is written"), ("\n", "wrote made.toml")]
+    {
+        let (code, shown) = typed_on_a_terminal(&site, &arguments, typed);
+        let is_made = site.path("made.toml").exists();
+        assert!(shown.contains("Write made.toml? [Y/n]") && shown.contains(says), "{typed:?}: {shown}");
+        assert_eq!(
+            (code, is_made),
+            if typed == "\n" { (Some(0), true) } else { (Some(1), false) },
+            "{shown}"
+        );
+    }
+}
+
+/// Of two columns that fit equally well.
+#[test]
+fn init_asks_which_column_is_meant() {
+    let site = Site::bare(Db::Sqlite);
+    site.sql(
+        "CREATE TABLE users (id INTEGER PRIMARY KEY, work_email TEXT, home_email TEXT, name TEXT);
+         INSERT INTO users VALUES (1, 'ada@work.example', 'ada@home.example', 'Ada')",
+    );
+    let arguments = ["init", &site.source_url(), "--output", "made.toml"];
+    let (code, shown) = typed_on_a_terminal(&site, &arguments, "3\nwhich\n2\n\n");
+    assert_eq!(code, Some(0), "{shown}");
+    assert_eq!(shown.matches("expected a number from 1 to 2").count(), 2, "{shown}");
+    let made = std::fs::read_to_string(site.path("made.toml")).unwrap();
+    assert!(made.contains("email = \"home_email\""), "{made}");
 }
 
 #[test]

@@ -57,6 +57,23 @@ fn the_order_is_that_of_the_column() {
     }
 }
 
+/// U+FFFD, which stands where a text was broken once, is a character like others.
+#[test]
+fn an_id_may_have_a_replacement_character() {
+    let ids = ["a\u{fffd}", "b", "c"];
+    let (_postgres, in_postgres) = with_ids("TEXT", &ids.map(str::to_owned));
+    let site = Site::bare(Db::Sqlite);
+    site.sql("CREATE TABLE users (id TEXT PRIMARY KEY, email TEXT, name TEXT)");
+    site.sql(&format!("INSERT INTO users (id) VALUES ('{}')", ids.join("'), ('")));
+    for server in [&in_postgres, &site.serve()] {
+        assert_eq!(page(server, 2, ids[0]), ids[1..]);
+        for broken in ["after=%ff", "after=%ef%bf", "after=%c3&limit=%a9", "%80=1"] {
+            let refused = server.get_with(STANDARD_KEY, &format!("{MINIMAL}?{broken}"));
+            assert_eq!(refused.detail(400), "The parameters are not valid UTF-8.", "{broken}");
+        }
+    }
+}
+
 /// Every text stands behind every integer, so that no `after` leads from the one to the other.
 #[test]
 fn integers_beside_texts_in_sqlite_are_no_ids_until_all_are_texts() {

@@ -183,6 +183,7 @@ fn a_receipt_is_believed_only_with_its_own_key() {
     let key = std::fs::read(site.path("key.pem")).unwrap();
     let receipt = std::fs::read_to_string(site.path("users.csv.receipt.json")).unwrap();
 
+    other.create_key(&["anybody", "--kind", "standard"]);
     std::fs::write(site.path("key.pem"), other.done(&["receipts", "public-key"])).unwrap();
     assert_said(&verify(&site, &content), 6, &["not ours", "another key"]);
     std::fs::write(site.path("key.pem"), key).unwrap();

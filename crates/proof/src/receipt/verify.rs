@@ -31,6 +31,7 @@ struct Claims {
     sha256: Option<String>,
     #[serde(default)]
     filters: Value,
+    file_bytes: Option<u64>,
     file_sha256: Option<String>,
     signed_by: Option<String>,
     signature: Option<String>,
@@ -155,7 +156,11 @@ impl Presented {
         let (found, packed) = match found.packing() {
             None => (found, None),
             Some(packing) => {
-                let unpacked = Measure::unpacked(&mut file, packing, layout)?;
+                let mut unpacked = Measure::unpacked(&mut file, packing, layout)?;
+                // What was changed may seem to go on behind the end.
+                if self.claims.file_bytes.is_some_and(|bytes| found.bytes >= bytes) {
+                    unpacked.broken = unpacked.broken.and(Some(Broken::Damaged));
+                }
                 let is_as_written = self.claims.file_sha256.as_ref().map(|sha256| *sha256 == found.sha256);
                 (unpacked, Some(Packed { packing, is_as_written }))
             }

@@ -11,7 +11,7 @@ use headcount_model::timestamp::Timestamp;
 use headcount_model::value::Value;
 use headcount_store::Store;
 use headcount_store::audit::{AddressKey, Ending, Outcome, Record, Selection, Sought};
-use std::io::{BufWriter, Write};
+use std::io::{self, BufWriter, Write};
 
 /// What lines are kept within, in characters.
 const WIDTH: usize = 100;
@@ -68,8 +68,22 @@ pub(super) async fn run(store: &Store, arguments: Arguments) -> anyhow::Result<(
         }
         Ok(())
     });
-    read.await?;
-    list.end()
+    match read.await.and_then(|()| list.end()) {
+        Err(error) if error.is::<ReaderLeft>() => Ok(()),
+        listed => listed,
+    }
+}
+
+/// Whoever closed the pipe has what they wanted.
+#[derive(Debug, thiserror::Error)]
+#[error("the reader of stdout went away")]
+struct ReaderLeft;
+
+fn unwritten(error: io::Error) -> anyhow::Error {
+    match error.kind() {
+        io::ErrorKind::BrokenPipe => ReaderLeft.into(),
+        _ => anyhow::Error::new(error).context("stdout cannot be written"),
+    }
 }
 
 fn selection(arguments: &Arguments, clock: &Clock, is_searched: bool) -> Result<Selection, Usage> {
@@ -126,36 +140,34 @@ impl List {
     fn add(&mut self, record: &Record) -> anyhow::Result<()> {
         let is_first = self.count == 0;
         self.count += 1;
-        match self.form {
+        let text = match self.form {
             Form::Json => {
                 let separator = if is_first { "[\n  " } else { ",\n  " };
-                write!(
-                    self.out,
-                    "{separator}{}",
-                    headcount_model::text::visible_json(&serde_json::to_string(record)?)
-                )?;
+                let json = headcount_model::text::visible_json(&serde_json::to_string(record)?);
+                format!("{separator}{json}").into_bytes()
             }
-            Form::Csv => {
-                let row = csv(&self.clock, record, is_first)?;
-                self.out.write_all(&row)?;
-            }
+            Form::Csv => csv(&self.clock, record, is_first)?,
             Form::Lines => {
-                for line in lines(&self.clock, record) {
-                    writeln!(self.out, "{}", headcount_model::text::visible(&line))?;
-                }
+                let lines = lines(&self.clock, record).into_iter();
+                lines
+                    .map(|line| headcount_model::text::visible(&line) + "\n")
+                    .collect::<String>()
+                    .into_bytes()
             }
-        }
-        Ok(())
+        };
+        self.out.write_all(&text).map_err(unwritten)
     }
 
     fn end(mut self) -> anyhow::Result<()> {
         match self.form {
-            Form::Json => writeln!(self.out, "{}", if self.count == 0 { "[]" } else { "\n]" })?,
+            Form::Json => {
+                writeln!(self.out, "{}", if self.count == 0 { "[]" } else { "\n]" }).map_err(unwritten)?;
+            }
             // A file of nothing would have no header.
             Form::Csv | Form::Lines if self.count == 0 => tell!("no record is like that"),
             Form::Csv | Form::Lines => {}
         }
-        Ok(self.out.flush()?)
+        self.out.flush().map_err(unwritten)
     }
 }
 

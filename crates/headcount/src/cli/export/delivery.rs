@@ -8,7 +8,7 @@ use clap::Args;
 use headcount_export::destination::{Compressed, Destination, LocalFile, TransferError, transfer};
 use headcount_export::{ExportStream, Exporter, PendingRecord, StartError, Summary, Terms};
 use headcount_model::compression::Compression;
-use headcount_model::plan::Plan;
+use headcount_model::plan::{FormatName, Plan};
 use headcount_model::text::hex;
 use headcount_proof::receipt::StoredFile;
 use headcount_source::SourceError;
@@ -45,17 +45,24 @@ pub(super) struct Expectation {
 
 impl Expectation {
     /// Looks at an export that is complete; `None` is stdout.
-    fn check(self, rows: u64, file: Option<&LocalFile>) -> anyhow::Result<()> {
+    fn check(self, rows: u64, format: FormatName, file: Option<&LocalFile>) -> anyhow::Result<()> {
         let name = file.map(|file| file.name().display().to_string());
         if let Some(least) = self.min_rows.filter(|least| rows < *least) {
             let left = name.map_or_else(String::new, |name| format!("; {name} is left as it was"));
             bail!("the export has {rows} users, and --min-rows wants {least}{left}");
         }
         let (Some(file), Some(name)) = (file, name) else { return Ok(()) };
-        // Whatever the format is, one with users is larger than one without.
-        if rows == 0 && !self.allow_empty && file.is_smaller_than_before() {
+        if rows > 0 || self.allow_empty {
+            return Ok(());
+        }
+        // What nobody is in is the same every time; what is no text may say when it was made.
+        let is_empty = match format.is_text() {
+            true => file.is_as_before().with_context(|| format!("{name} cannot be read"))?,
+            false => file.is_as_large_as_before(),
+        };
+        if !is_empty {
             bail!(
-                "the export has no users, and {name} holds more than that: it is left as it was; --allow-empty replaces it"
+                "the export has no users, and {name} may hold some: it is left as it was; --allow-empty replaces it"
             );
         }
         Ok(())
@@ -64,6 +71,7 @@ impl Expectation {
 
 /// Writes the export, and its receipt if one is wanted.
 pub(super) async fn deliver(exporter: Arc<Exporter>, plan: Plan, delivery: Delivery) -> anyhow::Result<()> {
+    let format = plan.format.name();
     let Delivery { output, compression, receipts, mode, is_quiet, expectation } = delivery;
     let destination = match &output {
         Some(name) => Output::File(LocalFile::at(name, mode)?),
@@ -90,7 +98,7 @@ pub(super) async fn deliver(exporter: Arc<Exporter>, plan: Plan, delivery: Deliv
     };
     let written = write_out(stream, &mut destination, &bar).await;
     let file = destination.destination().file();
-    let checked = written.and_then(|summary| expectation.check(summary.rows, file).map(|()| summary));
+    let checked = written.and_then(|summary| expectation.check(summary.rows, format, file).map(|()| summary));
     let summary = match checked {
         Ok(summary) => summary,
         Err(error) => {
@@ -106,8 +114,8 @@ pub(super) async fn deliver(exporter: Arc<Exporter>, plan: Plan, delivery: Deliv
         }
         None => None,
     };
-    let is_told = output.is_some() && !is_quiet;
-    let name = output.map_or_else(|| "stdout".to_owned(), |name| name.display().to_string());
+    let is_told = destination.destination().file().is_some() && !is_quiet;
+    let name = destination.destination().name();
     commit(destination, &name, &summary).await?;
     if is_told {
         tell!("wrote {} users to {name}", summary.rows);
@@ -158,6 +166,11 @@ enum Output {
 }
 
 impl Output {
+    /// What messages call it.
+    fn name(&self) -> String {
+        self.file().map_or_else(|| "stdout".to_owned(), |file| file.name().display().to_string())
+    }
+
     fn file(&self) -> Option<&LocalFile> {
         match self {
             Self::Stdout(_) => None,
@@ -192,7 +205,7 @@ impl Destination for Output {
 /// Writes an export out, and shows how far it is.
 async fn write_out(
     stream: ExportStream,
-    destination: &mut impl Destination,
+    destination: &mut Compressed<Output>,
     bar: &ProgressBar,
 ) -> anyhow::Result<Summary> {
     let written = transfer(stream, destination, |rows, bytes| {
@@ -202,6 +215,10 @@ async fn write_out(
     let summary = written.await.map_err(|error| match error {
         TransferError::Unwritten(error) if error.kind() == ErrorKind::BrokenPipe => {
             anyhow::anyhow!("the export is not complete: its reader went away")
+        }
+        TransferError::Unwritten(error) => {
+            let name = destination.destination().name();
+            anyhow::anyhow!("the export cannot be written to {name}: {error}")
         }
         error => error.into(),
     })?;

@@ -93,11 +93,7 @@ impl Measure {
         file.seek(SeekFrom::Start(0))?;
         let mut measuring = Measuring::new(layout);
         let read = match packing {
-            Compression::Gzip => {
-                let mut decoder = GzDecoder::new(BufReader::with_capacity(BUFFER, file));
-                read_to_end(&mut decoder, |piece| measuring.add(piece))
-                    .and_then(|()| nothing_follows(&mut decoder.into_inner()))
-            }
+            Compression::Gzip => unzip(file, |piece| measuring.add(piece)),
             Compression::Zstd => zstd::stream::read::Decoder::new(file)
                 .and_then(|decoder| read_to_end(decoder, |piece| measuring.add(piece))),
         };
@@ -120,8 +116,19 @@ impl Measure {
     }
 }
 
-fn nothing_follows(file: &mut impl BufRead) -> Result<()> {
-    if file.fill_buf()?.is_empty() { Ok(()) } else { Err(ErrorKind::InvalidData.into()) }
+/// Reads all members of a file of gzip (RFC 1952, section 2.2).
+fn unzip(file: impl Read, mut take: impl FnMut(&[u8])) -> Result<()> {
+    let mut rest = BufReader::with_capacity(BUFFER, file);
+    loop {
+        let mut member = GzDecoder::new(rest);
+        read_to_end(&mut member, &mut take)?;
+        rest = member.into_inner();
+        match rest.fill_buf()? {
+            [] => return Ok(()),
+            [first, ..] if *first == Compression::Gzip.magic()[0] => {}
+            _ => return Err(ErrorKind::InvalidData.into()),
+        }
+    }
 }
 
 /// The bytes at the end of a container of a workbook, if nobody has put a comment there (APPNOTE.TXT section 4.3.16).

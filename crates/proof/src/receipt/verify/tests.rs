@@ -179,11 +179,22 @@ fn what_is_packed_is_read() {
             assert!(matches!(verdict, Verdict::Cut { of_rows: ROWS, .. }), "{length}: {verdict:?}");
         }
     }
+    // In several members, as some programs write them, and as `cat` makes of several files.
+    let (first, second) = content.split_at(content.len() / 2);
+    let members = [gzipped(first), gzipped(second)].concat();
+    assert!(matches!(compare(&of_file, &members), Verdict::Unchanged { rows: ROWS, .. }));
     let other = gzipped(EXPORT.replace("ada", "eve").as_bytes());
     assert_eq!(compare(&of_file, &other), Verdict::Changed(Changed::Content));
-    let mut damaged = zipped;
-    damaged.push(b'x');
-    assert_eq!(compare(&of_file, &damaged), Verdict::Changed(Changed::Damaged(Compression::Gzip)));
+    // Behind its end and at each of its bytes: some make it seem to end too early.
+    let mut longer = zipped.clone();
+    longer.push(b'x');
+    assert_eq!(compare(&of_file, &longer), Verdict::Changed(Changed::Damaged(Compression::Gzip)));
+    for at in Compression::Gzip.magic().len()..zipped.len() {
+        let mut damaged = zipped.clone();
+        damaged[at] ^= 0x55;
+        let verdict = compare(&of_file, &damaged);
+        assert!(!matches!(verdict, Verdict::Cut { .. }), "{at}: {verdict:?}");
+    }
 }
 
 #[test]
