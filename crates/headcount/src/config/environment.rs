@@ -41,7 +41,7 @@ impl Environment {
                 environment.static_keys.standard = Some(static_key(STANDARD_KEY, &value)?);
             } else if name == EXPORT_KEY {
                 environment.static_keys.export = Some(static_key(EXPORT_KEY, &value)?);
-            } else if !is_service_link(rest) {
+            } else if !is_service_link(rest, &value) {
                 let names: Vec<_> = ENVIRONMENT.iter().map(|(variable, _)| *variable).collect();
                 bail!(
                     "environment variable {name} is not known; expected {}, {STANDARD_KEY} or {EXPORT_KEY}",
@@ -70,8 +70,9 @@ impl Environment {
 }
 
 /// Kubernetes sets `NAME_PORT…` and `NAME_SERVICE_…` in every pod beside a service of that name.
-fn is_service_link(rest: &str) -> bool {
-    rest.starts_with("SERVICE_") || rest == "PORT" || rest.starts_with("PORT_")
+fn is_service_link(rest: &str, value: &str) -> bool {
+    // A bare number is what somebody set who means `HEADCOUNT_LISTEN`.
+    rest.starts_with("SERVICE_") || rest.starts_with("PORT_") || rest == "PORT" && value.contains("://")
 }
 
 fn static_key(variable: &str, value: &str) -> anyhow::Result<[u8; 32]> {

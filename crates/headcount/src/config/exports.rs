@@ -10,8 +10,8 @@ use headcount_source::{MAX_COLUMNS, Mapping};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-/// Names whose flag would be that of an endpoint which is no profile.
-const RESERVED: [&str; 2] = ["alive", "simple"];
+/// Names whose flag is that of an endpoint which is no profile, or is kept for one.
+const RESERVED: [&str; 4] = ["alive", "simple", "jobs", "parts"];
 
 /// The two built-in profiles and those that the file declares, which come after them by name.
 pub(super) fn profiles(

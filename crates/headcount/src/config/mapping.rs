@@ -2,6 +2,7 @@
 
 use super::environment::Layers;
 use super::file::SourceSection;
+use headcount_model::formula::starts_like_formula;
 use headcount_model::moment;
 use headcount_model::plan::{Column, Kind};
 use headcount_model::sensitive;
@@ -101,6 +102,12 @@ fn column(name: &str, value: &toml::Value) -> Result<(Column, Expression, bool),
         && !name.chars().any(char::is_control);
     if !is_usable {
         return Err("expected a name of 1 to 63 bytes without commas and single quotes".to_owned());
+    }
+    // It stands in the header as it is.
+    if starts_like_formula(name.as_bytes()) || name.starts_with('\u{feff}') {
+        let problem =
+            "the name must not start like a formula; choose another, as in score = \"the column's own name\"";
+        return Err(problem.to_owned());
     }
     Ok((Column::further(name.to_owned(), kind.unwrap_or(Kind::AsStored)), expression, false))
 }

@@ -39,9 +39,9 @@ impl Caller {
         }
     }
 
-    /// Lets the caller ask an export about a column that it shows as it is, or that another does for which the key has the grant.
-    /// Answers about any other would tell what is not shown: who is an administrator, or, asked often enough, a time to the
-    /// microsecond. Whether the flag of that other export is on is not asked: it switches an endpoint, not what a key may know.
+    /// Lets the caller ask an export about a column that it shows as it is, or that another does of the same users for which the key
+    /// has the grant. Answers about any other would tell what is not shown: who is an administrator, or, asked often enough, a time
+    /// to the microsecond. Whether the flag of that other export is on is not asked: it switches an endpoint, not what a key may know.
     pub(super) fn require_sight(
         &self,
         column: &Column,
@@ -51,7 +51,10 @@ impl Caller {
         if profile.answers_about(column) {
             return Ok(());
         }
-        let showing = || all.iter().filter(move |other| other.shows(column)).map(|other| &other.grant);
+        // One with a condition of its own may leave out users whom this one has.
+        let has_all = |other: &Profile| other.condition.is_none() || other.condition == profile.condition;
+        let is_showing = |other: &&Arc<Profile>| other.shows(column) && has_all(other);
+        let showing = || all.iter().filter(is_showing).map(|other| &other.grant);
         if showing().any(|grant| self.grants.contains(grant)) {
             return Ok(());
         }

@@ -229,7 +229,7 @@ impl ApiError {
 
 fn hidden_column(column: &str, grants: &[String]) -> String {
     let remedy = match grants {
-        [] => "no export shows it".to_owned(),
+        [] => "no export shows it of all these users".to_owned(),
         grants => format!("it needs an API key with the grant of one that does: '{}'", grants.join("' or '")),
     };
     format!(

@@ -22,6 +22,7 @@ use headcount_store::audit::{self, Outcome};
 use headcount_store::budgets::Day;
 use http_body::Body as _;
 use http_body_util::BodyExt;
+use percent_encoding::percent_decode;
 use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
@@ -146,7 +147,7 @@ async fn admit(
 
 /// The formats of an endpoint, of which `Accept` may say which is given unasked. With a preflight it is about the description.
 fn wanted(formats: Formats, accepted: Option<FormatName>, pairs: &[(String, String)]) -> Formats {
-    let is_preflight = pairs.iter().any(|(name, _)| name == "preflight");
+    let is_preflight = pairs.iter().any(|(name, value)| name == "preflight" && value != "false");
     let accepted = accepted.filter(|format| !is_preflight && formats.offered.contains(format));
     Formats { default: accepted.unwrap_or(formats.default), ..formats }
 }
@@ -240,15 +241,12 @@ fn has_form_type(headers: &HeaderMap) -> bool {
 
 /// The names and values of a query string or form (WHATWG URL, section 5.1), which must be UTF-8.
 pub(super) fn decode(encoded: &[u8]) -> Result<Vec<(String, String)>, ApiError> {
-    form_urlencoded::parse(encoded)
-        .map(|(name, value)| {
-            // The parser puts U+FFFD where there was no UTF-8; nobody's address has one.
-            if name.contains('\u{fffd}') || value.contains('\u{fffd}') {
-                return Err(ApiError::Form("The parameters are not valid UTF-8.".to_owned()));
-            }
-            Ok((name.into_owned(), value.into_owned()))
-        })
-        .collect()
+    // The parser puts U+FFFD where there was no UTF-8, which may also stand in an id. Between names and values is ASCII: where all is
+    // valid, each of them is.
+    if percent_decode(encoded).decode_utf8().is_err() {
+        return Err(ApiError::Form("The parameters are not valid UTF-8.".to_owned()));
+    }
+    Ok(form_urlencoded::parse(encoded).into_owned().collect())
 }
 
 fn download(filename: &str, format: FormatName, export_id: &str, body: Body) -> Response {

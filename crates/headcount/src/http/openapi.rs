@@ -114,12 +114,16 @@ fn export_path(profile: &Profile, endpoint: &Endpoint) -> Value {
         .iter()
         .filter(taken)
         .map(|parameter| {
-            json!({
+            let mut described = json!({
                 "name": parameter.name,
                 "in": "query",
                 "description": described(parameter, profile),
                 "schema": schema(parameter),
-            })
+            });
+            if parameter.kind == ParameterKind::Columns {
+                described["explode"] = false.into();
+            }
+            described
         })
         .collect();
     let properties: Map<_, _> = PARAMETERS
@@ -136,6 +140,8 @@ fn export_path(profile: &Profile, endpoint: &Endpoint) -> Value {
         "content": {
             "application/x-www-form-urlencoded": {
                 "schema": {"type": "object", "properties": properties, "additionalProperties": false},
+                // Between commas, as in the query (OpenAPI 3.1.0, section 4.8.15).
+                "encoding": {"fields": {"style": "form", "explode": false}},
             },
         },
     });
@@ -256,18 +262,18 @@ fn schema(parameter: &Parameter, profile: &Profile, formats: Formats) -> Value {
         }),
         ParameterKind::Word(words) => json!({"type": "string", "enum": words, "default": words.first()}),
         ParameterKind::Text => json!({"type": "string", "pattern": NULL_TEXT}),
-        ParameterKind::Columns => {
-            let names = profile.column_names();
-            let several = "Several names are separated by commas.";
-            let one = json!({"type": "string", "enum": names, "description": several});
-            json!({"anyOf": [one, {"type": "string", "const": names.join(",")}]})
-        }
+        ParameterKind::Columns => json!({
+            "type": "array",
+            "items": {"type": "string", "enum": profile.column_names()},
+            "minItems": 1,
+            "uniqueItems": true,
+        }),
         ParameterKind::Count => {
             json!({"type": "integer", "format": "int64", "minimum": 1, "maximum": i64::MAX})
         }
         ParameterKind::Address => json!({"type": "string", "pattern": NO_BLANKS}),
-        // How ids look is the table's affair; digits fit integers and text.
-        ParameterKind::Id => json!({"type": "string", "pattern": "^[0-9]{1,18}$"}),
+        // How ids look is the table's affair.
+        ParameterKind::Id => json!({"type": "string", "minLength": 1}),
         ParameterKind::Boolean { default: None } => json!({"type": "boolean"}),
         ParameterKind::Boolean { default } => json!({"type": "boolean", "default": default}),
     }
