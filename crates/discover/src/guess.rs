@@ -37,6 +37,22 @@ pub fn field(field: Field, subject: Subject<'_>) -> Result<Option<Mapped>, Ambig
     Ok(found.map(|found| found.tempered(subject).mapped(field)))
 }
 
+/// Why no column was taken for a field.
+pub fn why_none(field: Field, subject: Subject<'_>) -> String {
+    let unreadable = match field {
+        Field::CreatedAt => times::unreadable(subject, names::CREATED),
+        Field::UpdatedAt => times::unreadable(subject, names::UPDATED),
+        _ => None,
+    };
+    match unreadable {
+        Some(column) => format!(
+            "{} is called like it, but its cells are no times that can be read; map an expression that makes such of them",
+            column.name
+        ),
+        None => "no column looks like it".to_owned(),
+    }
+}
+
 /// Rows of one such table that are looked at: roles are few.
 pub const ROWS: u32 = 100;
 

@@ -265,7 +265,7 @@ impl<'a> Subject<'a> {
                 (None, Some(preset)) => preset.map(field, self)?,
                 (None, None) => guess::field(field, self)?,
             };
-            columns.push(mapped.unwrap_or_else(|| nothing(field, "no column looks like it".to_owned())));
+            columns.push(mapped.unwrap_or_else(|| nothing(field, guess::why_none(field, self))));
         }
         // However it came about, no mapping names a credential.
         for mapped in &mut columns {

@@ -7,8 +7,10 @@ use super::{Field, Origin, Subject};
 use headcount_model::sensitive;
 use headcount_source::catalogue::{Catalogue, Table};
 
-/// Fewer points are no users table.
+/// Fewer points are no users table, unless there is no better one.
 const ENOUGH: i32 = 40;
+/// So many has a table for its addresses alone, whatever it is called.
+const PLAUSIBLE: i32 = 30;
 /// A name with so many points says what the table is.
 const CALLED_SO: i32 = 30;
 /// Two tables that are closer than this look alike.
@@ -35,8 +37,12 @@ impl<'a> Candidate<'a> {
 pub fn candidates(catalogue: &Catalogue) -> Vec<Candidate<'_>> {
     let alone = alone(catalogue);
     let scored = catalogue.tables.iter().filter_map(|table| score(&alone, table));
-    let mut candidates: Vec<_> = scored.filter(|candidate| candidate.score >= ENOUGH).collect();
+    let mut candidates: Vec<_> = scored.filter(|candidate| candidate.score >= PLAUSIBLE).collect();
     candidates.sort_by_key(|candidate| -candidate.score);
+    let enough = candidates.iter().take_while(|candidate| candidate.score >= ENOUGH).count();
+    if enough > 0 {
+        candidates.truncate(enough);
+    }
     candidates
 }
 

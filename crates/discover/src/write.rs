@@ -84,7 +84,12 @@ fn further(proposal: &Proposal) -> String {
     if proposal.further.is_empty() {
         return String::new();
     }
-    let names: Vec<_> = proposal.further.iter().map(|column| (key(column), column)).collect();
+    // The seven stand above already.
+    let free = |column: &String| match Field::ALL.iter().any(|field| field.name() == column) {
+        true => format!("{column}_as_stored"),
+        false => column.clone(),
+    };
+    let names: Vec<_> = proposal.further.iter().map(|column| (key(&free(column)), column)).collect();
     let lines = names.iter().map(|(key, column)| format!("#{key} = {}", string(column))).collect::<Vec<_>>();
     let width = lines.iter().map(|line| line.chars().count()).max().unwrap_or(0);
     let lines = lines
@@ -171,6 +176,9 @@ fn conditions(proposal: &Proposal) -> String {
     }
     for condition in &proposal.suggestions {
         text.push_str(&line("# ", condition));
+    }
+    if proposal.suggestions.len() + usize::from(proposal.condition.is_some()) > 1 {
+        text.push_str(&comment("There can be one where: put several together with AND."));
     }
     if text.is_empty() {
         text.push_str("# Only some of the rows, by a condition in SQL:\n# where = \"...\"\n");

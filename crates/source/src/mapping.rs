@@ -145,6 +145,15 @@ impl Mapping {
         }
     }
 
+    /// Whether a column is mapped to NULL, as `init` does where the table has nothing for it.
+    pub fn is_null(&self, column: &Column) -> bool {
+        // In PostgreSQL with a type, as in NULL::timestamptz.
+        let is_null =
+            |sql: &str| sql.split("::").next().is_some_and(|value| value.trim().eq_ignore_ascii_case("null"));
+        let known = self.columns.iter().find(|(known, _)| known == column);
+        matches!(known, Some((_, Expression::Sql(sql))) if is_null(sql))
+    }
+
     /// A column as it stands in SQL.
     pub(super) fn sql(&self, column: &Column) -> String {
         match self.columns.iter().find(|(known, _)| known == column) {

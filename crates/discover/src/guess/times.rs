@@ -106,6 +106,9 @@ fn as_text(subject: Subject<'_>, column: &Column) -> Option<Found> {
             false => without_a_zone(subject, column, "its name, and times as text"),
         });
     }
+    if let Some(found) = mostly_times(subject, column) {
+        return Some(found);
+    }
     if has_fourteen_digits(subject, column) {
         return Some(fourteen_digits(subject, column));
     }
@@ -143,6 +146,39 @@ fn as_text(subject: Subject<'_>, column: &Column) -> Option<Found> {
         }
     };
     Some(Found::sql(sql, Confidence::Medium, "its name, and counts since 1970 as text"))
+}
+
+/// Text of which at least half of the cells are times. What MySQL has for none becomes NULL; what else is there is for somebody to
+/// look at, and an export fails at it.
+fn mostly_times(subject: Subject<'_>, column: &Column) -> Option<Found> {
+    let is_time = |cell: &&str| Timestamp::parse_database_text(cell.as_bytes()).is_some();
+    let (times, others): (Vec<_>, Vec<_>) = subject.samples.filled(&column.name).partition(is_time);
+    if times.len() < others.len() || times.is_empty() {
+        return None;
+    }
+    let quoted = quote(&column.name);
+    let time = match subject.database() {
+        Database::Postgres => format!("nullif({quoted}, '')::timestamptz"),
+        Database::Sqlite => quoted.clone(),
+    };
+    let zone = if times.iter().all(|time| has_zone(time)) { "" } else { "; no zone, taken for UTC" };
+    if others.iter().all(|cell| cell.starts_with("0000-00-00")) {
+        let sql = format!("CASE WHEN {quoted} NOT LIKE '0000-00-00%' THEN {time} END");
+        let reason = format!("its name, and times as text; 0000-00-00 is none{zone}");
+        return Some(Found::sql(sql, Confidence::Medium, reason));
+    }
+    let reason = format!("its name, and times as text in most cells{zone}");
+    Some(match subject.database() {
+        Database::Postgres => Found::sql(time, Confidence::Low, reason),
+        Database::Sqlite => Found::column(column, Confidence::Low, reason),
+    })
+}
+
+/// A column that is called like a time of such a name, and has cells that are none.
+pub(super) fn unreadable<'a>(subject: Subject<'a>, list: &[&str]) -> Option<&'a Column> {
+    let mut called =
+        subject.usable().filter(|column| names::time_rank(&column.name, subject.table, list).is_some());
+    called.find(|column| subject.samples.is_filled(&column.name))
 }
 
 /// A column whose times have no zone: what they are taken for, what speaks for another, and how to say so.

@@ -5,7 +5,7 @@ use crate::config::Config;
 use headcount_format::masks::Masks;
 use headcount_model::database_url::DatabaseUrl;
 use headcount_model::mask::PseudonymKey;
-use headcount_model::plan::{Column, OutputFormat, Plan, Profile, ProfileColumn};
+use headcount_model::plan::{Column, OutputFormat, Plan, Profile, ProfileColumn, filterable_columns};
 use headcount_model::sensitive;
 use headcount_model::timestamp::Timestamp;
 use headcount_model::value::{Misfit, Value};
@@ -54,6 +54,7 @@ pub(super) async fn examine(config: &Config, source: &Source, now: Timestamp) ->
         fits &= finding.level == super::Level::Ok;
         findings.push(finding);
     }
+    findings.extend(nobodys(config));
     if fits {
         findings.extend(size(config, source, &inspection).await);
         findings.extend(values(config, source).await);
@@ -289,6 +290,19 @@ fn unused(config: &Config) -> Option<Finding> {
             format!("no export shows {}", unused.join(", ")),
             "a column that is declared for nothing is often a misspelt one of the seven",
             "correct the name in [source.columns], list it in an [exports.NAME], or take it out",
+        )
+    })
+}
+
+/// Columns that are empty for everybody: a filter on one finds nobody.
+fn nobodys(config: &Config) -> Option<Finding> {
+    let mapping = &config.source.mapping;
+    let empty: Vec<_> = filterable_columns().filter(|column| mapping.is_null(column)).collect();
+    let names: Vec<_> = empty.iter().map(Column::name).collect();
+    (!names.is_empty()).then(|| {
+        Finding::ok(
+            "mapping",
+            format!("{} is NULL for everybody, and a filter on it finds nobody", names.join(", ")),
         )
     })
 }

@@ -3,6 +3,7 @@
 use super::Finding;
 use super::files::{exposed, try_out};
 use crate::config::Config;
+use headcount_files::links;
 use headcount_model::database_url::DatabaseUrl;
 use headcount_model::timestamp::Timestamp;
 use headcount_store::Store;
@@ -20,6 +21,7 @@ pub(super) async fn examine(config: &Config, store: Option<&Store>, now: Timesta
         Some(_) => Finding::ok("store", "answers and is up to date"),
         None => missing(&config.store),
     }];
+    findings.extend(locks(&config.store));
     findings.extend(file_mode(&config.store));
     findings.push(flags(config, store).await);
     findings.extend(keys(config, store, now).await);
@@ -40,6 +42,19 @@ fn missing(url: &DatabaseUrl) -> Finding {
         );
     }
     Finding::ok("store", "is not there yet: the first key, export or 'headcount serve' makes it")
+}
+
+/// Whether a process can show there that it lives, without which it neither exports nor serves.
+fn locks(url: &DatabaseUrl) -> Option<Finding> {
+    let DatabaseUrl::Sqlite(path) = url else { return None };
+    let directory = links::beside(path, ".instances");
+    let error = directory.exists().then(|| try_out(&directory))?.err()?;
+    Some(Finding::problem(
+        "store",
+        format!("no file can be made in {}: {error}", directory.display()),
+        UNREADABLE,
+        format!("give it to the user who runs this, as root: chown -R USER {}", directory.display()),
+    ))
 }
 
 fn file_mode(url: &DatabaseUrl) -> Option<Finding> {

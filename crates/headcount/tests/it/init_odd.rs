@@ -10,6 +10,8 @@ both! {
     addresses_that_fit_equally_well_are_asked_for,
     hostile_names_and_cells_stay_text,
     an_empty_table_is_mapped_by_its_names,
+    a_time_that_is_none_costs_no_column,
+    addresses_make_users_where_nothing_is_called_so,
     a_hash_under_an_innocent_name_is_not_mapped,
 }
 
@@ -39,6 +41,48 @@ fn a_members_table_is_understood(db: Db) {
         "1,ada@example.com,Ada,2024-01-08T10:30:00Z,2025-01-09T00:00:00Z,true,true\r\n\
          2,bob@example.com,Bob,2025-01-08T10:30:00Z,,false,false\r\n",
     );
+}
+
+/// What MySQL writes for no time, and what somebody else did; and where nothing can be read, that is said.
+fn a_time_that_is_none_costs_no_column(db: Db) {
+    let mut site = Site::bare(db);
+    site.sql(
+        "CREATE TABLE users (id BIGINT PRIMARY KEY, email TEXT, created_at TEXT, updated_at TEXT, is_active BOOLEAN);
+         INSERT INTO users VALUES (1, 'ada@example.com', '2025-01-08 10:30:00', '10/05/2026 10:00', true),
+         (2, 'bob@example.com', '0000-00-00 00:00:00', '10/06/2026 10:00', true),
+         (3, 'cat@example.com', '2026-01-08 10:30:00', '', true)",
+    );
+    assert_understood(
+        &mut site,
+        &[],
+        "1,ada@example.com,,2025-01-08T10:30:00Z,,true,\r\n2,bob@example.com,,,,true,\r\n\
+         3,cat@example.com,,2026-01-08T10:30:00Z,,true,\r\n",
+    );
+    let configuration = site.printed_configuration(&[]);
+    assert!(configuration.contains("updated_at is called like it"), "{configuration}");
+    // What it offers can be taken.
+    assert!(configuration.contains("#updated_at_as_stored = \"updated_at\""), "{configuration}");
+    site.configure(&configuration);
+    let finished = site.run(&["export", "full", "--updated-after", "2020"]);
+    assert!(finished.stderr.contains("updated_at is mapped to NULL"), "{}", finished.stderr);
+    site.findings().assert_one("ok", "mapping", &["updated_at", "finds nobody"]);
+    std::fs::remove_file(site.path("headcount.toml")).unwrap();
+
+    site.sql("UPDATE users SET created_at = 'yesterday' WHERE id = 2");
+    let finished = site.init(&["--print"]);
+    assert!(finished.everything().contains("times as text in most cells"), "{}", finished.everything());
+    let configuration = finished.text();
+    assert!(!configuration.contains("created_at = { sql = \"NULL\" }"), "{configuration}");
+}
+
+fn addresses_make_users_where_nothing_is_called_so(db: Db) {
+    let mut site = Site::bare(db);
+    site.sql(
+        "CREATE TABLE bestellungen (id BIGINT PRIMARY KEY, summe BIGINT);
+         CREATE TABLE tbl_kunden (id BIGINT PRIMARY KEY, email TEXT);
+         INSERT INTO tbl_kunden VALUES (1, 'ada@example.com')",
+    );
+    assert_understood(&mut site, &[], "1,ada@example.com,,,,,\r\n");
 }
 
 fn camel_case_names_are_understood(db: Db) {
