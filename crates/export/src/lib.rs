@@ -50,7 +50,7 @@ use writer::{PartWriters, Progress};
 /// Parts that wait for the one before them, beside the one that is being read.
 const PARTS_AHEAD: usize = 2;
 
-const OVER_BUDGET: &str = "the key has no rows left for today";
+const OVER_BUDGET: &str = "the key has too few rows left for today";
 const CLAIMED: &str =
     "the rows that the key has left for today are those that its running exports are expected to need";
 

@@ -73,7 +73,9 @@ fn column_order(header: &StringRecord) -> Result<Vec<usize>, ImportError> {
     let order: Option<Vec<_>> = columns.iter().map(position).collect();
     order.filter(|order| order.len() == names.len()).ok_or_else(|| {
         let expected: Vec<_> = columns.iter().map(|column| column.name()).collect();
-        let problem = format!("expected the columns {}", expected.join(","));
+        let is_separated_otherwise = names.len() == 1 && names[0].contains(['\t', ';']);
+        let hint = if is_separated_otherwise { ", separated by commas (delimiter=comma)" } else { "" };
+        let problem = format!("expected the columns {}{hint}", expected.join(","));
         ImportError::Record { line: 1, problem }
     })
 }

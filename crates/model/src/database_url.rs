@@ -24,7 +24,7 @@ impl FromStr for DatabaseUrl {
             return Ok(Self::Postgres(text.to_owned()));
         }
         let Some(path) = text.strip_prefix("sqlite:") else {
-            return Err("expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE".to_owned());
+            return Err(expected_for(text));
         };
         let path = path.strip_prefix("//").unwrap_or(path);
         // SQLAlchemy and others write an absolute path with a slash more.
@@ -33,6 +33,23 @@ impl FromStr for DatabaseUrl {
             return Err("expected sqlite:PATH with the path of a file and no options".to_owned());
         }
         Ok(Self::Sqlite(PathBuf::from(path)))
+    }
+}
+
+/// What was expected, with a hint where another program would understand the text. It quotes nothing that could be a password.
+fn expected_for(text: &str) -> String {
+    let expected = "expected sqlite:PATH or postgres://USER:PASSWORD@HOST/DATABASE";
+    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
+    match scheme {
+        "jdbc" => format!("{expected}; take jdbc: off, and put user and password before the host"),
+        "file" => format!("{expected}; put sqlite: in place of file:"),
+        _ if scheme.starts_with("postgres") => format!("{expected}; write the scheme as postgres"),
+        _ if scheme.starts_with("sqlite") => format!("{expected}; write the scheme as sqlite"),
+        "mysql" | "mariadb" | "mssql" | "sqlserver" | "mongodb" | "oracle" => {
+            format!("{expected}; {scheme} is not supported")
+        }
+        _ if Path::new(text).is_file() => format!("{expected}; for this file: sqlite:{text}"),
+        _ => expected.to_owned(),
     }
 }
 

@@ -109,6 +109,13 @@ fn owner(path: &Path, cause: &std::io::Error) -> String {
         return String::new();
     };
     let directory = path.parent().unwrap_or(path).display();
+    if owner != "root" {
+        // It may be the service's, which would be locked out.
+        return format!(
+            "; {} belongs to {owner}, and this runs as {user}: run it as {owner} (sudo -u {owner} …)",
+            place.display()
+        );
+    }
     // What is above it is not ours to give away.
     let remedy = match place == path || Some(&*place) == path.parent() {
         true => format!("chown -R {user} {directory}"),
@@ -361,9 +368,8 @@ mod tests {
         assert!(error().ends_with("permission denied"), "{}", error());
         // Only root can give a file away.
         if chown(&path, Some(65_534), None).is_ok() {
-            let remedy = format!("chown -R root {}", directory.path().display());
             assert!(
-                error().contains("belongs to nobody, and this runs as root") && error().ends_with(&remedy),
+                error().ends_with("this runs as root: run it as nobody (sudo -u nobody …)"),
                 "{}",
                 error()
             );

@@ -6,7 +6,9 @@ use crate::config::Config;
 use crate::import;
 use anyhow::{Context, bail};
 use clap::Subcommand;
+use headcount_model::compression::Compression;
 use std::fs::File;
+use std::io::{BufRead, BufReader};
 use std::path::PathBuf;
 
 #[derive(Debug, Subcommand)]
@@ -25,14 +27,32 @@ pub(super) fn run(config: &Config, command: &Command) -> anyhow::Result<()> {
     let Command::Import { file: path, exact } = command;
     let Some(embedded) = &config.source.embedded else {
         bail!(
-            "source.url is set to {}, which is never written; leave it out to use the embedded table",
+            "users are imported into the embedded table, but source.url is set to {}, which is never written: import where no \
+             configuration sets it, as in an empty directory",
             config.source.url
         );
     };
-    let file = File::open(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let unreadable = || format!("{} cannot be read", path.display());
+    let mut file = BufReader::new(File::open(path).with_context(unreadable)?);
+    if let Some(remedy) = no_csv(file.fill_buf().with_context(unreadable)?) {
+        bail!("{} is refused and nothing is loaded: {remedy}", path.display());
+    }
     let mut users = open_embedded(config, embedded)?;
     let count = import::import(file, &mut users, *exact)
         .with_context(|| format!("{} is refused and nothing is loaded", path.display()))?;
     tell!("imported {count} users");
     Ok(())
+}
+
+/// What to do with a file that begins like something else than a CSV.
+fn no_csv(start: &[u8]) -> Option<&'static str> {
+    let is = |magic: &[u8]| start.starts_with(magic);
+    match () {
+        () if is(Compression::Gzip.magic()) => Some("it is a file of gzip: unpack it first (gunzip)"),
+        () if is(Compression::Zstd.magic()) => Some("it is a file of zstd: unpack it first (unzstd)"),
+        () if is(b"PAR1") => Some("it is a file of Parquet: import takes a CSV"),
+        () if is(b"PK") => Some("it is a workbook or an archive: import takes a CSV"),
+        () if is(b"{") || is(b"[") => Some("it is JSON: import takes a CSV"),
+        () => None,
+    }
 }

@@ -21,8 +21,13 @@ impl Zone {
 
     /// The clock in this zone, or else in that one.
     pub(super) fn or(&self, other: TimeZone) -> Result<Clock, Usage> {
+        Ok(self.named()?.unwrap_or_else(|| Clock { zone: other, now: Timestamp::now() }))
+    }
+
+    /// The clock in this zone, if one is named.
+    pub(super) fn named(&self) -> Result<Option<Clock>, Usage> {
         let named = self.name.as_deref().map(moment::zone).transpose();
-        let zone = named.map_err(|problem| Usage(format!("--time-zone: {problem}")))?.unwrap_or(other);
-        Ok(Clock { zone, now: Timestamp::now() })
+        let zone = named.map_err(|problem| Usage(format!("--time-zone: {problem}")))?;
+        Ok(zone.map(|zone| Clock { zone, now: Timestamp::now() }))
     }
 }

@@ -139,6 +139,11 @@ fn a_list_for_people_fits_and_says_its_zone(db: Db) {
     let column = |name: &str| csv[0].iter().position(|found| found == name).unwrap();
     assert!(csv[1][column("time")].ends_with("+05:45"), "{csv:?}");
     assert_eq!(csv[2][column("outcome")], "denied");
+    // To be compared with JSON and receipts; and of a period without a record it is a table all the same.
+    let plain = csv_records(site.done(&["audit", "list", "--csv"]).as_bytes());
+    assert_eq!(plain[1][column("time")], site.audit()[0]["time"].as_str().unwrap());
+    let empty = csv_records(site.done(&["audit", "list", "--csv", "--until", "2001"]).as_bytes());
+    assert_eq!(empty, csv[..1]);
     assert!(csv[0].contains(&"masks".to_owned()) && csv[1][column("filters")].contains("is_active"));
     let nothing = site.run(&["audit", "list", "--profile", "gone"]);
     assert_eq!((nothing.code, nothing.text().as_str()), (Some(0), ""));

@@ -10,7 +10,7 @@ use headcount_model::plan::{Profile, hashed};
 use headcount_model::timestamp::Timestamp;
 use headcount_model::value::Value;
 use headcount_store::Store;
-use headcount_store::audit::{AddressKey, Ending, Outcome, Record, Selection, Sought};
+use headcount_store::audit::{AddressKey, Ending, Outcome, Record, Request, Selection, Sought};
 use std::io::{self, BufWriter, Write};
 
 /// What lines are kept within, in characters.
@@ -59,7 +59,7 @@ pub(super) async fn run(store: &Store, arguments: Arguments) -> anyhow::Result<(
     };
     let selection = selection(&arguments, &clock, sought.is_some())?;
     let mut left = arguments.limit.unwrap_or(i64::MAX);
-    let mut list = List::new(&arguments, clock);
+    let mut list = List::new(&arguments, clock)?;
     // One record at a time: an audit of years must not have to fit into memory.
     let read = store.for_each_record(&selection, |record| -> anyhow::Result<()> {
         if left > 0 && sought.as_ref().is_none_or(|sought| sought.is_in(&record)) {
@@ -123,18 +123,21 @@ enum Form {
 struct List {
     form: Form,
     clock: Clock,
+    /// That was asked for by name.
+    zone: Option<Clock>,
     out: BufWriter<std::io::StdoutLock<'static>>,
     count: u64,
 }
 
 impl List {
-    fn new(arguments: &Arguments, clock: Clock) -> Self {
+    fn new(arguments: &Arguments, clock: Clock) -> Result<Self, Usage> {
         let form = match arguments {
             Arguments { json: true, .. } => Form::Json,
             Arguments { csv: true, .. } => Form::Csv,
             _ => Form::Lines,
         };
-        Self { form, clock, out: BufWriter::new(std::io::stdout().lock()), count: 0 }
+        let zone = arguments.zone.named()?;
+        Ok(Self { form, clock, zone, out: BufWriter::new(std::io::stdout().lock()), count: 0 })
     }
 
     fn add(&mut self, record: &Record) -> anyhow::Result<()> {
@@ -146,7 +149,11 @@ impl List {
                 let json = headcount_model::text::visible_json(&serde_json::to_string(record)?);
                 format!("{separator}{json}").into_bytes()
             }
-            Form::Csv => csv(&self.clock, record, is_first)?,
+            Form::Csv => {
+                let mut text = if is_first { csv_head()? } else { Vec::new() };
+                text.extend(csv(self.zone.as_ref(), record)?);
+                text
+            }
             Form::Lines => {
                 let lines = lines(&self.clock, record).into_iter();
                 lines
@@ -163,8 +170,8 @@ impl List {
             Form::Json => {
                 writeln!(self.out, "{}", if self.count == 0 { "[]" } else { "\n]" }).map_err(unwritten)?;
             }
-            // A file of nothing would have no header.
-            Form::Csv | Form::Lines if self.count == 0 => tell!("no record is like that"),
+            Form::Csv if self.count == 0 => self.out.write_all(&csv_head()?).map_err(unwritten)?,
+            Form::Lines if self.count == 0 => tell!("no record is like that"),
             Form::Csv | Form::Lines => {}
         }
         self.out.flush().map_err(unwritten)
@@ -226,20 +233,26 @@ fn text(value: &serde_json::Value) -> String {
     value.as_str().map_or_else(|| value.to_string(), str::to_owned)
 }
 
-/// A record as CSV, with the times in the zone; below the names of its members if it is the first.
-fn csv(clock: &Clock, record: &Record, is_first: bool) -> anyhow::Result<Vec<u8>> {
+/// The names of the members of a record.
+fn csv_head() -> anyhow::Result<Vec<u8>> {
+    let nobody = Request::new(String::new(), Timestamp::now(), String::new(), String::new());
+    let value = serde_json::to_value(Record::of(&nobody, None))?;
+    let mut head = Vec::new();
+    Csv::default().head(&mut head, members(&value).map(|(name, _)| name.as_str()));
+    Ok(head)
+}
+
+/// A record as CSV, with the times in UTC, as JSON and receipts have them, or in a zone that was asked for.
+fn csv(zone: Option<&Clock>, record: &Record) -> anyhow::Result<Vec<u8>> {
     let mut value = serde_json::to_value(record)?;
-    for (name, time) in
-        [("time", Some(record.time)), ("snapshot_at", record.snapshot_at), ("ended_at", record.ended_at)]
-    {
-        value[name] = time.map(|time: Timestamp| clock.with_offset(time)).into();
+    if let Some(zone) = zone {
+        for (name, time) in
+            [("time", Some(record.time)), ("snapshot_at", record.snapshot_at), ("ended_at", record.ended_at)]
+        {
+            value[name] = time.map(|time: Timestamp| zone.with_offset(time)).into();
+        }
     }
     let members: Vec<_> = members(&value).collect();
-    let csv = Csv::default();
-    let mut row = Vec::new();
-    if is_first {
-        csv.head(&mut row, members.iter().map(|(name, _)| name.as_str()));
-    }
     let cells: Vec<_> = members
         .iter()
         .map(|(name, text)| match &value[name.as_str()] {
@@ -247,6 +260,7 @@ fn csv(clock: &Clock, record: &Record, is_first: bool) -> anyhow::Result<Vec<u8>
             _ => text.as_str().into(),
         })
         .collect();
-    csv.record(&mut row, &cells);
+    let mut row = Vec::new();
+    Csv::default().record(&mut row, &cells);
     Ok(row)
 }

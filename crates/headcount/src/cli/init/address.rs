@@ -58,25 +58,12 @@ fn start(file: &Path) -> anyhow::Result<PathBuf> {
     Ok(if is_here { PathBuf::new() } else { std::env::current_dir()? })
 }
 
-/// Reads a URL, with a hint for those that other programs understand. No text quotes what could be a password.
+/// Reads a URL.
 fn parse(text: &str) -> Result<DatabaseUrl, String> {
-    let expected = match text.parse() {
-        Ok(DatabaseUrl::Sqlite(path)) => return existing(path),
-        Ok(_) => return DatabaseUrl::of_source(text),
-        Err(expected) => expected,
-    };
-    let scheme = text.split_once(':').map_or("", |(scheme, _)| scheme);
-    Err(match scheme {
-        "jdbc" => format!("{expected}; take jdbc: off, and put user and password before the host"),
-        "file" => format!("{expected}; put sqlite: in place of file:"),
-        _ if scheme.starts_with("postgres") => format!("{expected}; write the scheme as postgres"),
-        _ if scheme.starts_with("sqlite") => format!("{expected}; write the scheme as sqlite"),
-        "mysql" | "mariadb" | "mssql" | "sqlserver" | "mongodb" | "oracle" => {
-            format!("{expected}; {scheme} is not supported")
-        }
-        _ if Path::new(text).is_file() => format!("{expected}; for this file: sqlite:{text}"),
-        _ => expected,
-    })
+    match DatabaseUrl::of_source(text)? {
+        DatabaseUrl::Sqlite(path) => existing(path),
+        url => Ok(url),
+    }
 }
 
 /// A file that is there: SQLite's own error would not say that it is the path that is wrong.
