@@ -45,10 +45,7 @@ pub fn why_none(field: Field, subject: Subject<'_>) -> String {
         _ => None,
     };
     match unreadable {
-        Some(column) => format!(
-            "{} is called like it, but its cells are no times that can be read; map an expression that makes such of them",
-            column.name
-        ),
+        Some(column) => format!("{} has a fitting name, but its values cannot be read as times", column.name),
         None => "no column looks like it".to_owned(),
     }
 }

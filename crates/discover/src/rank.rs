@@ -7,10 +7,8 @@ use super::{Field, Origin, Subject};
 use headcount_model::sensitive;
 use headcount_source::catalogue::{Catalogue, Table};
 
-/// Fewer points are no users table, unless there is no better one.
+/// Fewer points are no users table, unless none has so many and this one has addresses.
 const ENOUGH: i32 = 40;
-/// So many has a table for its addresses alone, whatever it is called.
-const PLAUSIBLE: i32 = 30;
 /// A name with so many points says what the table is.
 const CALLED_SO: i32 = 30;
 /// Two tables that are closer than this look alike.
@@ -23,13 +21,14 @@ pub struct Candidate<'a> {
     pub score: i32,
     /// Those of the points that are for the name.
     name: i32,
+    has_email: bool,
     pub reasons: Vec<&'static str>,
 }
 
 impl<'a> Candidate<'a> {
     /// A table that a preset knows, whatever it looks like.
     pub fn unranked(table: &'a Table) -> Self {
-        Self { table, score: 0, name: 0, reasons: vec!["the right columns"] }
+        Self { table, score: 0, name: 0, has_email: false, reasons: vec!["the right columns"] }
     }
 }
 
@@ -37,12 +36,11 @@ impl<'a> Candidate<'a> {
 pub fn candidates(catalogue: &Catalogue) -> Vec<Candidate<'_>> {
     let alone = alone(catalogue);
     let scored = catalogue.tables.iter().filter_map(|table| score(&alone, table));
-    let mut candidates: Vec<_> = scored.filter(|candidate| candidate.score >= PLAUSIBLE).collect();
-    candidates.sort_by_key(|candidate| -candidate.score);
-    let enough = candidates.iter().take_while(|candidate| candidate.score >= ENOUGH).count();
-    if enough > 0 {
-        candidates.truncate(enough);
+    let (mut candidates, others): (Vec<_>, Vec<_>) = scored.partition(|candidate| candidate.score >= ENOUGH);
+    if candidates.is_empty() {
+        candidates.extend(others.into_iter().filter(|candidate| candidate.has_email));
     }
+    candidates.sort_by_key(|candidate| -candidate.score);
     candidates
 }
 
@@ -143,7 +141,7 @@ fn score<'a>(alone: &Catalogue, table: &'a Table) -> Option<Candidate<'a>> {
     ];
     let score = points.iter().map(|(points, _)| points).sum();
     let reasons = points.iter().filter(|(points, _)| *points > 0).map(|(_, reason)| *reason).collect();
-    Some(Candidate { table, score, name, reasons })
+    Some(Candidate { table, score, name, has_email, reasons })
 }
 
 /// The points of a table's name. The last word says what it holds, the others which of them.

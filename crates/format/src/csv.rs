@@ -149,14 +149,15 @@ impl Csv {
     /// Text whose first byte does not say by itself that it needs nothing but what is in it.
     #[cold]
     fn unusual_text(&self, out: &mut Vec<u8>, text: &[u8], has_marks: bool) {
-        let is_quoted = has_marks || ends_copy(text) || self.looks_like_mark(text);
+        let is_quoted = has_marks || ends_copy(text) || self.looks_like_mark(out, text);
         append_text(out, text, is_quoted, self.0.sanitize && starts_like_formula(text));
     }
 
-    /// Whether readers would take the start of a text for the byte order mark of the file, should it stand first, and so see what
-    /// follows it, such as a formula.
-    fn looks_like_mark(&self, text: &[u8]) -> bool {
-        !self.0.header && !self.0.bom && text.starts_with(BYTE_ORDER_MARK)
+    /// Whether readers would take the start of a text for the byte order mark of the file, should its record be the first, and so
+    /// see what follows it, such as a formula.
+    fn looks_like_mark(&self, out: &[u8], text: &[u8]) -> bool {
+        let is_first_field = matches!(out.last(), None | Some(b'\n'));
+        !self.0.header && !self.0.bom && is_first_field && text.starts_with(BYTE_ORDER_MARK)
     }
 
     /// Whether a text is quoted: for what separates fields and records, or because unquoted it would mean something else.
@@ -391,7 +392,7 @@ mod tests {
         for (header, bom, text) in [
             (true, false, "\u{feff}=1,\u{feff}\r\n"),
             (false, true, "\u{feff}=1,\u{feff}\r\n"),
-            (false, false, "\"\u{feff}=1\",\"\u{feff}\"\r\n"),
+            (false, false, "\"\u{feff}=1\",\u{feff}\r\n"),
         ] {
             for null in ["", "NULL"] {
                 let mut out = Vec::new();

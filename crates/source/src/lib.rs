@@ -316,7 +316,7 @@ impl Source {
         }
     }
 
-    /// The statements that would let the role read what a plan reads, and no more; none where nothing of that is missing, or where
+    /// The statements that would let the role read what a plan names; none where nothing of that is missing, or where
     /// there are no roles.
     ///
     /// # Errors

@@ -116,7 +116,7 @@ impl AuditLog {
     pub async fn open(store: Store, instance: i64, addresses: AddressKey) -> Result<Self, StoreError> {
         let (mut instance, lock) = Instance::register(&store, instance).await?;
         for id in with_open_records(&store).await? {
-            if instance.is_left(id).await? {
+            if instance.is_left(id, store.waiting).await? {
                 interrupt(&store, id).await?;
             }
         }

@@ -3,7 +3,7 @@
 //! Every process that audits holds a lock that its death releases: a locked file beside a SQLite store, an advisory
 //! lock of a session in PostgreSQL. Nobody is taken for dead because of a time that has passed.
 
-use super::{Store, StoreError, beside, in_time, open_file};
+use super::{Store, StoreError, Waiting, beside, in_time, open_file};
 use headcount_model::database_url::DatabaseUrl;
 use sqlx::{AnyConnection, Connection, Row};
 use std::collections::HashMap;
@@ -11,12 +11,12 @@ use std::fs::File;
 use std::io::ErrorKind;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How often a process looks whether its session in PostgreSQL is there, which may be lost without it, as with the server, and
 /// whether others live.
 const LOOK: Duration = Duration::from_secs(5);
-/// How often somebody looks again whose start was just after that of the server.
+/// How soon a command looks again whether another lives.
 const AFTER_A_START: Duration = Duration::from_secs(1);
 /// At how many looks in a row another must be dead: one that lost its session, and this one did not, takes another within two.
 const LOOKS: u32 = 3;
@@ -92,28 +92,23 @@ impl Instance {
         }
     }
 
-    /// Whether the process that registered as `id` is gone, asked at a start. With its server every process has lost its session, and
-    /// a process that lives has taken another soon: that is waited for.
+    /// Whether the process that registered as `id` is gone, asked at a start. In PostgreSQL a process that lives may have lost its
+    /// session, and takes another soon: a command waits for that, and a server finds out at its later looks.
     ///
     /// # Errors
     ///
     /// That cannot be found out.
-    pub(super) async fn is_left(&mut self, id: i64) -> Result<bool, StoreError> {
+    pub(super) async fn is_left(&mut self, id: i64, waiting: Waiting) -> Result<bool, StoreError> {
+        let since = Instant::now();
         while self.is_dead(id).await? {
-            if !self.has_new_server().await? {
-                return Ok(true);
+            match (&self.locks, waiting) {
+                (Locks::Files(_), _) => return Ok(true),
+                (Locks::Sessions { .. }, Waiting::Clients) => return Ok(false),
+                (Locks::Sessions { .. }, Waiting::Command) if since.elapsed() > 2 * LOOK => return Ok(true),
+                (Locks::Sessions { .. }, Waiting::Command) => tokio::time::sleep(AFTER_A_START).await,
             }
-            tokio::time::sleep(AFTER_A_START).await;
         }
         Ok(false)
-    }
-
-    /// Whether the server that keeps the locks has just started.
-    async fn has_new_server(&mut self) -> Result<bool, StoreError> {
-        let Locks::Sessions { session, .. } = &mut self.locks else { return Ok(false) };
-        let age = "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::float8";
-        let age: f64 = sqlx::query(age).fetch_one(session).await?.try_get(0)?;
-        Ok(age < (2 * LOOK).as_secs_f64())
     }
 
     /// Which of these processes are gone for good. Asked at every look.

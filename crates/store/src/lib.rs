@@ -141,6 +141,7 @@ enum IfMissing {
 pub struct Store {
     pool: AnyPool,
     url: DatabaseUrl,
+    waiting: Waiting,
     /// `None` in PostgreSQL, whose writers wait for rows, not for each other.
     write_lock: Option<WriteLock>,
 }
@@ -205,7 +206,7 @@ impl Store {
                 (pool, session, None)
             }
         };
-        let store = Self { pool, url, write_lock };
+        let store = Self { pool, url, waiting, write_lock };
         store.adopt_old_records(&mut session).await?;
         // One that is dropped is back a little later, and who asks meanwhile opens another.
         session.return_to_pool().await;

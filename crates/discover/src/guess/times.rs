@@ -159,7 +159,7 @@ fn mostly_times(subject: Subject<'_>, column: &Column) -> Option<Found> {
     let quoted = quote(&column.name);
     let time = match subject.database() {
         Database::Postgres => format!("nullif({quoted}, '')::timestamptz"),
-        Database::Sqlite => quoted.clone(),
+        Database::Sqlite => format!("nullif({quoted}, '')"),
     };
     let zone = if times.iter().all(|time| has_zone(time)) { "" } else { "; no zone, taken for UTC" };
     if others.iter().all(|cell| cell.starts_with("0000-00-00")) {
@@ -176,9 +176,10 @@ fn mostly_times(subject: Subject<'_>, column: &Column) -> Option<Found> {
 
 /// A column that is called like a time of such a name, and has cells that are none.
 pub(super) fn unreadable<'a>(subject: Subject<'a>, list: &[&str]) -> Option<&'a Column> {
-    let mut called =
-        subject.usable().filter(|column| names::time_rank(&column.name, subject.table, list).is_some());
-    called.find(|column| subject.samples.is_filled(&column.name))
+    let rank = |column: &Column| names::time_rank(&column.name, subject.table, list);
+    let ranked = subject.usable().filter_map(|column| Some((rank(column)?, column)));
+    let filled = ranked.filter(|(_, column)| subject.samples.is_filled(&column.name));
+    filled.min_by_key(|(rank, _)| *rank).map(|(_, column)| column)
 }
 
 /// A column whose times have no zone: what they are taken for, what speaks for another, and how to say so.

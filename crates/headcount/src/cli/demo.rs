@@ -1,6 +1,6 @@
 //! `demo`: everything that a newcomer needs to see users come out.
 
-use super::terminal::{self, tell};
+use super::terminal::tell;
 use super::{open_embedded, open_store, serve};
 use crate::config::Config;
 use crate::sample;
@@ -35,19 +35,18 @@ pub(super) async fn run(config: Config, load: serve::Load, count: u32) -> anyhow
     drop(users);
 
     let store = open_store(&config, Waiting::Clients).await?;
-    let now = Timestamp::now();
-    for flag in &config.flags.known {
-        flags::switch(&store, flag, true, now).await?;
-    }
-
-    let profiles = config.profiles.clone();
+    let (profiles, known) = (config.profiles.clone(), config.flags.known.clone());
     let data_dir = headcount_model::text::visible(&config.data_dir.display().to_string());
     serve::serve(config, load, async |address: &str| {
-        // Not before: a demo that already runs here has the address, and its keys are in use.
+        // Not before: a demo that already runs at this address has its keys in use, and its flags as somebody set them.
+        let now = Timestamp::now();
+        for flag in &known {
+            flags::switch(&store, flag, true, now).await?;
+        }
         revoke_earlier_keys(&store, now).await?;
         let standard = make_key(&store, STANDARD_NAME, KeyKind::Standard, &profiles).await?;
         let export = make_key(&store, EXPORT_NAME, KeyKind::Export, &profiles).await?;
-        terminal::lines(&format!(
+        Ok(format!(
             "
 Headcount is ready on {address}
 
@@ -65,8 +64,7 @@ The API: {address}/docs   Stop with Ctrl-C. The keys last seven days.
 ",
             standard = standard.reveal(),
             export = export.reveal(),
-        ));
-        Ok(())
+        ))
     })
     .await
 }

@@ -16,7 +16,7 @@ use delivery::{Delivery, Expectation};
 use headcount_export::{Exporter, StartError};
 use headcount_files::owner;
 use headcount_model::compression::Compression;
-use headcount_model::plan::{Filter, FormatName, Formats, Plan};
+use headcount_model::plan::{Column, Filter, FormatName, Formats, Plan};
 use headcount_model::text::fresh_id;
 use headcount_model::timestamp::Timestamp;
 use headcount_source::SourceError;
@@ -107,10 +107,9 @@ pub(super) async fn run(config: Config, arguments: Arguments) -> anyhow::Result<
     let pairs = pairs.iter().map(|(name, value)| (*name, value.as_str()));
     let mut plan = Plan::parse(profile, formats, pairs).map_err(|error| usage(&error))?;
     plan.preflight = arguments.preflight;
-    if let Some(column) =
-        plan.filters.iter().map(Filter::column).find(|column| config.source.mapping.is_null(column))
-    {
-        tell!("{} is mapped to NULL, so that a filter on it finds nobody (headcount check)", column.name());
+    let is_null = |column: &Column| config.source.mapping.is_null(column);
+    for column in plan.filters.iter().map(Filter::column).filter(is_null) {
+        tell!("{} is NULL for everybody, so that a filter on it finds nobody", column.name());
     }
     let format = plan.format.name();
     if let Some(file) = &arguments.output {

@@ -92,7 +92,7 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             if json { print_json(&keys) } else { print(&listing(&keys, now)) }
         }
         Command::Revoke { key } => {
-            let store = existing_store(config).await?;
+            let store = existing_store(config).await.with_context(|| format!("there is no key {key}"))?;
             let id = keys::revoke(&store, &key, Timestamp::now())
                 .await
                 .map_err(|error| missing_in(config, error))?;
@@ -100,7 +100,7 @@ pub(super) async fn run(config: &Config, command: Command) -> anyhow::Result<()>
             Ok(())
         }
         Command::Rotate { key } => {
-            let store = existing_store(config).await?;
+            let store = existing_store(config).await.with_context(|| format!("there is no key {key}"))?;
             let rotated = keys::rotate(&store, &key, Timestamp::now()).await;
             let rotated = rotated.map_err(|error| missing_in(config, error))?;
             let Rotated { old, key, secret } = rotated;

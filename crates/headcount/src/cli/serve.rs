@@ -1,6 +1,6 @@
 //! `serve`
 
-use super::terminal::tell;
+use super::terminal::{self, tell};
 use super::{configured, open_embedded, open_exporter, open_source, open_store, process, receipt_key};
 use crate::config::{Config, TlsFiles};
 use crate::http::{App, Routes, server};
@@ -17,14 +17,14 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 pub(super) type Load = Box<dyn Fn() -> anyhow::Result<Config> + Send + Sync>;
 
 pub(super) async fn run(config: Config, load: Load) -> anyhow::Result<()> {
-    serve(config, load, async |_: &str| Ok(())).await
+    serve(config, load, async |_: &str| Ok(String::new())).await
 }
 
-/// Serves until a signal; `announce` is called with the address, once it is taken.
+/// Serves until a signal; `prepare` is called with the address, once it is taken, and says what else there is to be told.
 pub(super) async fn serve(
     config: Config,
     load: Load,
-    announce: impl AsyncFnOnce(&str) -> anyhow::Result<()>,
+    prepare: impl AsyncFnOnce(&str) -> anyhow::Result<String>,
 ) -> anyhow::Result<()> {
     super::telemetry::start_logging(config.log_format, "info,sqlx=warn,tokio_postgres=warn");
     // Registered first, so that a signal during the start is not lost.
@@ -45,7 +45,6 @@ pub(super) async fn serve(
     }
     let exporter = Arc::new(open_exporter(&config, open_source(&config)?, &store).await?);
     let receipt_key = receipt_key(&store).await?;
-    let flags = store.flags(&config.flags).await?;
     let listener = TcpListener::bind(config.listen).await.with_context(|| {
         format!("cannot listen on {}; choose another address with --listen", config.listen)
     })?;
@@ -57,8 +56,9 @@ pub(super) async fn serve(
         config.source.mapping.table,
         config.store
     );
-    print_flags(&flags, &config);
-    announce(&address).await?;
+    let announcement = prepare(&address).await?;
+    print_flags(&store.flags(&config.flags).await?, &config);
+    terminal::lines(&announcement);
     tell!("listening on {address}");
 
     let connections = process::connections(&config.limits);
@@ -151,18 +151,17 @@ fn print_flags(flags: &[FlagState], config: &Config) {
     }
 }
 
-/// What leads another command to the same store, unless it is where everybody looks.
+/// What leads another command to the same configuration and store, unless they are where everybody looks.
 fn options(config: &Config) -> String {
-    let is_elsewhere = |place: &Path, usual: &str| place != Path::new(usual);
-    if config.file.is_there {
-        let path = &config.file.path;
-        return match is_elsewhere(path, crate::config::FILE_NAME) {
-            true => format!(" --config '{}'", path.display()),
-            false => String::new(),
-        };
-    }
-    match is_elsewhere(&config.data_dir, crate::config::DATA_DIR) {
-        true => format!(" --data-dir '{}'", config.data_dir.display()),
-        false => String::new(),
-    }
+    let places = [
+        ("config", config.file.path.as_path(), crate::config::FILE_NAME, config.file.is_there),
+        ("data-dir", config.data_dir.as_path(), crate::config::DATA_DIR, true),
+    ];
+    let elsewhere =
+        places.into_iter().filter(|(_, place, usual, is_used)| *is_used && *place != Path::new(usual));
+    elsewhere
+        .map(|(option, place, ..)| {
+            format!(" --{option} '{}'", place.display().to_string().replace('\'', "'\\''"))
+        })
+        .collect()
 }

@@ -54,7 +54,7 @@ pub(super) async fn examine(config: &Config, source: &Source, now: Timestamp) ->
         fits &= finding.level == super::Level::Ok;
         findings.push(finding);
     }
-    findings.extend(nobodys(config));
+    findings.extend(null_columns(config));
     if fits {
         findings.extend(size(config, source, &inspection).await);
         findings.extend(values(config, source).await);
@@ -295,14 +295,14 @@ fn unused(config: &Config) -> Option<Finding> {
 }
 
 /// Columns that are empty for everybody: a filter on one finds nobody.
-fn nobodys(config: &Config) -> Option<Finding> {
+fn null_columns(config: &Config) -> Option<Finding> {
     let mapping = &config.source.mapping;
     let empty: Vec<_> = filterable_columns().filter(|column| mapping.is_null(column)).collect();
     let names: Vec<_> = empty.iter().map(Column::name).collect();
     (!names.is_empty()).then(|| {
         Finding::ok(
             "mapping",
-            format!("{} is NULL for everybody, and a filter on it finds nobody", names.join(", ")),
+            format!("NULL for everybody: {}; a filter on any of these finds nobody", names.join(", ")),
         )
     })
 }

@@ -50,21 +50,22 @@ fn a_time_that_is_none_costs_no_column(db: Db) {
         "CREATE TABLE users (id BIGINT PRIMARY KEY, email TEXT, created_at TEXT, updated_at TEXT, is_active BOOLEAN);
          INSERT INTO users VALUES (1, 'ada@example.com', '2025-01-08 10:30:00', '10/05/2026 10:00', true),
          (2, 'bob@example.com', '0000-00-00 00:00:00', '10/06/2026 10:00', true),
-         (3, 'cat@example.com', '2026-01-08 10:30:00', '', true)",
+         (3, 'cat@example.com', '2026-01-08 10:30:00', '', true),
+         (4, 'dan@example.com', '', '', true)",
     );
     assert_understood(
         &mut site,
         &[],
         "1,ada@example.com,,2025-01-08T10:30:00Z,,true,\r\n2,bob@example.com,,,,true,\r\n\
-         3,cat@example.com,,2026-01-08T10:30:00Z,,true,\r\n",
+         3,cat@example.com,,2026-01-08T10:30:00Z,,true,\r\n4,dan@example.com,,,,true,\r\n",
     );
     let configuration = site.printed_configuration(&[]);
-    assert!(configuration.contains("updated_at is called like it"), "{configuration}");
+    assert!(configuration.contains("updated_at has a fitting name"), "{configuration}");
     // What it offers can be taken.
     assert!(configuration.contains("#updated_at_as_stored = \"updated_at\""), "{configuration}");
     site.configure(&configuration);
     let finished = site.run(&["export", "full", "--updated-after", "2020"]);
-    assert!(finished.stderr.contains("updated_at is mapped to NULL"), "{}", finished.stderr);
+    assert!(finished.stderr.contains("updated_at is NULL for everybody"), "{}", finished.stderr);
     site.findings().assert_one("ok", "mapping", &["updated_at", "finds nobody"]);
     std::fs::remove_file(site.path("headcount.toml")).unwrap();
 

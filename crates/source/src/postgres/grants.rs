@@ -47,7 +47,7 @@ const FUNCTIONS: &str = "
            NOT p.prosecdef AND l.lanname NOT IN ('internal', 'c')
                AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.objid = p.oid AND d.classid = 'pg_proc'::regclass AND d.deptype = 'e')
       FROM unnest($1::text[], $2::text[]) AS called (schema, name)
-      JOIN pg_proc p ON p.proname = called.name
+      JOIN pg_proc p ON p.proname = called.name AND p.prokind <> 'p'
       JOIN pg_namespace n ON n.oid = p.pronamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
       JOIN pg_language l ON l.oid = p.prolang
      WHERE n.nspname = called.schema
@@ -75,8 +75,7 @@ struct Function {
 }
 
 impl PostgresSource {
-    /// The statements that let the role in whose name we are here read what a plan reads, and no more; none where that is not what
-    /// is missing.
+    /// The statements that let the role in whose name we are here read what a plan names; none where that is not what is missing.
     pub(crate) async fn missing_grants(&self, plan: &Plan) -> Result<Vec<String>, SourceError> {
         let session = self.connector.open().await?;
         let mentions = self.mentions(plan);
@@ -174,7 +173,8 @@ impl PostgresSource {
     }
 }
 
-/// The table of a row of [`RELATIONS`], if it is the users' or is named. What views read is their owners' affair.
+/// The table of a row of [`RELATIONS`], if it is the users' or is named. What views read is their owners' affair, unless
+/// they have `security_invoker`.
 fn table(row: &Row, own: &BTreeSet<&str>, mentions: &[Mentions]) -> Option<Table> {
     let relation = Relation { schema: row.get(0), name: row.get(1) };
     let is_users: bool = row.get(4);

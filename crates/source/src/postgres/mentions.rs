@@ -42,26 +42,37 @@ pub(super) struct Relation<'a> {
 impl Mentions {
     pub(super) fn in_sql(sql: &str) -> Self {
         let (tokens, mut mentions) = (tokens(sql), Self::default());
-        // Whether each of the parentheses around has a subquery in it.
-        let mut around: Vec<bool> = Vec::new();
+        // Whether tables are listed, at each of the parentheses around.
+        let mut lists_tables = vec![false];
         for (at, token) in tokens.iter().enumerate() {
             let (before, after) = (at.checked_sub(1).map(|at| &tokens[at]), tokens.get(at + 1));
-            match token {
-                Token::Mark('(') => around.push(after.is_some_and(begins_subquery)),
-                Token::Mark(')') => drop(around.pop()),
-                Token::Operator(operator) if operator == "*" => match tokens[..at] {
+            let lists = lists_tables.last_mut();
+            match (token, lists) {
+                // Those of a function have a name before them.
+                (Token::Mark('('), lists) => {
+                    let is_of_list = lists.is_some_and(|lists| *lists) && before.is_some_and(leads_to_table);
+                    lists_tables.push(is_of_list);
+                }
+                (Token::Mark(')'), _) => drop(lists_tables.pop()),
+                (Token::Word(_), Some(lists)) if token.is_word("from") || token.is_word("join") => {
+                    *lists = true
+                }
+                (Token::Word(_), Some(lists)) if ENDS_TABLES.iter().any(|word| token.is_word(word)) => {
+                    *lists = false
+                }
+                _ => {}
+            }
+            if matches!(token, Token::Operator(operator) if operator == "*") {
+                match tokens[..at] {
                     // Each of its columns is meant.
                     [.., Token::Word(_) | Token::Quoted(_), Token::Mark('.')] => {
-                        if let Some(table) = mentions.names.last_mut() {
-                            table.is_row = true;
-                        }
+                        mentions.names.last_mut().into_iter().for_each(|table| table.is_row = true);
                     }
                     _ => {
                         mentions.has_star |= before.is_some_and(begins_list)
-                            || after.is_some_and(|after| after.is_word("from"));
+                            || after.is_some_and(|after| after.is_word("from"))
                     }
-                },
-                _ => {}
+                }
             }
             let Some(name) = name_of(token) else { continue };
             mentions.has_star |= token.is_word("natural");
@@ -74,13 +85,11 @@ impl Mentions {
                 Some(Token::Mark('(')) => Follower::Parenthesis,
                 _ => Follower::Other,
             };
-            let is_value = match lead {
-                Some(Token::Mark('(' | ',')) => around.last() == Some(&false),
-                Some(lead) => begins_list(lead),
-                None => false,
-            };
-            let is_alone = follower == Follower::Other && after.and_then(name_of).is_none();
-            let is_row = is_value && is_alone || lead.is_some_and(|lead| lead.is_word("table"));
+            let is_listed = lists_tables.last() == Some(&true) && lead.is_some_and(leads_to_table);
+            // Another name of what is before it, or a type behind its `::`, is none of a row.
+            let is_value = schema.is_none() && lead.is_none_or(leads_to_value);
+            let is_whole_table = lead.is_some_and(|lead| lead.is_word("table"));
+            let is_row = follower == Follower::Other && (is_value && !is_listed || is_whole_table);
             let alias = match after {
                 Some(word) if word.is_word("as") => tokens.get(at + 2),
                 other => other,
@@ -141,8 +150,42 @@ fn name_of(token: &Token) -> Option<String> {
     }
 }
 
-fn begins_subquery(token: &Token) -> bool {
-    ["select", "with", "values", "table"].iter().any(|word| token.is_word(word))
+/// What ends a list of tables.
+const ENDS_TABLES: [&str; 14] = [
+    "select",
+    "where",
+    "on",
+    "using",
+    "group",
+    "having",
+    "window",
+    "order",
+    "limit",
+    "offset",
+    "fetch",
+    "union",
+    "intersect",
+    "except",
+];
+
+/// Words that a value may follow.
+const BEFORE_VALUES: [&str; 20] = [
+    "select", "distinct", "all", "where", "on", "and", "or", "not", "case", "when", "then", "else", "by",
+    "having", "in", "is", "like", "ilike", "between", "from",
+];
+
+/// Whether what follows is a table, in a list of them.
+fn leads_to_table(token: &Token) -> bool {
+    matches!(token, Token::Mark('(' | ','))
+        || ["from", "join", "only", "lateral"].iter().any(|word| token.is_word(word))
+}
+
+/// Whether what follows is a value, and no second name of what stands before it.
+fn leads_to_value(token: &Token) -> bool {
+    match token {
+        Token::Operator(_) | Token::Mark('(' | ',' | '[') => true,
+        word => BEFORE_VALUES.iter().any(|known| word.is_word(known)),
+    }
 }
 
 /// Whether an item of the list that a subquery selects may follow.
@@ -194,13 +237,22 @@ mod tests {
             "(SELECT to_jsonb(r) FROM crm.roles r)::text",
             "(SELECT f(1, r) FROM crm.roles AS r)",
             "(SELECT r::text FROM crm.roles r)",
+            "(SELECT 1, r::text FROM crm.roles r)",
+            "(SELECT r AS x FROM crm.roles r)",
+            "(SELECT json_agg(r ORDER BY 1) FROM crm.roles r WHERE true)",
+            "EXISTS (SELECT FROM crm.roles r WHERE r IS NOT NULL)",
+            "EXISTS (SELECT FROM (crm.roles r JOIN users u ON true) WHERE 'x' = r::text)",
             "EXISTS (SELECT FROM crm.roles NATURAL JOIN users)",
         ] {
             assert_eq!(columns(sql, &ROLES), "id user_id name token", "{sql}");
         }
-        for sql in
-            ["NOT EXISTS (SELECT FROM crm.roles)", "(SELECT count(*) * 2 FROM users, crm.roles) > 3 * 1"]
-        {
+        for sql in [
+            "NOT EXISTS (SELECT FROM crm.roles)",
+            "(SELECT count(*) * 2 FROM users, crm.roles) > 3 * 1",
+            "(SELECT count(*) FROM users u JOIN roles AS r ON true)",
+            "EXISTS (SELECT FROM users u, roles r, (users x CROSS JOIN roles) WHERE true)",
+            "EXISTS (SELECT 1 FROM ONLY roles UNION SELECT 2 FROM roles r)",
+        ] {
             assert_eq!(columns(sql, &ROLES), "", "{sql}");
             assert!(Mentions::in_sql(sql).has_table(&ROLES), "{sql}");
         }

@@ -6,6 +6,7 @@ use super::ids::Ids;
 use crate::query::Dialect;
 use crate::{Id, Mapping, SourceError};
 use headcount_model::plan::{Column, Filter};
+use headcount_model::value::Value;
 use rusqlite::Connection;
 use rusqlite::functions::FunctionFlags;
 use rusqlite::types::{Value as Bound, ValueRef};
@@ -30,10 +31,18 @@ pub(super) fn add_micros_function(connection: &Connection, mapping: &Mapping) ->
     })
 }
 
-/// The number that a text reads as.
-fn number(text: &str) -> Option<Bound> {
-    let integer = text.parse().map(Bound::Integer).ok();
-    integer.or_else(|| text.parse().ok().filter(|real: &f64| real.is_finite()).map(Bound::Real))
+/// The number that an export shows as this text, and what SQLite calls its kind.
+fn shown_number(text: &str) -> Option<(Bound, &'static str)> {
+    let is_shown = |value: Value<'_>| {
+        let mut shown = Vec::new();
+        value.append_to(&mut shown);
+        shown == text.as_bytes()
+    };
+    if let Ok(integer) = text.parse::<i64>() {
+        return is_shown(Value::Int(integer)).then_some((Bound::Integer(integer), "integer"));
+    }
+    let real = text.parse::<f64>().ok().filter(|real| is_shown(Value::Float(*real)))?;
+    Some((Bound::Real(real), "real"))
 }
 
 pub(super) struct SqliteDialect<'a> {
@@ -53,13 +62,15 @@ impl SqliteDialect<'_> {
             Filter::Email(email) => {
                 let column = self.mapping.sql(&Column::EMAIL);
                 let value = self.bind(Bound::Text(email.clone()));
-                // What is kept as a number equals no text, unless the column makes a number of that, too.
-                let numbers =
-                    number(email).map(|number| format!(", {}", self.bind(number))).unwrap_or_default();
-                // The first comparison can use an index whatever its collation, the second makes it exact.
-                let exact = format!(
-                    "{column} IN ({value}{numbers}) AND CAST({column} AS TEXT) = {value} COLLATE BINARY"
+                // The first comparison can use an index whatever its collation, the second makes it exact. A column that makes
+                // numbers of texts would take others for this one.
+                let mut exact = format!(
+                    "{column} = {value} AND {column} = {value} COLLATE BINARY AND typeof({column}) = 'text'"
                 );
+                if let Some((number, storage)) = shown_number(email) {
+                    let number = self.bind(number);
+                    exact = format!("({exact} OR {column} = {number} AND typeof({column}) = '{storage}')");
+                }
                 match self.lets_odd_addresses_pass {
                     true => format!("({exact} OR {})", flags::is_blob(&column)),
                     false => exact,

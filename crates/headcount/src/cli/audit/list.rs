@@ -20,16 +20,16 @@ const INDENT: &str = "    ";
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Arguments {
-    /// As a JSON array, with all that is recorded
+    /// As a JSON array, with all that is recorded; times are UTC
     #[arg(long)]
     json: bool,
-    /// As CSV, with all that is recorded
+    /// As CSV, with all that is recorded; times are UTC, or in the zone of --time-zone
     #[arg(long, conflicts_with = "json")]
     csv: bool,
     /// At most so many records [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..))]
     limit: Option<i64>,
-    /// Only what began at this time or later: a date, a month, a time, or as in 7d so long ago
+    /// Only what began at this time or later: a date, a month, a time, or as in 7d so long ago, in the zone of this machine
     #[arg(long, value_name = "TIME", allow_hyphen_values = true)]
     since: Option<String>,
     /// Only what began before this time
