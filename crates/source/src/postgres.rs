@@ -378,8 +378,7 @@ impl PostgresSource {
         (at, problem): (usize, String),
     ) -> SourceError {
         let (id_at, column) = (query.selection.id_at(), query.selection.columns().get(at));
-        let odd =
-            column.and_then(|column| data_row::odd_time(query.types.of(column), data_row::cell_at(row, at)?));
+        let odd = column.and_then(|column| query.types.of(column).odd_time(data_row::cell_at(row, at)?));
         let problem = match (column, odd) {
             (Some(column), _) if problem == NOT_UTF8 && !query.database.is_utf8 => {
                 format!("{problem}; {}", texts::remedy(column, &self.mapping.sql(column)))

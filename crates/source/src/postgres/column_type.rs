@@ -1,6 +1,7 @@
 //! How the columns of a PostgreSQL table are stored.
 
 use super::data_row::Wire;
+use crate::odd_times::OddTime;
 use crate::{Mapping, TimestampEncoding};
 use headcount_model::plan::{Column, Kind, Plan};
 use headcount_model::schema::{DataType, Digits, Schema, Stored};
@@ -128,6 +129,19 @@ impl ColumnType {
     /// Whether it is compared as text, so that its order is a collation's.
     pub(super) fn is_text(self) -> bool {
         matches!(self, Self::Text | Self::CaseInsensitiveText(_) | Self::PaddedText)
+    }
+
+    /// What a cell of this type is that is no time, if somebody knows what may be meant.
+    pub(super) fn odd_time(self, cell: &[u8]) -> Option<OddTime> {
+        let is_infinite = matches!(cell, [0x7f, rest @ ..] if rest.iter().all(|&byte| byte == 0xff))
+            || matches!(cell, [0x80, rest @ ..] if rest.iter().all(|&byte| byte == 0));
+        match self {
+            Self::TimeText => OddTime::of_text(cell),
+            Self::Timestamp | Self::TimestampTz | Self::Date if is_infinite => Some(OddTime::Infinite),
+            Self::Timestamp => Some(OddTime::FarAwayLocal),
+            Self::TimestampTz | Self::Date => Some(OddTime::FarAway),
+            _ => None,
+        }
     }
 }
 

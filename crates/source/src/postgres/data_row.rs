@@ -1,9 +1,7 @@
 //! Reads a `DataRow` whose cells are in the binary format (PostgreSQL manual, section 55.7, and section 55.2.3 for the format).
 
-use super::column_type::ColumnType;
 use super::text_times;
 use crate::Mapping;
-use crate::odd_times::OddTime;
 use headcount_model::timestamp::Timestamp;
 use headcount_model::value::Value;
 
@@ -77,21 +75,6 @@ pub(super) fn cell_at(mut rest: &[u8], at: usize) -> Option<&[u8]> {
     }
     let length = i32::from_be_bytes(take(&mut rest)?);
     rest.get(..usize::try_from(length).ok()?)
-}
-
-/// What a cell of a type is that is no time, if somebody knows what may be meant.
-pub(super) fn odd_time(column_type: ColumnType, cell: &[u8]) -> Option<OddTime> {
-    let is_infinite = matches!(cell, [0x7f, rest @ ..] if rest.iter().all(|&byte| byte == 0xff))
-        || matches!(cell, [0x80, rest @ ..] if rest.iter().all(|&byte| byte == 0));
-    match column_type {
-        ColumnType::TimeText => OddTime::of_text(cell),
-        ColumnType::Timestamp | ColumnType::TimestampTz | ColumnType::Date if is_infinite => {
-            Some(OddTime::Infinite)
-        }
-        ColumnType::Timestamp => Some(OddTime::FarAwayLocal),
-        ColumnType::TimestampTz | ColumnType::Date => Some(OddTime::FarAway),
-        _ => None,
-    }
 }
 
 const CUT: &str = "the server sent a cut row";
