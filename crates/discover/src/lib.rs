@@ -309,10 +309,11 @@ impl<'a> Subject<'a> {
         self.database() == Database::Sqlite && self.samples.filled(id).any(is_odd)
     }
 
-    /// The table's schema, where other tables beside it are read that would not be found without it.
+    /// The table's schema, where other tables beside it are read that another role would not find without it.
     fn search_path(self, preset: Option<&Preset>) -> Option<String> {
         let reads_others = preset.is_some_and(|preset| !preset.reads.is_empty());
-        let schema = self.table.name.schema().filter(|_| reads_others && !self.table.is_found_by_name);
+        let is_found = |schema: &str| schema == "public" && self.table.is_found_by_name;
+        let schema = self.table.name.schema().filter(|schema| reads_others && !is_found(schema));
         schema.map(str::to_owned)
     }
 

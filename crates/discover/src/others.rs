@@ -18,8 +18,11 @@ impl Others {
         self.0.iter().find(|(name, _)| name == table).map(|(_, samples)| samples)
     }
 
-    /// A table as an expression names it: with its schema where the name alone would not find it.
+    /// A table as an expression names it: with its schema unless every role looks there by itself.
     pub(super) fn written(table: &Table) -> String {
-        if table.is_found_by_name { quote(table.name.name()) } else { table.name.quoted() }
+        match table.name.schema() {
+            None | Some("public") if table.is_found_by_name => quote(table.name.name()),
+            _ => table.name.quoted(),
+        }
     }
 }

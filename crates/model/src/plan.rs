@@ -132,6 +132,8 @@ pub struct Plan {
     pub format: OutputFormat,
     /// Whether the export is only to be described.
     pub preflight: bool,
+    /// Exports whose conditions are looked at, too, though none of them is run.
+    pub covered: Vec<Arc<Profile>>,
 }
 
 impl Plan {
@@ -145,12 +147,13 @@ impl Plan {
             after: None,
             format: OutputFormat::default(),
             preflight: false,
+            covered: Vec::new(),
         }
     }
 
-    /// A plan that touches every column of these profiles: for finding out whether all of them can be answered.
+    /// A plan that touches every column and condition of these profiles: for finding out whether all of them can be answered.
     pub fn covering(profiles: &[Arc<Profile>]) -> Self {
-        let mut plan = Self::new(Arc::new(Profile::full()));
+        let mut plan = Self { covered: profiles.to_vec(), ..Self::new(Arc::new(Profile::full())) };
         for shown in profiles.iter().flat_map(|profile| &profile.columns) {
             if !plan.columns.iter().any(|known| known.column == shown.column) {
                 plan.columns.push(shown.column.clone().into());
@@ -178,9 +181,11 @@ impl Plan {
 
     /// The administrator's SQL that its users meet, each with the name of its setting; `of_all` is `source.where`.
     pub fn conditions<'a>(&'a self, of_all: Option<&'a str>) -> impl Iterator<Item = (String, &'a str)> {
-        let of_one = self.profile.condition.as_deref();
-        let of_one = of_one.map(|sql| (format!("exports.{}.where", self.profile.name), sql));
-        of_all.map(|sql| ("source.where".to_owned(), sql)).into_iter().chain(of_one)
+        let of_profiles = std::iter::once(&self.profile).chain(&self.covered).filter_map(|profile| {
+            let sql = profile.condition.as_deref()?;
+            Some((format!("exports.{}.where", profile.name), sql))
+        });
+        of_all.map(|sql| ("source.where".to_owned(), sql)).into_iter().chain(of_profiles)
     }
 
     /// The names in the header.

@@ -197,7 +197,7 @@ pub enum Database {
 pub struct Grants {
     /// Statements for somebody who may run them, without their semicolons.
     pub statements: Vec<String>,
-    /// Functions that read with the rights of the role, and nobody but who wrote them knows what.
+    /// Functions and views that read with the rights of the role, and nobody but who wrote them knows what.
     pub read_as_caller: Vec<String>,
 }
 

@@ -18,7 +18,7 @@ use sqlx::any::{AnyArguments, AnyPoolOptions, install_default_drivers};
 use sqlx::migrate::MigrateError;
 use sqlx::pool::PoolConnection;
 use sqlx::query::Query;
-use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Transaction};
+use sqlx::{Any, AnyConnection, AnyPool, Connection, Executor, Row, Transaction};
 use std::fs::{File, OpenOptions};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -211,6 +211,38 @@ impl Store {
         // One that is dropped is back a little later, and who asks meanwhile opens another.
         session.return_to_pool().await;
         Ok(store)
+    }
+
+    /// Why no store can be made in PostgreSQL, and what helps; `None` where nothing stands in its way, and of a file.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be reached.
+    pub async fn obstacle(url: &DatabaseUrl) -> Result<Option<String>, StoreError> {
+        let DatabaseUrl::Postgres(url) = url else { return Ok(None) };
+        install_default_drivers();
+        let url = address::for_driver(url).map_err(StoreError::Address)?;
+        let mut session = AnyConnection::connect(&url).await?;
+        let row = sqlx::query(
+            "SELECT CAST(current_schema() AS TEXT) AS name, CAST(current_user AS TEXT) AS who, \
+             COALESCE(has_schema_privilege(current_schema(), 'CREATE'), false) AS may_create, \
+             current_setting('transaction_read_only') = 'on' AS is_read_only",
+        );
+        let row = row.fetch_one(&mut session).await?;
+        let (schema, role): (Option<String>, String) = (row.try_get("name")?, row.try_get("who")?);
+        let (may_create, is_read_only): (bool, bool) =
+            (row.try_get("may_create")?, row.try_get("is_read_only")?);
+        session.close().await?;
+        Ok(match schema {
+            _ if is_read_only => {
+                Some(format!("{role} can only read there (default_transaction_read_only, or a standby)"))
+            }
+            Some(schema) if !may_create => {
+                Some(format!("{role} may make no tables there: GRANT CREATE ON SCHEMA {schema} TO {role}"))
+            }
+            None => Some(format!("no schema of the search_path of {role} is there, or it may use none")),
+            Some(_) => None,
+        })
     }
 
     /// Asks the store for a sign of life.

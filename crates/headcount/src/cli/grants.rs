@@ -26,10 +26,10 @@ pub(super) async fn run(config: &Config, arguments: &Arguments) -> anyhow::Resul
     }
     let source = open_source(config)?;
     let grants = source.grants(&Plan::covering(&config.profiles), &arguments.role).await?;
-    for function in &grants.read_as_caller {
+    for it in &grants.read_as_caller {
         tell!(
-            "the function {} reads with the rights of {}: GRANT it what the function reads, or let the function be SECURITY DEFINER",
-            visible(function),
+            "the {} reads with the rights of {}: GRANT what it reads, too",
+            visible(it),
             visible(&arguments.role)
         );
     }

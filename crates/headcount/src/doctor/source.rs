@@ -33,6 +33,9 @@ pub(super) async fn examine(config: &Config, source: &Source, now: Timestamp) ->
             let text = error.to_string();
             let remedy = match grants(source, &Plan::new(Arc::new(Profile::full())), &text).await {
                 Some(grants) => grants,
+                None if text.contains("of source.search_path is not there") => {
+                    "correct source.search_path, or let somebody GRANT USAGE ON SCHEMA".to_owned()
+                }
                 None => "see whether the database runs, and whether source.url and source.table name it"
                     .to_owned(),
             };

@@ -19,7 +19,7 @@ const UNREADABLE: &str = "without its store nothing is exported";
 pub(super) async fn examine(config: &Config, store: Option<&Store>, now: Timestamp) -> Vec<Finding> {
     let mut findings = vec![match store {
         Some(_) => Finding::ok("store", "answers and is up to date"),
-        None => missing(&config.store),
+        None => missing(&config.store).await,
     }];
     findings.extend(locks(&config.store));
     findings.extend(file_mode(&config.store));
@@ -29,7 +29,7 @@ pub(super) async fn examine(config: &Config, store: Option<&Store>, now: Timesta
 }
 
 /// Whether a store that is not there yet could be made.
-fn missing(url: &DatabaseUrl) -> Finding {
+async fn missing(url: &DatabaseUrl) -> Finding {
     if let DatabaseUrl::Sqlite(path) = url
         && let Err(error) = try_out(path.parent().unwrap_or(Path::new("")))
     {
@@ -40,6 +40,11 @@ fn missing(url: &DatabaseUrl) -> Finding {
             UNREADABLE,
             "correct store.url or data_dir, or let this user write there",
         );
+    }
+    let obstacle = Store::obstacle(url).await.unwrap_or_else(|error| Some(error.to_string()));
+    if let Some(obstacle) = obstacle {
+        let finding = format!("{url} is not there, and cannot be made: {obstacle}");
+        return Finding::problem("store", finding, UNREADABLE, "see the cause, or correct store.url");
     }
     Finding::ok("store", "is not there yet: the first key, export or 'headcount serve' makes it")
 }

@@ -177,6 +177,19 @@ fn a_store_that_is_no_database_is_a_problem() {
     site.findings().assert_one("problem", "store", &["headcount.db", "file is not a database"]);
 }
 
+/// As since PostgreSQL 15 for everybody but the owner of the database.
+#[test]
+fn a_store_that_nobody_may_make_is_a_problem() {
+    let site = Site::with_people(Db::Postgres);
+    site.sql("REVOKE CREATE ON SCHEMA public FROM PUBLIC, headcount_store");
+    let says = ["GRANT CREATE ON SCHEMA public TO headcount_store"];
+    site.findings().assert_one("problem", "store", &says);
+    assert_eq!(site.run(&["keys", "create", "crm", "--kind", "standard"]).code, Some(1));
+    site.sql("GRANT CREATE ON SCHEMA public TO headcount_store");
+    site.findings().assert_one("ok", "store", &["not there yet"]);
+    site.create_key(&["crm", "--kind", "standard"]);
+}
+
 #[test]
 fn the_embedded_table_is_looked_at_too() {
     let site = Site::embedded();

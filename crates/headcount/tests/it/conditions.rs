@@ -8,6 +8,7 @@ both! {
     what_could_leave_is_recorded_and_signed,
     a_condition_that_may_hold_a_secret_is_hashed,
     a_condition_that_does_not_fit_is_named,
+    a_condition_that_breaks_later_is_not_ready,
     a_changed_scope_is_seen,
 }
 
@@ -105,6 +106,21 @@ fn a_condition_that_does_not_fit_is_named(db: Db) {
         let said = site.run(&["check"]).everything();
         assert!(words == "parentheses" || said.contains("do:  correct exports.odd.where"), "{said}");
     }
+}
+
+/// The condition of one export, as of every column.
+fn a_condition_that_breaks_later_is_not_ready(db: Db) {
+    let mut site = Site::with_members(db);
+    site.sql("ALTER TABLE \"user\" ADD calm BOOLEAN");
+    let key = site.declare(
+        &format!("{MEMBERS}[exports.calm]\ncolumns = [\"id\"]\nwhere = \"calm IS NULL\"\n"),
+        &["calm"],
+    );
+    let server = site.serve();
+    server.eventually_ready();
+    site.sql("ALTER TABLE \"user\" RENAME COLUMN calm TO quiet");
+    server.eventually_lacks("source");
+    server.get_with(&key, &profile("calm")).detail(503);
 }
 
 fn a_changed_scope_is_seen(db: Db) {

@@ -190,6 +190,70 @@ fn whatever_an_expression_needs_is_granted_and_no_more() {
     site.sql("DROP OWNED BY headcount_functions; DROP ROLE headcount_functions");
 }
 
+/// Of all exports, and of the schemas in which types and operators are.
+#[test]
+fn what_any_export_needs_is_granted() {
+    let mut site = Site::with_people(Db::Postgres);
+    site.set("HEADCOUNT_SOURCE_URL", &site.database().backup_url());
+    site.sql(
+        "CREATE SCHEMA ext; CREATE EXTENSION citext SCHEMA ext; GRANT USAGE ON SCHEMA ext TO app_backup;
+         CREATE TABLE bans (member BIGINT, why TEXT); CREATE TABLE handles (handle ext.citext PRIMARY KEY, email TEXT, name TEXT);
+         INSERT INTO handles VALUES ('ada', 'ada@example.com', 'Ada'), ('Bob', 'bob@example.com', 'Bob'), ('cat', 'c', 'C');
+         CREATE VIEW named WITH (security_invoker) AS SELECT * FROM handles",
+    );
+    site.configure(
+        "[source]\ntable = \"handles\"\nsearch_path = [\"ext\", \"public\"]\n[source.columns]\nid = \"handle\"\n\
+         created_at = { sql = \"NULL::timestamptz\" }\nupdated_at = { sql = \"NULL::timestamptz\" }\n\
+         is_active = { sql = \"email::citext = 'ADA@example.com'\" }\nis_admin = { sql = \"false\" }\n\
+         [exports.calm]\ncolumns = [\"id\"]\nwhere = \"NOT EXISTS (SELECT FROM bans b WHERE b.why = handles.email)\"\n",
+    );
+    let statements = site.done(&["grants", "--role", "headcount_every"]);
+    for statement in ["USAGE ON SCHEMA ext TO", "SELECT (\"why\") ON public.bans TO"] {
+        assert!(statements.contains(statement), "{statement}: {statements}");
+    }
+    site.sql(&statements);
+    let whole = site.done(&["export", "full"]);
+    site.set("HEADCOUNT_SOURCE_URL", &site.source_url().replace("app_backup@", "headcount_every@"));
+    assert_eq!(site.done(&["export", "full"]), whole);
+    assert_eq!(
+        site.done(&["export", "full", "--fields", "id", "--after", "ada", "--limit", "1"]),
+        "id\r\nBob\r\n"
+    );
+    assert_eq!(site.done(&["export", "calm"]).lines().count(), 4);
+    // Without its schema a name could mean something else: no export.
+    site.sql("REVOKE USAGE ON SCHEMA ext FROM headcount_every");
+    let finished = site.run(&["export", "calm"]);
+    assert!(
+        finished.code == Some(1) && finished.stderr.contains("the schema ext of source.search_path"),
+        "{}",
+        finished.stderr
+    );
+    site.findings().assert_one("problem", "source", &["the schema ext", "GRANT USAGE ON SCHEMA ext"]);
+    site.sql("DROP OWNED BY headcount_every; DROP ROLE headcount_every");
+}
+
+#[test]
+fn grants_names_the_views_that_read_with_the_rights_of_the_role() {
+    let mut site = Site::with_people(Db::Postgres);
+    site.set("HEADCOUNT_SOURCE_URL", &site.database().backup_url());
+    site.sql("ALTER TABLE users RENAME TO people; CREATE VIEW users WITH (security_invoker) AS SELECT * FROM people");
+    let finished = site.run(&["grants"]);
+    assert_eq!(finished.code, Some(0), "{}", finished.stderr);
+    assert!(
+        finished.stderr.contains("the view public.users reads with the rights of headcount"),
+        "{}",
+        finished.stderr
+    );
+    site.sql("ALTER TABLE people RENAME COLUMN name TO title; DROP VIEW users");
+    let finished = site.run(&["grants"]);
+    assert!(
+        finished.code == Some(1) && finished.stderr.contains("there is no")
+            || finished.stderr.contains("does not exist"),
+        "{}",
+        finished.stderr
+    );
+}
+
 #[test]
 fn a_file_needs_no_grants() {
     let site = Site::with_people(Db::Sqlite);

@@ -1,6 +1,6 @@
 //! What a role needs for an export, as statements for somebody who may grant it.
 
-use super::error::mismatch;
+use super::error::{error_text, mismatch};
 use super::holders::READ;
 use super::mentions::{Mentions, Relation};
 use super::session::Session;
@@ -31,12 +31,16 @@ const RELATIONS: &str = "
     SELECT n.nspname::text, c.relname::text, quote_ident(n.nspname), format('%I.%I', n.nspname, c.relname),
            c.oid = to_regclass($1), c.relrowsecurity,
            array_agg(a.attname::text ORDER BY a.attnum),
-           array_agg(has_column_privilege(c.oid, a.attnum, 'SELECT') ORDER BY a.attnum)
+           array_agg(has_column_privilege(c.oid, a.attnum, 'SELECT') ORDER BY a.attnum),
+           array_agg(quote_ident(tn.nspname) ORDER BY a.attnum),
+           EXISTS (SELECT FROM unnest(c.reloptions) AS o (text) WHERE o.text ~ '^security_invoker=(t|y|1|on)')
       FROM read
       JOIN pg_class c ON c.oid = read.oid AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
       JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname NOT IN ('pg_catalog', 'information_schema')
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-     GROUP BY c.oid, n.nspname, c.relname, c.relrowsecurity
+      JOIN pg_type t ON t.oid = a.atttypid
+      JOIN pg_namespace tn ON tn.oid = t.typnamespace
+     GROUP BY c.oid, n.nspname, c.relname, c.relrowsecurity, c.reloptions
      ORDER BY c.oid = to_regclass($1) DESC, 4";
 /// The functions of the names `$2` in the schemas `$1`, or, where that is NULL, in those of the path `$3` without those in `$4`; whether
 /// everybody may run them, whether we may, and whether they read with the rights of whoever runs them.
@@ -63,6 +67,10 @@ struct Table {
     needed: Vec<String>,
     /// Which of them we may not read.
     missing: Vec<String>,
+    /// The schemas of their types, without which they cannot be compared.
+    type_schemas: Vec<String>,
+    /// Whether it is a view that reads with the rights of whoever reads it.
+    reads_as_caller: bool,
 }
 
 /// A function that may be the one that is named.
@@ -85,7 +93,7 @@ impl PostgresSource {
         let mut statements: Vec<_> =
             schemas.iter().filter(|(_, is_for_us)| !is_for_us).map(|(schema, _)| usage(schema, us)).collect();
         if statements.is_empty()
-            && let Some(tables) = self.tables(&session, plan, &mentions).await?
+            && let Ok(tables) = self.tables(&session, plan, &mentions).await
         {
             let missing = tables.iter().filter(|table| !table.missing.is_empty());
             statements.extend(missing.map(|table| select(&table.missing, &table.in_sql, us)));
@@ -106,17 +114,17 @@ impl PostgresSource {
         let (is_there, sees_all): (bool, bool) = (known[0].get(2), known[0].get(3));
         let mut schemas: BTreeSet<_> =
             self.schemas(&session, &mentions).await?.into_iter().map(|(schema, _)| schema).collect();
-        let tables = self.tables(&session, plan, &mentions).await?.ok_or_else(|| {
-            SourceError::Mismatch(format!(
-                "table {}: what the configuration names cannot all be found, or is in a schema that the role in source.url may \
-                 not use; see 'headcount check', or give another URL in HEADCOUNT_SOURCE_URL",
-                self.mapping.table
-            ))
+        let tables = self.tables(&session, plan, &mentions).await.map_err(|error| match error {
+            SourceError::Mismatch(problem) => SourceError::Mismatch(format!(
+                "{problem}; see 'headcount check', or give the URL of a role that finds it in HEADCOUNT_SOURCE_URL"
+            )),
+            error => error,
         })?;
         let functions = functions(&session, &mentions).await?;
         session.finish().await;
 
         schemas.extend(tables.iter().map(|table| table.schema.clone()));
+        schemas.extend(tables.iter().flat_map(|table| table.type_schemas.iter().cloned()));
         schemas.extend(functions.iter().map(|function| function.schema.clone()));
         let has_policies = !sees_all && tables.iter().any(|table| table.has_row_security);
         let made = match (is_there, has_policies) {
@@ -131,8 +139,11 @@ impl PostgresSource {
         statements.extend(tables.iter().map(|table| select(&table.needed, &table.in_sql, role)));
         let for_some = functions.iter().filter(|function| !function.is_for_all);
         statements.extend(for_some.map(|function| execute(&function.in_sql, role)));
-        let read_as_caller = functions.into_iter().filter(|function| function.reads_as_caller);
-        Ok(Grants { statements, read_as_caller: read_as_caller.map(|function| function.in_sql).collect() })
+        let views =
+            tables.iter().filter(|table| table.reads_as_caller).map(|view| format!("view {}", view.in_sql));
+        let called = functions.iter().filter(|function| function.reads_as_caller);
+        let called = called.map(|function| format!("function {}", function.in_sql));
+        Ok(Grants { statements, read_as_caller: views.chain(called).collect() })
     }
 
     /// What the administrator's SQL in a plan names.
@@ -140,42 +151,52 @@ impl PostgresSource {
         self.mapping.expressions(plan).iter().map(|sql| Mentions::in_sql(sql)).collect()
     }
 
-    /// The schemas that are named, that of the users included, and whether we may use them.
+    /// The schemas that are named, those of the users and of the path included, and whether we may use them.
     async fn schemas(
         &self,
         session: &Session,
         mentions: &[Mentions],
     ) -> Result<Vec<(String, bool)>, SourceError> {
-        let named: Vec<_> = mentions.iter().flat_map(Mentions::qualifiers).collect();
+        let mut named: Vec<_> = mentions.iter().flat_map(Mentions::qualifiers).collect();
+        // Where types and operators may be that are written without one.
+        named.extend(self.mapping.search_path.iter().flatten().map(String::as_str));
         let values: [(&(dyn ToSql + Sync), Type); 2] =
             [(&named, Type::TEXT_ARRAY), (&session.names.table, Type::TEXT)];
         let rows = ask(session, SCHEMAS, &values).await?;
         Ok(rows.iter().map(|row| (row.get(0), row.get(1))).collect())
     }
 
-    /// The tables that are named; `None` where a name is nobody's.
+    /// The tables that are named.
+    ///
+    /// # Errors
+    ///
+    /// A name is nobody's, or nothing that we may look at.
     async fn tables(
         &self,
         session: &Session,
         plan: &Plan,
         mentions: &[Mentions],
-    ) -> Result<Option<Vec<Table>>, SourceError> {
+    ) -> Result<Vec<Table>, SourceError> {
         let names = Arc::clone(&session.names);
         let (referenced, conditions) = (query::referenced_columns(plan), self.mapping.conditions(plan));
         let probe = self.probe(&referenced, conditions.iter().map(|(_, sql)| sql), &names);
-        if session.client().prepare(&probe).await.is_err() {
-            return Ok(None);
-        }
+        let table = &self.mapping.table;
+        let misfit = |error: tokio_postgres::Error| {
+            SourceError::Mismatch(format!("table {table}: {}", error_text(&error)))
+        };
+        // Nothing is run, so that no policy hides anybody.
+        session.client().batch_execute("SET LOCAL row_security = on").await.map_err(misfit)?;
+        session.client().prepare(&probe).await.map_err(misfit)?;
         let own: BTreeSet<_> =
             referenced.iter().filter_map(|column| self.mapping.own_column(column)).collect();
         let rows = ask(session, &format!("{READ}{RELATIONS}"), &[(&names.table, Type::TEXT)]).await?;
-        Ok(Some(rows.iter().filter_map(|row| table(row, &own, mentions)).collect()))
+        Ok(rows.iter().filter_map(|row| read_table(row, &own, mentions)).collect())
     }
 }
 
-/// The table of a row of [`RELATIONS`], if it is the users' or is named. What views read is their owners' affair, unless
-/// they have `security_invoker`.
-fn table(row: &Row, own: &BTreeSet<&str>, mentions: &[Mentions]) -> Option<Table> {
+/// The table of a row of [`RELATIONS`], if it is the users' or is named. What views read is their owners' affair, unless they read
+/// with the rights of their readers.
+fn read_table(row: &Row, own: &BTreeSet<&str>, mentions: &[Mentions]) -> Option<Table> {
     let relation = Relation { schema: row.get(0), name: row.get(1) };
     let is_users: bool = row.get(4);
     if !is_users && !mentions.iter().any(|mentions| mentions.has_table(&relation)) {
@@ -196,12 +217,17 @@ fn table(row: &Row, own: &BTreeSet<&str>, mentions: &[Mentions]) -> Option<Table
     }
     let names = |columns: &[&(&str, bool)]| columns.iter().map(|(column, _)| (*column).to_owned()).collect();
     let missing: Vec<_> = needed.iter().copied().filter(|(_, may_read)| !may_read).collect();
+    let type_schemas = columns.iter().zip(row.get::<_, Vec<String>>(8));
+    let type_schemas =
+        type_schemas.filter(|(column, schema)| needed.contains(column) && schema != "pg_catalog");
     Some(Table {
         schema: row.get(2),
         in_sql: row.get(3),
         has_row_security: row.get(5),
         needed: names(&needed),
         missing: names(&missing),
+        type_schemas: type_schemas.map(|(_, schema)| schema).collect(),
+        reads_as_caller: row.get(9),
     })
 }
 

@@ -83,6 +83,8 @@ const NAMES: &str = "
                             CASE o.role WHEN 0 THEN 'PUBLIC' ELSE pg_get_userbyid(o.role)::text END, ', ' ORDER BY o.role))
                    FROM others o GROUP BY o.place, o.nspname ORDER BY o.place) AS others,
            ARRAY(SELECT DISTINCT o.nspname::text FROM others o WHERE $4 = 'found') AS left_out,
+           ARRAY(SELECT w.name FROM unnest($6::text[]) AS w (name)
+                  WHERE w.name NOT IN ('$user', 'pg_catalog', 'pg_temp') AND w.name <> ALL ($1::text[])) AS missing,
            (SELECT {is_bytes}
               FROM users u
               JOIN pg_attribute a ON a.attrelid = u.oid AND a.attname = $5 AND NOT a.attisdropped
@@ -160,10 +162,19 @@ impl Lookup {
         let sql = NAMES.replace("{is_bytes}", IS_BYTES).replace("{outdated}", &collations::outdated(version));
         let (table, schema) = (self.table.name(), self.table.schema());
         let how = if self.named.is_some() { "named" } else { "found" };
-        let values: [&(dyn ToSql + Sync); 5] = [&schemas, &table, &schema, &how, &self.id];
-        let values = values.map(|value| (value, Type::TEXT));
+        let named = self.named.as_deref().unwrap_or_default();
+        let texts: [&(dyn ToSql + Sync); 5] = [&schemas, &table, &schema, &how, &self.id];
+        let mut values = texts.map(|value| (value, Type::TEXT)).to_vec();
+        values.push((&named, Type::TEXT_ARRAY));
         let rows = session.client().query_typed(&sql, &values).await.map_err(|error| mismatch(&error))?;
         let row = rows.first().ok_or_else(|| SourceError::Failed("the server left a row out".to_owned()))?;
+        // What the server leaves out of a path in silence could have what is meant.
+        if let [schema, ..] = &column::<Vec<String>>(row, "missing")?[..] {
+            return Err(SourceError::Mismatch(format!(
+                "table {table}: the schema {schema} of source.search_path is not there, or the role may not use it: correct the name, or \
+                 GRANT USAGE ON SCHEMA {schema} to the role in source.url"
+            )));
+        }
         let found: Option<String> = column(row, "schema")?;
         if let (Some(first), Some(rival)) = (&found, column::<Option<String>>(row, "rival")?) {
             return Err(SourceError::Mismatch(format!(

@@ -89,11 +89,14 @@ impl Mentions {
             // Another name of what is before it, or a type behind its `::`, is none of a row.
             let is_value = schema.is_none() && lead.is_none_or(leads_to_value);
             let is_whole_table = lead.is_some_and(|lead| lead.is_word("table"));
-            let is_row = follower == Follower::Other && (is_value && !is_listed || is_whole_table);
-            let alias = match after {
-                Some(word) if word.is_word("as") => tokens.get(at + 2),
-                other => other,
-            };
+            let alias_at = at + if after.is_some_and(|after| after.is_word("as")) { 2 } else { 1 };
+            let alias = tokens.get(alias_at);
+            // Its columns may have other names there, too.
+            let renames = lists_tables.last() == Some(&true)
+                && alias.and_then(name_of).is_some()
+                && tokens.get(alias_at + 1) == Some(&Token::Mark('('))
+                && lead.is_some_and(leads_to_table);
+            let is_row = follower == Follower::Other && (is_value && !is_listed || is_whole_table || renames);
             mentions.aliases.extend(alias.and_then(name_of).map(|alias| (name.clone(), alias)));
             mentions.names.push(Mention { before: schema, name, follower, is_row });
         }
@@ -237,6 +240,7 @@ mod tests {
             "(SELECT to_jsonb(r) FROM crm.roles r)::text",
             "(SELECT f(1, r) FROM crm.roles AS r)",
             "(SELECT r::text FROM crm.roles r)",
+            "EXISTS (SELECT FROM crm.roles AS x (a, b, c) WHERE x.b = 'root')",
             "(SELECT 1, r::text FROM crm.roles r)",
             "(SELECT r AS x FROM crm.roles r)",
             "(SELECT json_agg(r ORDER BY 1) FROM crm.roles r WHERE true)",
