@@ -16,10 +16,74 @@ pub fn called(sql: &str) -> Vec<String> {
 }
 
 /// Whether an expression takes the rows of `table` as a whole, credentials included, as in `to_jsonb(users)`: it names the
-/// table without a column behind it.
+/// table, or what a subquery calls it, without a column behind it.
 pub fn takes_whole_row(sql: &str, table: &str) -> bool {
-    names(sql).iter().any(|(name, has_column)| !has_column && name.eq_ignore_ascii_case(table))
-        || sql.replace(char::is_whitespace, "").contains(".*")
+    let names = names(sql);
+    let listed = listed(&names, table);
+    let aliases: Vec<_> = listed.iter().filter_map(|at| alias(&names, *at)).collect();
+    let is_row = |(at, (name, has_column)): (usize, &(String, bool))| {
+        let is_table = name.eq_ignore_ascii_case(table) && !listed.contains(&at);
+        let is_alias =
+            aliases.iter().any(|alias| *alias != at && name.eq_ignore_ascii_case(&names[*alias].0));
+        !has_column && (is_table || is_alias)
+    };
+    let close = sql.replace(char::is_whitespace, "").to_lowercase();
+    let has_star = || ["select*", "distinct*", "all*", ",*"].iter().any(|star| close.contains(star));
+    names.iter().enumerate().any(is_row) || close.contains(".*") || !listed.is_empty() && has_star()
+}
+
+/// Where subqueries list a table to read from. `FROM` alone says little: `trim(FROM users::text)` takes whole rows.
+fn listed(names: &[(String, bool)], table: &str) -> Vec<usize> {
+    let is = |at: usize, word: &str| names.get(at).is_some_and(|(name, _)| name.eq_ignore_ascii_case(word));
+    let mut listed = Vec::new();
+    // Whether each of the parentheses around has a subquery in it.
+    let mut around = Vec::new();
+    for at in 0..names.len() {
+        if is(at, "(") {
+            around.push(is(at + 1, "select"));
+        } else if is(at, ")") {
+            around.pop();
+        } else if is(at, table) && around.last() == Some(&true) {
+            // Its schema may stand before it.
+            let lead = at
+                .checked_sub(1)
+                .and_then(|before| if names[before].1 { before.checked_sub(1) } else { Some(before) });
+            listed.extend(lead.filter(|lead| is(*lead, "from") || is(*lead, "join")).map(|_| at));
+        }
+    }
+    listed
+}
+
+/// What may follow a table that is listed, and is no other name of it.
+const AFTER_TABLES: [&str; 20] = [
+    "(",
+    ")",
+    "where",
+    "on",
+    "using",
+    "join",
+    "inner",
+    "left",
+    "right",
+    "full",
+    "cross",
+    "natural",
+    "group",
+    "order",
+    "limit",
+    "offset",
+    "union",
+    "intersect",
+    "except",
+    "window",
+];
+
+/// Where the other name stands that a listed table gets.
+fn alias(names: &[(String, bool)], table: usize) -> Option<usize> {
+    let (next, _) = names.get(table + 1)?;
+    let at = if next.eq_ignore_ascii_case("as") { table + 2 } else { table + 1 };
+    let (name, _) = names.get(at)?;
+    (!AFTER_TABLES.iter().any(|word| name.eq_ignore_ascii_case(word))).then_some(at)
 }
 
 /// Whether every parenthesis outside of literals and comments has its other half: an expression that closes one more than it opens
@@ -152,14 +216,28 @@ mod tests {
 
     #[test]
     fn whole_rows_are_seen() {
-        for sql in
-            ["to_jsonb(users)", "row_to_json(USERS)::text", "(users).*", "users . *", "hstore(\"users\")"]
-        {
+        for sql in [
+            "to_jsonb(users)",
+            "row_to_json(USERS)::text",
+            "(users).*",
+            "users . *",
+            "hstore(\"users\")",
+            "trim(both from users::text)",
+            "(SELECT to_jsonb(m) FROM users m WHERE m.id = 1)",
+            "(SELECT m::text FROM public.users AS \"m\")",
+            "(SELECT users FROM users)",
+            "EXISTS (SELECT * FROM users m WHERE m.id = 1)",
+            "(SELECT x.a FROM (SELECT 1 AS a, * FROM users) x)",
+            "(SELECT 1 FROM teams t, users u)",
+        ] {
             assert!(takes_whole_row(sql, "users"), "{sql}");
         }
         for sql in [
             "users.email",
             "(SELECT e.email FROM user_emails e WHERE e.user_id = users.id)",
+            "EXISTS (SELECT FROM public.users m WHERE m.team_id = users.id)",
+            "(SELECT count(*) FROM users JOIN teams ON teams.lead = users.id)",
+            "(SELECT max(x.id) FROM teams JOIN users AS x ON x.id = teams.lead)",
             "'users'",
             "2 * x",
         ] {

@@ -41,66 +41,56 @@ pub(super) struct Relation<'a> {
 
 impl Mentions {
     pub(super) fn in_sql(sql: &str) -> Self {
-        let (tokens, mut mentions) = (tokens(sql), Self::default());
-        // Whether tables are listed, at each of the parentheses around.
-        let mut lists_tables = vec![false];
-        for (at, token) in tokens.iter().enumerate() {
-            let (before, after) = (at.checked_sub(1).map(|at| &tokens[at]), tokens.get(at + 1));
-            let lists = lists_tables.last_mut();
-            match (token, lists) {
-                // Those of a function have a name before them.
-                (Token::Mark('('), lists) => {
-                    let is_of_list = lists.is_some_and(|lists| *lists) && before.is_some_and(leads_to_table);
-                    lists_tables.push(is_of_list);
-                }
-                (Token::Mark(')'), _) => drop(lists_tables.pop()),
-                (Token::Word(_), Some(lists)) if token.is_word("from") || token.is_word("join") => {
-                    *lists = true
-                }
-                (Token::Word(_), Some(lists)) if ENDS_TABLES.iter().any(|word| token.is_word(word)) => {
-                    *lists = false
-                }
-                _ => {}
-            }
-            if matches!(token, Token::Operator(operator) if operator == "*") {
-                match tokens[..at] {
-                    // Each of its columns is meant.
-                    [.., Token::Word(_) | Token::Quoted(_), Token::Mark('.')] => {
-                        mentions.names.last_mut().into_iter().for_each(|table| table.is_row = true);
-                    }
-                    _ => {
-                        mentions.has_star |= before.is_some_and(begins_list)
-                            || after.is_some_and(|after| after.is_word("from"))
-                    }
-                }
-            }
-            let Some(name) = name_of(token) else { continue };
-            mentions.has_star |= token.is_word("natural");
-            let (schema, lead) = match &tokens[..at] {
-                [lead @ .., schema, Token::Mark('.')] => (name_of(schema), lead.last()),
-                _ => (None, before),
-            };
-            let follower = match after {
-                Some(Token::Mark('.')) => Follower::Dot,
-                Some(Token::Mark('(')) => Follower::Parenthesis,
-                _ => Follower::Other,
-            };
-            let is_listed = lists_tables.last() == Some(&true) && lead.is_some_and(leads_to_table);
-            // Another name of what is before it, or a type behind its `::`, is none of a row.
-            let is_value = schema.is_none() && lead.is_none_or(leads_to_value);
-            let is_whole_table = lead.is_some_and(|lead| lead.is_word("table"));
-            let alias_at = at + if after.is_some_and(|after| after.is_word("as")) { 2 } else { 1 };
-            let alias = tokens.get(alias_at);
-            // Its columns may have other names there, too.
-            let renames = lists_tables.last() == Some(&true)
-                && alias.and_then(name_of).is_some()
-                && tokens.get(alias_at + 1) == Some(&Token::Mark('('))
-                && lead.is_some_and(leads_to_table);
-            let is_row = follower == Follower::Other && (is_value && !is_listed || is_whole_table || renames);
-            mentions.aliases.extend(alias.and_then(name_of).map(|alias| (name.clone(), alias)));
-            mentions.names.push(Mention { before: schema, name, follower, is_row });
+        let (tokens, mut mentions, mut clauses) = (tokens(sql), Self::default(), Clauses(vec![false]));
+        for at in 0..tokens.len() {
+            clauses.pass(&tokens, at);
+            mentions.note_star(&tokens, at);
+            mentions.note_name(&tokens, at, clauses.list_tables());
         }
         mentions
+    }
+
+    /// Notes what stands for columns that are not named: `*`, and what a `NATURAL JOIN` compares.
+    fn note_star(&mut self, tokens: &[Token], at: usize) {
+        let token = &tokens[at];
+        self.has_star |= token.is_word("natural");
+        if !matches!(token, Token::Operator(operator) if operator == "*") {
+            return;
+        }
+        if let ([.., Token::Word(_) | Token::Quoted(_), Token::Mark('.')], Some(table)) =
+            (&tokens[..at], self.names.last_mut())
+        {
+            table.is_row = true;
+            return;
+        }
+        // Elsewhere it multiplies, or counts.
+        let is_of_list = tokens[..at].last().is_some_and(begins_list);
+        self.has_star |= is_of_list || tokens.get(at + 1).is_some_and(|after| after.is_word("from"));
+    }
+
+    /// Notes a name, and the other name that a table gets there.
+    fn note_name(&mut self, tokens: &[Token], at: usize, lists_tables: bool) {
+        let Some(name) = name_of(&tokens[at]) else { return };
+        let (before, lead) = match &tokens[..at] {
+            [lead @ .., before, Token::Mark('.')] => (name_of(before), lead.last()),
+            lead => (None, lead.last()),
+        };
+        let follower = match tokens.get(at + 1) {
+            Some(Token::Mark('.')) => Follower::Dot,
+            Some(Token::Mark('(')) => Follower::Parenthesis,
+            _ => Follower::Other,
+        };
+        let alias_at = at + if tokens.get(at + 1).is_some_and(|after| after.is_word("as")) { 2 } else { 1 };
+        let alias = tokens.get(alias_at).and_then(name_of);
+
+        let is_listed = lists_tables && lead.is_some_and(leads_to_table);
+        let is_value = before.is_none() && lead.is_none_or(leads_to_value) && !is_listed;
+        let is_whole_table = lead.is_some_and(|lead| lead.is_word("table"));
+        // Behind another name of a table its columns may have others, too.
+        let is_renamed = is_listed && alias.is_some() && tokens.get(alias_at + 1) == Some(&Token::Mark('('));
+        let is_row = follower == Follower::Other && (is_value || is_whole_table || is_renamed);
+        self.aliases.extend(alias.map(|alias| (name.clone(), alias)));
+        self.names.push(Mention { before, name, follower, is_row });
     }
 
     /// Whether a table is named, and not only its columns.
@@ -135,6 +125,33 @@ impl Mentions {
     pub(super) fn qualifiers(&self) -> BTreeSet<&str> {
         let is_first = |mention: &&Mention| mention.follower == Follower::Dot && mention.before.is_none();
         self.names.iter().filter(is_first).map(|mention| mention.name.as_str()).collect()
+    }
+}
+
+/// Whether tables are listed, as behind `FROM`, at each of the parentheses around.
+struct Clauses(Vec<bool>);
+
+impl Clauses {
+    fn list_tables(&self) -> bool {
+        self.0.last() == Some(&true)
+    }
+
+    /// Goes on to a token.
+    fn pass(&mut self, tokens: &[Token], at: usize) {
+        let token = &tokens[at];
+        match token {
+            // Those of a function have a name before them.
+            Token::Mark('(') => {
+                self.0.push(self.list_tables() && tokens[..at].last().is_some_and(leads_to_table))
+            }
+            Token::Mark(')') => drop(self.0.pop()),
+            _ => {
+                let Some(lists) = self.0.last_mut() else { return };
+                let begins = ["from", "join"].iter().any(|word| token.is_word(word));
+                let ends = ENDS_TABLES.iter().any(|word| token.is_word(word));
+                *lists = begins || *lists && !ends;
+            }
+        }
     }
 }
 
