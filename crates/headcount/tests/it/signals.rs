@@ -30,16 +30,12 @@ const ORDINARY: &[&str] = &["env", "--default-signal=HUP"];
 
 /// `headcount`, started by this command.
 fn start(site: &Site, starter: &[&str], arguments: &[&str]) -> Child {
-    let command = site.command();
-    let environment = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
-    Command::new(starter[0])
+    site.prepared(Command::new(starter[0]))
         .args(&starter[1..])
-        .arg(command.get_program())
+        .arg(site.command().get_program())
         .arg("--data-dir")
         .arg(site.data_dir())
         .args(arguments)
-        .envs(environment)
-        .current_dir(command.get_current_dir().unwrap())
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .stderr(Stdio::null())

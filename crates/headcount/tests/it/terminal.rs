@@ -55,16 +55,13 @@ fn on_a_terminal(site: &Site, arguments: &[&str]) -> (Option<i32>, String) {
 /// The same where somebody types this.
 fn typed_on_a_terminal(site: &Site, arguments: &[&str], typed: &str) -> (Option<i32>, String) {
     std::fs::write(site.path("typed"), typed).unwrap();
-    let command = site.command();
-    let environment = command.get_envs().filter_map(|(name, value)| Some((name, value?)));
-    let shown = Command::new("python3")
+    let shown = site
+        .prepared(Command::new("python3"))
         .args(["-c", "import pty, sys; sys.exit(pty.spawn(sys.argv[1:]) >> 8)"])
-        .arg(command.get_program())
+        .arg(site.command().get_program())
         .args(arguments)
-        .envs(environment)
         .env("TERM", "xterm")
         .env_remove("NO_COLOR")
-        .current_dir(command.get_current_dir().unwrap())
         .stdin(File::open(site.path("typed")).unwrap())
         .output()
         .unwrap();

@@ -269,7 +269,8 @@ impl Site {
         self.prepared(command)
     }
 
-    fn prepared(&self, mut command: Command) -> Command {
+    /// A command that starts the program, in its directory and with the environment of the site alone.
+    pub(crate) fn prepared(&self, mut command: Command) -> Command {
         let inherited = std::env::vars_os().filter_map(|(name, _)| name.into_string().ok());
         for name in inherited {
             if name.starts_with("HEADCOUNT_") || name.starts_with("PG") || name == "RUST_LOG" {
