@@ -312,8 +312,7 @@ impl<'a> Subject<'a> {
     /// The table's schema, where other tables beside it are read that another role would not find without it.
     fn search_path(self, preset: Option<&Preset>) -> Option<String> {
         let reads_others = preset.is_some_and(|preset| !preset.reads.is_empty());
-        let is_found = |schema: &str| schema == "public" && self.table.is_found_by_name;
-        let schema = self.table.name.schema().filter(|schema| reads_others && !is_found(schema));
+        let schema = self.table.name.schema().filter(|_| reads_others && !is_found_by_all(self.table));
         schema.map(str::to_owned)
     }
 
@@ -341,10 +340,16 @@ fn nothing(field: Field, reason: String) -> Mapped {
     Mapped::new(field, Origin::Nothing, Confidence::Low, reason)
 }
 
-/// Without the schema where that is the one in which PostgreSQL looks by itself, and with this role finds it.
+/// Whether every role finds a table without its schema, as this one does: where PostgreSQL looks by itself, and in SQLite.
+fn is_found_by_all(table: &Table) -> bool {
+    table.is_found_by_name && matches!(table.name.schema(), None | Some("public"))
+}
+
+/// Without the schema where nobody needs it.
 fn short_name(table: &Table) -> TableName {
-    match table.name.schema() {
-        Some("public") if table.is_found_by_name => TableName::new(None, table.name.name().to_owned()),
-        _ => table.name.clone(),
+    if is_found_by_all(table) {
+        TableName::new(None, table.name.name().to_owned())
+    } else {
+        table.name.clone()
     }
 }

@@ -1,5 +1,6 @@
 //! Tables beside that of the users that tell something of them, and what their cells look like.
 
+use super::is_found_by_all;
 use super::samples::Samples;
 use headcount_source::catalogue::Table;
 use headcount_source::{TableName, quote};
@@ -20,9 +21,6 @@ impl Others {
 
     /// A table as an expression names it: with its schema unless every role looks there by itself.
     pub(super) fn written(table: &Table) -> String {
-        match table.name.schema() {
-            None | Some("public") if table.is_found_by_name => quote(table.name.name()),
-            _ => table.name.quoted(),
-        }
+        if is_found_by_all(table) { quote(table.name.name()) } else { table.name.quoted() }
     }
 }

@@ -17,7 +17,7 @@ use std::time::{Duration, Instant};
 /// whether others live.
 const LOOK: Duration = Duration::from_secs(5);
 /// How soon a command looks again whether another lives.
-const AFTER_A_START: Duration = Duration::from_secs(1);
+const LOOK_OF_A_COMMAND: Duration = Duration::from_secs(1);
 /// At how many looks in a row another must be dead: one that lost its session, and this one did not, takes another within two.
 const LOOKS: u32 = 3;
 
@@ -105,7 +105,7 @@ impl Instance {
                 (Locks::Files(_), _) => return Ok(true),
                 (Locks::Sessions { .. }, Waiting::Clients) => return Ok(false),
                 (Locks::Sessions { .. }, Waiting::Command) if since.elapsed() > 2 * LOOK => return Ok(true),
-                (Locks::Sessions { .. }, Waiting::Command) => tokio::time::sleep(AFTER_A_START).await,
+                (Locks::Sessions { .. }, Waiting::Command) => tokio::time::sleep(LOOK_OF_A_COMMAND).await,
             }
         }
         Ok(false)

@@ -70,9 +70,9 @@ impl Mentions {
 
     /// Notes a name, and the other name that a table gets there.
     fn note_name(&mut self, tokens: &[Token], at: usize, lists_tables: bool) {
-        let Some(name) = name_of(&tokens[at]) else { return };
+        let Some(name) = tokens[at].name() else { return };
         let (before, lead) = match &tokens[..at] {
-            [lead @ .., before, Token::Mark('.')] => (name_of(before), lead.last()),
+            [lead @ .., before, Token::Mark('.')] => (before.name(), lead.last()),
             lead => (None, lead.last()),
         };
         let follower = match tokens.get(at + 1) {
@@ -81,7 +81,7 @@ impl Mentions {
             _ => Follower::Other,
         };
         let alias_at = at + if tokens.get(at + 1).is_some_and(|after| after.is_word("as")) { 2 } else { 1 };
-        let alias = tokens.get(alias_at).and_then(name_of);
+        let alias = tokens.get(alias_at).and_then(Token::name);
 
         let is_listed = lists_tables && lead.is_some_and(leads_to_table);
         let is_value = before.is_none() && lead.is_none_or(leads_to_value) && !is_listed;
@@ -147,8 +147,8 @@ impl Clauses {
             Token::Mark(')') => drop(self.0.pop()),
             _ => {
                 let Some(lists) = self.0.last_mut() else { return };
-                let begins = ["from", "join"].iter().any(|word| token.is_word(word));
-                let ends = ENDS_TABLES.iter().any(|word| token.is_word(word));
+                let begins = token.is_one_of(&["from", "join"]);
+                let ends = token.is_one_of(&ENDS_TABLES);
                 *lists = begins || *lists && !ends;
             }
         }
@@ -158,15 +158,6 @@ impl Clauses {
 impl Mention {
     fn is_table(&self, table: &Relation<'_>) -> bool {
         self.name == table.name && self.before.as_deref().is_none_or(|schema| schema == table.schema)
-    }
-}
-
-/// The name that a token is. One that is not quoted is folded (PostgreSQL manual, section 4.1.1).
-fn name_of(token: &Token) -> Option<String> {
-    match token {
-        Token::Word(word) => Some(word.to_lowercase()),
-        Token::Quoted(name) => Some(name.clone()),
-        Token::Operator(_) | Token::Literal(_) | Token::Mark(_) | Token::Unreadable(_) => None,
     }
 }
 
@@ -196,21 +187,20 @@ const BEFORE_VALUES: [&str; 20] = [
 
 /// Whether what follows is a table, in a list of them.
 fn leads_to_table(token: &Token) -> bool {
-    matches!(token, Token::Mark('(' | ','))
-        || ["from", "join", "only", "lateral"].iter().any(|word| token.is_word(word))
+    matches!(token, Token::Mark('(' | ',')) || token.is_one_of(&["from", "join", "only", "lateral"])
 }
 
 /// Whether what follows is a value, and no second name of what stands before it.
 fn leads_to_value(token: &Token) -> bool {
     match token {
         Token::Operator(_) | Token::Mark('(' | ',' | '[') => true,
-        word => BEFORE_VALUES.iter().any(|known| word.is_word(known)),
+        word => word.is_one_of(&BEFORE_VALUES),
     }
 }
 
 /// Whether an item of the list that a subquery selects may follow.
 fn begins_list(token: &Token) -> bool {
-    *token == Token::Mark(',') || ["select", "distinct", "all"].iter().any(|word| token.is_word(word))
+    *token == Token::Mark(',') || token.is_one_of(&["select", "distinct", "all"])
 }
 
 #[cfg(test)]

@@ -100,17 +100,12 @@ impl Named {
             let after = tokens.get(at + 1);
             let has_schema =
                 matches!(tokens[..at], [.., Token::Word(_) | Token::Quoted(_), Token::Mark('.')]);
-            let name = match token {
-                Token::Word(word) => word.to_lowercase(),
-                Token::Quoted(name) => name.clone(),
-                Token::Operator(operator) => {
-                    named.operators.extend((!has_schema).then(|| operator.clone()));
-                    continue;
-                }
-                Token::Literal(_) | Token::Mark(_) | Token::Unreadable(_) => continue,
-            };
+            if let Token::Operator(operator) = token {
+                named.operators.extend((!has_schema).then(|| operator.clone()));
+            }
+            let Some(name) = token.name() else { continue };
             named.operators.extend(implied(token, after).iter().map(|&operator| operator.to_owned()));
-            named.has_subquery |= SUBQUERIES.iter().any(|word| token.is_word(word));
+            named.has_subquery |= token.is_one_of(&SUBQUERIES);
             if !has_schema && after == Some(&Token::Mark('(')) {
                 named.called.push(name.clone());
             }

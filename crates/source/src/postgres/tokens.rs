@@ -18,6 +18,19 @@ impl Token {
     pub(super) fn is_word(&self, expected: &str) -> bool {
         matches!(self, Self::Word(word) if word.eq_ignore_ascii_case(expected))
     }
+
+    pub(super) fn is_one_of(&self, words: &[&str]) -> bool {
+        words.iter().any(|word| self.is_word(word))
+    }
+
+    /// The name that it is. One that is not quoted is folded (PostgreSQL manual, section 4.1.1).
+    pub(super) fn name(&self) -> Option<String> {
+        match self {
+            Self::Word(word) => Some(word.to_lowercase()),
+            Self::Quoted(name) => Some(name.clone()),
+            Self::Operator(_) | Self::Literal(_) | Self::Mark(_) | Self::Unreadable(_) => None,
+        }
+    }
 }
 
 /// The operators that a keyword stands for: they are looked up as if they had been written.
